@@ -1,0 +1,324 @@
+"""What the trained estimators share."""
+
+from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
+from functools import partial
+from math import prod
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from .data import (
+    ChannelScaler,
+    Images,
+    TrainingSet,
+    check_image_array,
+    check_same_shape,
+    find_layout,
+)
+from .modules import ACTIVATIONS, build_module
+from .training import (
+    DTYPES,
+    OPTIMIZERS,
+    SCHEDULES,
+    build_net,
+    check_device,
+    explain_out_of_memory,
+    make_generator,
+    predict_batches,
+    train_net,
+)
+
+MAX_SEED = np.iinfo(np.int32).max
+ARCHITECTURE_PARAMETERS = (
+    "n_layers",
+    "n_filters",
+    "filter_growth",
+    "kernel_size",
+    "stride",
+    "pooling",
+    "pool_size",
+    "activation",
+    "norm",
+    "dropout",
+    "hidden_layer_sizes",
+)
+PREDICT_BATCH_SIZE = 128
+
+
+def auto_batch_size(n_samples):
+    """Return the power of two near a fortieth of the samples, from 8 to 128."""
+    return int(2 ** np.clip(np.round(np.log2(n_samples / 40)), 3, 7))
+
+
+class BaseCNN(BaseEstimator, metaclass=ABCMeta):
+    """A convolutional network that is trained from scratch.
+
+    Warning: this class is not meant to be used, its subclasses are.
+    """
+
+    _parameter_constraints = {
+        "architecture": [str, callable],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_filters": [Interval(Integral, 1, None, closed="left")],
+        "filter_growth": [Interval(Real, 0, None, closed="neither")],
+        "kernel_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
+        "stride": [Interval(Integral, 1, None, closed="left"), tuple, list],
+        "pooling": [StrOptions({"max", "avg", "stride"}), None],
+        "pool_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
+        "activation": [StrOptions(set(ACTIVATIONS)), callable],
+        "norm": [StrOptions({"batch", "group"}), None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "hidden_layer_sizes": [
+            tuple,
+            list,
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), type],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "verbose": ["verbose"],
+        "device": [str, torch.device],
+        "precision": [StrOptions(set(DTYPES))],
+        "image_shape": [tuple, list, None],
+        "channel_axis": [StrOptions({"auto"}), Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    @abstractmethod
+    def __init__(
+        self,
+        architecture,
+        *,
+        n_layers,
+        n_filters,
+        filter_growth,
+        kernel_size,
+        stride,
+        pooling,
+        pool_size,
+        activation,
+        norm,
+        dropout,
+        hidden_layer_sizes,
+        optimizer,
+        lr,
+        lr_schedule,
+        weight_decay,
+        batch_size,
+        max_epochs,
+        warm_start,
+        callbacks,
+        verbose,
+        device,
+        precision,
+        image_shape,
+        channel_axis,
+        random_state,
+    ):
+        self.architecture = architecture
+        self.n_layers = n_layers
+        self.n_filters = n_filters
+        self.filter_growth = filter_growth
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.pooling = pooling
+        self.pool_size = pool_size
+        self.activation = activation
+        self.norm = norm
+        self.dropout = dropout
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.device = device
+        self.precision = precision
+        self.image_shape = image_shape
+        self.channel_axis = channel_axis
+        self.random_state = random_state
+
+    @property
+    def module_(self):
+        """The trained network, a :class:`torch.nn.Module`."""
+        return self.net_.module_
+
+    @property
+    def history_(self):
+        """One row for each epoch, a :class:`skorch.history.History`."""
+        return self.net_.history
+
+    @property
+    def loss_curve_(self):
+        """Mean training loss of each epoch."""
+        return [row["train_loss"] for row in self.history_]
+
+    @property
+    def n_iter_(self):
+        """Number of epochs trained so far."""
+        return len(self.history_)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+    def _fit(self, X, y, sample_weight, *, epochs, first=True, incremental=False):
+        """Learn from X and y.
+
+        The first call learns the scale of the pixels and builds the network. An
+        incremental one keeps the state of the optimiser and a constant learning
+        rate.
+        """
+        X, y = self._check_training_data(X, y, first)
+        weights = self._check_weights(X, y, sample_weight)
+        targets = self._encode_targets(y, weights, first)
+        if weights is not None and not weights.all():
+            keep = weights > 0
+            X, targets, weights = X[keep], targets[keep], weights[keep]
+        if first:
+            self._random_state = check_random_state(self.random_state)
+            self.scaler_ = ChannelScaler(self._layout).fit(X, weights)
+        batch_size = self._batch_size(len(X))
+        with self._fitted_or_forgotten(), explain_out_of_memory(batch_size):
+            net = self._build_net(batch_size) if first else self.net_
+            net.set_params(batch_size=batch_size, lr=self.lr, verbose=self.verbose)
+            train_net(
+                net,
+                self._training_set(X, targets, weights, torch.device(net.device)),
+                epochs,
+                lr_schedule="constant" if incremental else self.lr_schedule,
+                fresh_optimizer=not (first or incremental),
+                generator=make_generator(self._next_seed(), net.device),
+            )
+            self.net_ = net
+        return self
+
+    def _start_afresh(self, keep):
+        """Return whether nothing is learnt yet; forget it unless `keep`."""
+        first = not (keep and self.__sklearn_is_fitted__())
+        if first:
+            self._forget()
+        return first
+
+    def _forget(self):
+        """Remove what an earlier fit learnt."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+
+    @contextmanager
+    def _fitted_or_forgotten(self):
+        """Leave the estimator unfitted where training is interrupted or fails."""
+        try:
+            yield
+        except BaseException:
+            self._forget()
+            raise
+
+    def _check_training_data(self, X, y, first):
+        """Return X and y validated; the first call decides how X is read."""
+        X, y = check_image_array(self, X, y, reset=first, **self._y_checks)
+        if first:
+            self._layout = find_layout(X.shape[1:], self.image_shape, self.channel_axis)
+            self.image_shape_ = self._layout.image_shape
+            self.n_features_in_ = prod(self.image_shape_)
+        else:
+            check_same_shape(self, X, self._layout.sample_shape)
+        return X, y
+
+    def _check_weights(self, X, y, sample_weight):
+        """Return weights of the samples with a mean of 1, or None."""
+        sample_weight = self._combine_weights(X, y, sample_weight)
+        if sample_weight is None:
+            return None
+        return sample_weight / sample_weight[sample_weight > 0].mean()
+
+    def _combine_weights(self, X, y, sample_weight):
+        """Return validated weights, or None where all samples weigh the same."""
+        if sample_weight is None:
+            return None
+        return _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+
+    def _batch_size(self, n_samples):
+        auto = isinstance(self.batch_size, str)
+        return auto_batch_size(n_samples) if auto else self.batch_size
+
+    def _next_seed(self):
+        return self._random_state.randint(MAX_SEED)
+
+    def _build_net(self, batch_size):
+        """Return the network that the parameters describe, ready to be trained."""
+        input_shape = self._layout.input_shape
+        device = check_device(self.device)
+        hyperparameters = {
+            name: getattr(self, name) for name in ARCHITECTURE_PARAMETERS
+        }
+        return build_net(
+            partial(
+                build_module,
+                self.architecture,
+                input_shape,
+                self._n_outputs,
+                hyperparameters,
+            ),
+            criterion=self._criterion,
+            input_shape=input_shape,
+            n_outputs=self._n_outputs,
+            optimizer=self.optimizer,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            batch_size=batch_size,
+            callbacks=self.callbacks,
+            verbose=self.verbose,
+            device=device,
+            precision=self.precision,
+            seed=self._next_seed(),
+        )
+
+    def _images(self, X, device):
+        return Images(X, self.scaler_, device, DTYPES[self.precision])
+
+    def _training_set(self, X, targets, weights, device):
+        """Return samples, targets and weights where the network is."""
+        targets = torch.as_tensor(targets, device=device)
+        if targets.is_floating_point():
+            targets = targets.to(DTYPES[self.precision])
+        if weights is not None:
+            weights = torch.as_tensor(weights).to(device, DTYPES[self.precision])
+        generator = make_generator(self._next_seed())
+        return TrainingSet(self._images(X, device), targets, weights, generator)
+
+    def _outputs(self, X):
+        """Return the outputs of the network for X, (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        X = check_image_array(self, X, reset=False)
+        check_same_shape(self, X, self._layout.sample_shape)
+        auto = isinstance(self.batch_size, str)
+        batch_size = PREDICT_BATCH_SIZE if auto else self.batch_size
+        images = self._images(X, next(self.module_.parameters()).device)
+        with explain_out_of_memory(batch_size):
+            return predict_batches(self.module_, images, batch_size, self.precision)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        return tags

@@ -1,0 +1,436 @@
+"""A convolutional network as classifier."""
+
+import numpy as np
+import torch
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import compute_sample_weight
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+)
+
+from ._base import BaseCNN
+
+
+class CNNClassifier(ClassifierMixin, BaseCNN):
+    """Classifier that trains a convolutional network.
+
+    The default network is a stack of blocks (convolution, normalisation,
+    activation, pooling) in one, two or three dimensions and a fully connected
+    head. Each of its hyper-parameters is one flat parameter, so that
+    :class:`~sklearn.model_selection.GridSearchCV` searches them like any other.
+
+    X is an array, or a CPU torch tensor, of any numeric or boolean dtype. It is
+    read by its number of axes:
+
+    ==================================  ========================================
+    shape of X                          read as
+    ==================================  ========================================
+    ``(n, L)``                          signals of one channel; with
+                                        `image_shape`, flattened images
+    ``(n, H, W)``                       grey images
+    ``(n, H, W, C)``, ``(n, C, H, W)``  images with channels, by `channel_axis`
+    ``(n, T, H, W, C)``                 clips or volumes with channels
+    ==================================  ========================================
+
+    Pixels are standardised, channel by channel, by the mean and standard
+    deviation that the training images have; any range of values will do.
+
+    Parameters
+    ----------
+    architecture : str or callable, default="convnet"
+        The network: "convnet", the plain network described above; "lenet5"
+        [1]_; "resnet20", "resnet32", "resnet44" or "resnet56", residual
+        networks for small images [2]_; or an :class:`torch.nn.Module` class or
+        a function that is called with `input_shape`, the shape
+        ``(n_channels, *spatial_shape)`` of a sample, and `n_outputs`, and
+        returns a network that maps ``(n, *input_shape)`` to
+        ``(n, n_outputs)``. Parameters of the network listed below that its
+        signature names are passed to it as well; the others do not matter.
+
+    n_layers : int, default=3
+        Number of convolution blocks.
+
+    n_filters : int, default=32
+        Number of feature maps of the first block.
+
+    filter_growth : float, default=2
+        Each block has this many times the feature maps of the one before.
+
+    kernel_size : int or tuple of int, default=3
+        Side, or sides, of the filters, in pixels.
+
+    stride : int or tuple of int, default=1
+        Step of the convolutions, in pixels.
+
+    pooling : {"max", "avg", "stride"} or None, default="max"
+        How a block shrinks its maps: by the maximum or the mean of each window,
+        or by a convolution with a step of `pool_size`. An axis that is shorter
+        than `pool_size` is left as it is.
+
+    pool_size : int or tuple of int, default=2
+        Side, or sides, of the pooling window and its step, in pixels.
+
+    activation : str or callable, default="relu"
+        "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid"
+        ("logistic"), "identity", or a class of :class:`torch.nn.Module`.
+
+    norm : {"batch", "group"} or None, default="batch"
+        Normalisation of feature maps: over the batch [3]_, or over groups of 16
+        maps of one sample [4]_, which suits batches of a few samples.
+
+    dropout : float, default=0.0
+        Probability, in [0, 1), that a feature map, or a unit that enters a
+        fully connected layer, is left out of a training step.
+
+    hidden_layer_sizes : tuple of int, default=()
+        Widths of fully connected layers between the last block and the output.
+
+    optimizer : str or type, default="adamw"
+        "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
+        Nesterov momentum of 0.9), "lbfgs", or a :class:`torch.optim.Optimizer`
+        class.
+
+    lr : float, default=0.003
+        Learning rate; its highest value where a schedule changes it.
+
+    lr_schedule : str, callable or None, default="one_cycle"
+        How the learning rate changes in the course of `fit`: "one_cycle" (rises
+        for a quarter of the time, then falls to 0 [5]_), "cosine", "linear",
+        "step" (a tenth at a half and again at three quarters), None or
+        "constant", or a function from the progress of training, in [0, 1), to a
+        factor of `lr`.
+
+    weight_decay : float, default=0.01
+        Strength of weight decay on the weights of convolutions and fully
+        connected layers; decoupled from the gradient in "adamw".
+
+    batch_size : int or "auto", default="auto"
+        Largest number of samples of one training step. "auto" is a power of two
+        near a fortieth of the samples, from 8 to 128.
+
+    max_epochs : int, default=20
+        Number of passes over the training samples.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, as a dict from label to weight; "balanced"
+        weighs each class by the inverse of its frequency.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the network of the last call. The scale of
+        the pixels stays as well; the optimiser and its schedule start again.
+
+    callbacks : list or None, default=None
+        :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
+        and callback.
+
+    verbose : bool or int, default=0
+        Whether to print a line for each epoch.
+
+    device : str or torch.device, default="auto"
+        Where the network computes: "cpu", "cuda", "cuda:1", "mps"; "auto" is
+        the first CUDA device where there is one, and the CPU otherwise.
+
+    precision : {"float32", "bfloat16", "float64"}, default="float32"
+        Of the computation. "bfloat16" computes in it where that is safe
+        (autocast), with weights in float32.
+
+    image_shape : tuple of int or None, default=None
+        Shape of one image where X holds flattened images: ``(H, W)``,
+        ``(H, W, C)``, ``(C, H, W)`` and so on, read like an array of that shape.
+
+    channel_axis : int, None or "auto", default="auto"
+        Axis of X (of the reshaped X where `image_shape` is given) that holds
+        the channels, -1 for channels last and 1 for channels first; None where
+        X has none. "auto" takes arrays of up to three axes as without channels,
+        and finds the channels of larger ones where just one of the first and
+        the last axis of an image has a length of 1 to 4.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, the order of the samples and the random
+        layers. torch's and NumPy's global generators are neither used nor
+        changed.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+
+    module_ : torch.nn.Module
+        The trained network.
+
+    net_ : skorch.NeuralNet
+        The net that trained it.
+
+    history_ : skorch.history.History
+        One row for each epoch, with `epoch`, `train_loss` and `dur`, the
+        seconds it took.
+
+    loss_curve_ : list of float
+        Mean training loss of each epoch, cross-entropy in nats.
+
+    n_iter_ : int
+        Number of epochs trained.
+
+    image_shape_ : tuple of int
+        Shape of one image in `fit`.
+
+    n_features_in_ : int
+        Number of values of one image.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features. Defined where X is a data frame with columns that
+        are all strings.
+
+    scaler_ : skcnn.data.ChannelScaler
+        `mean_` and `scale_` of each channel, in the units of X.
+
+    See Also
+    --------
+    CNNRegressor : The same network for values.
+
+    Notes
+    -----
+    The same `random_state` gives the same model: again, in a thread, and in
+    another process. On a CPU this holds for one, two and four threads alike, bit
+    for bit, where torch's convolutions themselves do not depend on the number
+    of threads; on a GPU results agree to rounding.
+
+    References
+    ----------
+    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning
+       applied to document recognition", Proceedings of the IEEE 86(11), 1998.
+    .. [2] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
+       recognition", CVPR 2016.
+    .. [3] S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015.
+    .. [4] Y. Wu, K. He, "Group normalization", ECCV 2018.
+    .. [5] L. N. Smith, "A disciplined approach to neural network
+       hyper-parameters", arXiv 1803.09820, 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skcnn import CNNClassifier
+    >>> digits = load_digits()
+    >>> X_train, X_test, y_train, y_test = train_test_split(
+    ...     digits.images, digits.target, random_state=0
+    ... )
+    >>> clf = CNNClassifier(max_epochs=3, random_state=0).fit(X_train, y_train)
+    >>> clf.score(X_test, y_test) > 0.9
+    True
+
+    Rows of flattened images need their shape:
+
+    >>> clf = CNNClassifier(image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> clf.fit(digits.data, digits.target).predict_proba(digits.data[:2]).shape
+    (2, 10)
+    """
+
+    _parameter_constraints = {
+        **BaseCNN._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+    _criterion = torch.nn.CrossEntropyLoss
+    _y_checks = {}
+
+    def __init__(
+        self,
+        architecture="convnet",
+        *,
+        n_layers=3,
+        n_filters=32,
+        filter_growth=2,
+        kernel_size=3,
+        stride=1,
+        pooling="max",
+        pool_size=2,
+        activation="relu",
+        norm="batch",
+        dropout=0.0,
+        hidden_layer_sizes=(),
+        optimizer="adamw",
+        lr=0.003,
+        lr_schedule="one_cycle",
+        weight_decay=0.01,
+        batch_size="auto",
+        max_epochs=20,
+        class_weight=None,
+        warm_start=False,
+        callbacks=None,
+        verbose=0,
+        device="auto",
+        precision="float32",
+        image_shape=None,
+        channel_axis="auto",
+        random_state=None,
+    ):
+        super().__init__(
+            architecture,
+            n_layers=n_layers,
+            n_filters=n_filters,
+            filter_growth=filter_growth,
+            kernel_size=kernel_size,
+            stride=stride,
+            pooling=pooling,
+            pool_size=pool_size,
+            activation=activation,
+            norm=norm,
+            dropout=dropout,
+            hidden_layer_sizes=hidden_layer_sizes,
+            optimizer=optimizer,
+            lr=lr,
+            lr_schedule=lr_schedule,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            verbose=verbose,
+            device=device,
+            precision=precision,
+            image_shape=image_shape,
+            channel_axis=channel_axis,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Images, signals or volumes, see the class.
+
+        y : array-like of shape (n_samples,)
+            Labels, of any kind that scikit-learn takes.
+
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero. None weighs all samples alike.
+
+        Returns
+        -------
+        CNNClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be read, the shape of X does not suit the
+            architecture, the device is not there, or the loss diverges.
+
+        MemoryError
+            If a batch does not fit in memory.
+        """
+        first = self._start_afresh(keep=self.warm_start)
+        return self._fit(X, y, sample_weight, epochs=self.max_epochs, first=first)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one more pass over X, at the constant learning rate `lr`.
+
+        The scale of the pixels is that of the first call.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Images, signals or volumes, see the class.
+
+        y : array-like of shape (n_samples,)
+            Labels.
+
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels that will ever come. Needed in the first call only.
+
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero.
+
+        Returns
+        -------
+        CNNClassifier
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and if `classes` is missing in the first call or differs
+            from it later.
+        """
+        first = self._start_afresh(keep=True)
+        _check_partial_fit_first_call(self, classes)
+        return self._fit(X, y, sample_weight, epochs=1, first=first, incremental=True)
+
+    @property
+    def _n_outputs(self):
+        return len(self.classes_)
+
+    def _encode_targets(self, y, weights, first):
+        """Return the position of each label among `classes_`."""
+        check_classification_targets(y)
+        if not hasattr(self, "classes_"):
+            self.classes_, codes = np.unique(y, return_inverse=True)
+            return codes
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds labels that the first call did not announce, {unknown}; "
+                f"the classes are {self.classes_}."
+            )
+        return np.searchsorted(self.classes_, y)
+
+    def _combine_weights(self, X, y, sample_weight):
+        sample_weight = super()._combine_weights(X, y, sample_weight)
+        if self.class_weight is None:
+            return sample_weight
+        class_weight = compute_sample_weight(self.class_weight, y)
+        return class_weight if sample_weight is None else class_weight * sample_weight
+
+    def predict(self, X):
+        """Predict the label of each sample.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The most probable of `classes_`.
+        """
+        codes = self._outputs(X).argmax(axis=1)
+        return self.classes_[codes]
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, the columns in the order of `classes_`; rows sum to 1.
+        """
+        return softmax(self._outputs(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Natural logarithms, finite also where `predict_proba` rounds to 0.
+        """
+        return log_softmax(self._outputs(X), axis=1)

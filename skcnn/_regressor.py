@@ -1,0 +1,378 @@
+"""A convolutional network as regressor."""
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin, _fit_context
+
+from ._base import BaseCNN
+
+
+class CNNRegressor(RegressorMixin, BaseCNN):
+    """Regressor that trains a convolutional network.
+
+    It minimises the mean squared error; y is standardised inside.
+
+    The default network is a stack of blocks (convolution, normalisation,
+    activation, pooling) in one, two or three dimensions and a fully connected
+    head. Each of its hyper-parameters is one flat parameter, so that
+    :class:`~sklearn.model_selection.GridSearchCV` searches them like any other.
+
+    X is an array, or a CPU torch tensor, of any numeric or boolean dtype. It is
+    read by its number of axes:
+
+    ==================================  ========================================
+    shape of X                          read as
+    ==================================  ========================================
+    ``(n, L)``                          signals of one channel; with
+                                        `image_shape`, flattened images
+    ``(n, H, W)``                       grey images
+    ``(n, H, W, C)``, ``(n, C, H, W)``  images with channels, by `channel_axis`
+    ``(n, T, H, W, C)``                 clips or volumes with channels
+    ==================================  ========================================
+
+    Pixels are standardised, channel by channel, by the mean and standard
+    deviation that the training images have; any range of values will do.
+
+    Parameters
+    ----------
+    architecture : str or callable, default="convnet"
+        The network: "convnet", the plain network described above; "lenet5"
+        [1]_; "resnet20", "resnet32", "resnet44" or "resnet56", residual
+        networks for small images [2]_; or an :class:`torch.nn.Module` class or
+        a function that is called with `input_shape`, the shape
+        ``(n_channels, *spatial_shape)`` of a sample, and `n_outputs`, and
+        returns a network that maps ``(n, *input_shape)`` to
+        ``(n, n_outputs)``. Parameters of the network listed below that its
+        signature names are passed to it as well; the others do not matter.
+
+    n_layers : int, default=3
+        Number of convolution blocks.
+
+    n_filters : int, default=32
+        Number of feature maps of the first block.
+
+    filter_growth : float, default=2
+        Each block has this many times the feature maps of the one before.
+
+    kernel_size : int or tuple of int, default=3
+        Side, or sides, of the filters, in pixels.
+
+    stride : int or tuple of int, default=1
+        Step of the convolutions, in pixels.
+
+    pooling : {"max", "avg", "stride"} or None, default="max"
+        How a block shrinks its maps: by the maximum or the mean of each window,
+        or by a convolution with a step of `pool_size`. An axis that is shorter
+        than `pool_size` is left as it is.
+
+    pool_size : int or tuple of int, default=2
+        Side, or sides, of the pooling window and its step, in pixels.
+
+    activation : str or callable, default="relu"
+        "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid"
+        ("logistic"), "identity", or a class of :class:`torch.nn.Module`.
+
+    norm : {"batch", "group"} or None, default="batch"
+        Normalisation of feature maps: over the batch [3]_, or over groups of 16
+        maps of one sample [4]_, which suits batches of a few samples.
+
+    dropout : float, default=0.0
+        Probability, in [0, 1), that a feature map, or a unit that enters a
+        fully connected layer, is left out of a training step.
+
+    hidden_layer_sizes : tuple of int, default=()
+        Widths of fully connected layers between the last block and the output.
+
+    optimizer : str or type, default="adamw"
+        "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
+        Nesterov momentum of 0.9), "lbfgs", or a :class:`torch.optim.Optimizer`
+        class.
+
+    lr : float, default=0.003
+        Learning rate; its highest value where a schedule changes it.
+
+    lr_schedule : str, callable or None, default="one_cycle"
+        How the learning rate changes in the course of `fit`: "one_cycle" (rises
+        for a quarter of the time, then falls to 0 [5]_), "cosine", "linear",
+        "step" (a tenth at a half and again at three quarters), None or
+        "constant", or a function from the progress of training, in [0, 1), to a
+        factor of `lr`.
+
+    weight_decay : float, default=0.01
+        Strength of weight decay on the weights of convolutions and fully
+        connected layers; decoupled from the gradient in "adamw".
+
+    batch_size : int or "auto", default="auto"
+        Largest number of samples of one training step. "auto" is a power of two
+        near a fortieth of the samples, from 8 to 128.
+
+    max_epochs : int, default=20
+        Number of passes over the training samples.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the network of the last call. The scale of
+        the pixels stays as well; the optimiser and its schedule start again.
+
+    callbacks : list or None, default=None
+        :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
+        and callback.
+
+    verbose : bool or int, default=0
+        Whether to print a line for each epoch.
+
+    device : str or torch.device, default="auto"
+        Where the network computes: "cpu", "cuda", "cuda:1", "mps"; "auto" is
+        the first CUDA device where there is one, and the CPU otherwise.
+
+    precision : {"float32", "bfloat16", "float64"}, default="float32"
+        Of the computation. "bfloat16" computes in it where that is safe
+        (autocast), with weights in float32.
+
+    image_shape : tuple of int or None, default=None
+        Shape of one image where X holds flattened images: ``(H, W)``,
+        ``(H, W, C)``, ``(C, H, W)`` and so on, read like an array of that shape.
+
+    channel_axis : int, None or "auto", default="auto"
+        Axis of X (of the reshaped X where `image_shape` is given) that holds
+        the channels, -1 for channels last and 1 for channels first; None where
+        X has none. "auto" takes arrays of up to three axes as without channels,
+        and finds the channels of larger ones where just one of the first and
+        the last axis of an image has a length of 1 to 4.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, the order of the samples and the random
+        layers. torch's and NumPy's global generators are neither used nor
+        changed.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained network.
+
+    net_ : skorch.NeuralNet
+        The net that trained it.
+
+    history_ : skorch.history.History
+        One row for each epoch, with `epoch`, `train_loss` and `dur`, the
+        seconds it took.
+
+    loss_curve_ : list of float
+        Mean training loss of each epoch, squared error in units of the
+        variance of y.
+
+    n_iter_ : int
+        Number of epochs trained.
+
+    image_shape_ : tuple of int
+        Shape of one image in `fit`.
+
+    n_features_in_ : int
+        Number of values of one image.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features. Defined where X is a data frame with columns that
+        are all strings.
+
+    scaler_ : skcnn.data.ChannelScaler
+        `mean_` and `scale_` of each channel, in the units of X.
+
+    See Also
+    --------
+    CNNClassifier : The same network for labels.
+
+    Notes
+    -----
+    The same `random_state` gives the same model: again, in a thread, and in
+    another process. On a CPU this holds for one, two and four threads alike, bit
+    for bit, where torch's convolutions themselves do not depend on the number
+    of threads; on a GPU results agree to rounding.
+
+    References
+    ----------
+    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning
+       applied to document recognition", Proceedings of the IEEE 86(11), 1998.
+    .. [2] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
+       recognition", CVPR 2016.
+    .. [3] S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015.
+    .. [4] Y. Wu, K. He, "Group normalization", ECCV 2018.
+    .. [5] L. N. Smith, "A disciplined approach to neural network
+       hyper-parameters", arXiv 1803.09820, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn import CNNRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> frequency = rng.uniform(1, 5, size=200)
+    >>> X = np.sin(frequency[:, None] * np.linspace(0, 6, 32))
+    >>> reg = CNNRegressor(random_state=0).fit(X[:150], frequency[:150])
+    >>> reg.score(X[150:], frequency[150:]) > 0.9
+    True
+    """
+
+    _parameter_constraints = {**BaseCNN._parameter_constraints}
+    _criterion = torch.nn.MSELoss
+    _y_checks = {"multi_output": True, "y_numeric": True}
+
+    def __init__(
+        self,
+        architecture="convnet",
+        *,
+        n_layers=3,
+        n_filters=32,
+        filter_growth=2,
+        kernel_size=3,
+        stride=1,
+        pooling="max",
+        pool_size=2,
+        activation="relu",
+        norm="batch",
+        dropout=0.0,
+        hidden_layer_sizes=(),
+        optimizer="adamw",
+        lr=0.003,
+        lr_schedule="one_cycle",
+        weight_decay=0.01,
+        batch_size="auto",
+        max_epochs=20,
+        warm_start=False,
+        callbacks=None,
+        verbose=0,
+        device="auto",
+        precision="float32",
+        image_shape=None,
+        channel_axis="auto",
+        random_state=None,
+    ):
+        super().__init__(
+            architecture,
+            n_layers=n_layers,
+            n_filters=n_filters,
+            filter_growth=filter_growth,
+            kernel_size=kernel_size,
+            stride=stride,
+            pooling=pooling,
+            pool_size=pool_size,
+            activation=activation,
+            norm=norm,
+            dropout=dropout,
+            hidden_layer_sizes=hidden_layer_sizes,
+            optimizer=optimizer,
+            lr=lr,
+            lr_schedule=lr_schedule,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            verbose=verbose,
+            device=device,
+            precision=precision,
+            image_shape=image_shape,
+            channel_axis=channel_axis,
+            random_state=random_state,
+        )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Images, signals or volumes, see the class.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values, of any unit and range: they are standardised inside.
+
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero. None weighs all samples alike.
+
+        Returns
+        -------
+        CNNRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be read, the shape of X does not suit the
+            architecture, the device is not there, or the loss diverges.
+
+        MemoryError
+            If a batch does not fit in memory.
+        """
+        first = self._start_afresh(keep=self.warm_start)
+        return self._fit(X, y, sample_weight, epochs=self.max_epochs, first=first)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one more pass over X, at the constant learning rate `lr`.
+
+        The scales of the pixels and of y are those of the first call.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Images, signals or volumes, see the class.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values.
+
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero.
+
+        Returns
+        -------
+        CNNRegressor
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
+        """
+        first = self._start_afresh(keep=True)
+        return self._fit(X, y, sample_weight, epochs=1, first=first, incremental=True)
+
+    @property
+    def _n_outputs(self):
+        return len(self._y_mean)
+
+    def _encode_targets(self, y, weights, first):
+        """Return y standardised, (n_samples, n_outputs)."""
+        columns = y.reshape(len(y), -1).astype(np.float64)
+        if first:
+            self._y_is_1d = y.ndim == 1
+            self._y_mean = np.average(columns, axis=0, weights=weights)
+            variance = np.average(
+                (columns - self._y_mean) ** 2, axis=0, weights=weights
+            )
+            self._y_scale = np.where(variance > 0, np.sqrt(variance), 1.0)
+        elif columns.shape[1] != self._n_outputs:
+            raise ValueError(
+                f"y has {columns.shape[1]} outputs, but CNNRegressor was fitted on "
+                f"{self._n_outputs}."
+            )
+        return (columns - self._y_mean) / self._y_scale
+
+    def predict(self, X):
+        """Predict the value or values of each sample.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Values in the units of y, in the shape that y had.
+        """
+        values = self._outputs(X) * self._y_scale + self._y_mean
+        return values[:, 0] if self._y_is_1d else values
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

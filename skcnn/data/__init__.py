@@ -1,0 +1,19 @@
+"""What X may be, and how it becomes batches of tensors."""
+
+from .images import Images
+from .layout import Layout, find_layout
+from .scaling import ChannelScaler
+from .training_set import Batches, TrainingSet
+from .validation import as_array, check_image_array, check_same_shape
+
+__all__ = [
+    "Batches",
+    "ChannelScaler",
+    "Images",
+    "Layout",
+    "TrainingSet",
+    "as_array",
+    "check_image_array",
+    "check_same_shape",
+    "find_layout",
+]

@@ -1,0 +1,183 @@
+"""How the axes of X are read."""
+
+from dataclasses import dataclass
+from numbers import Integral
+
+CHANNEL_COUNTS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the axes of one sample are read.
+
+    Parameters
+    ----------
+    sample_shape : tuple of int
+        Shape of one sample as it stands in X.
+
+    image_shape : tuple of int
+        The same values as an image, ``sample_shape`` unless rows are reshaped.
+
+    channel_axis : int or None
+        Axis of `image_shape` that holds the channels, None if it has none.
+    """
+
+    sample_shape: tuple
+    image_shape: tuple
+    channel_axis: int | None
+
+    @property
+    def n_channels(self):
+        """Number of channels."""
+        return 1 if self.channel_axis is None else self.image_shape[self.channel_axis]
+
+    @property
+    def spatial_shape(self):
+        """Lengths of the axes that are convolved over."""
+        shape = list(self.image_shape)
+        if self.channel_axis is not None:
+            del shape[self.channel_axis]
+        return tuple(shape)
+
+    @property
+    def input_shape(self):
+        """``(n_channels, *spatial_shape)``, what a network receives."""
+        return (self.n_channels, *self.spatial_shape)
+
+    def channels_first(self, batch):
+        """View `batch`, ``(n, *sample_shape)``, as ``(n, *input_shape)``.
+
+        Parameters
+        ----------
+        batch : torch.Tensor or ndarray
+            Samples as they stand in X.
+
+        Returns
+        -------
+        torch.Tensor or ndarray
+            A view wherever the memory of `batch` allows one.
+        """
+        batch = batch.reshape(batch.shape[0], *self.image_shape)
+        if self.channel_axis is None:
+            return batch[:, None]
+        axes = list(range(batch.ndim))
+        axes.insert(1, axes.pop(self.channel_axis + 1))
+        permute = getattr(batch, "permute", batch.transpose)
+        return permute(*axes)
+
+
+def find_layout(sample_shape, image_shape=None, channel_axis="auto"):
+    """Decide how the axes of a sample are read.
+
+    Parameters
+    ----------
+    sample_shape : tuple of int
+        Shape of one sample, the sample axis left out.
+
+    image_shape : tuple of int or None, default=None
+        Shape that flattened samples are given.
+
+    channel_axis : int, None or "auto", default="auto"
+        Axis of X that holds the channels, counted with the sample axis as 0;
+        None if there is none.
+
+    Returns
+    -------
+    Layout
+        The reading.
+
+    Raises
+    ------
+    ValueError
+        If the sizes do not fit, or it cannot be found out where the channels
+        are.
+
+    Examples
+    --------
+    >>> from skcnn.data import find_layout
+    >>> find_layout((32, 32, 3)).input_shape
+    (3, 32, 32)
+    >>> find_layout((64,), image_shape=(8, 8)).input_shape
+    (1, 8, 8)
+    """
+    sample_shape = tuple(sample_shape)
+    shape = _image_shape(sample_shape, image_shape)
+    if isinstance(channel_axis, str):
+        axis = _guess_channel_axis(shape)
+    elif channel_axis is None:
+        axis = None
+    else:
+        axis = _check_channel_axis(shape, channel_axis)
+    layout = Layout(sample_shape, shape, axis)
+    if not 1 <= len(layout.spatial_shape) <= 3:
+        raise ValueError(
+            f"X holds samples of shape {shape}, which leaves "
+            f"{len(layout.spatial_shape)} axes to convolve over with "
+            f"channel_axis={channel_axis!r}; expected 1 (signals), 2 (images) or 3 "
+            "(volumes or clips)."
+        )
+    return layout
+
+
+def _image_shape(sample_shape, image_shape):
+    """Return the shape that a sample has once flat rows are reshaped."""
+    if image_shape is None:
+        return sample_shape
+    image_shape = tuple(image_shape)
+    size = 1
+    for length in image_shape:
+        if not isinstance(length, Integral) or length < 1:
+            raise ValueError(
+                f"image_shape={image_shape} is not a tuple of positive integers."
+            )
+        size *= int(length)
+    if len(sample_shape) == 1 and sample_shape[0] != size:
+        raise ValueError(
+            f"X has {sample_shape[0]} features, but image_shape={image_shape} "
+            f"needs {size}."
+        )
+    if len(sample_shape) > 1 and sample_shape != image_shape:
+        raise ValueError(
+            f"X has images of shape {sample_shape}, but image_shape={image_shape}."
+        )
+    return tuple(int(length) for length in image_shape)
+
+
+def _check_channel_axis(shape, channel_axis):
+    """Return the axis of `shape` that the axis of X is."""
+    n_axes = len(shape) + 1
+    if not isinstance(channel_axis, Integral) or not -n_axes <= channel_axis < n_axes:
+        raise ValueError(
+            f"channel_axis={channel_axis!r} is no axis of X, which has {n_axes} axes."
+        )
+    axis = int(channel_axis) % n_axes
+    if axis == 0:
+        raise ValueError(
+            f"channel_axis={channel_axis} is the sample axis of X; the channels are "
+            "on another one, for example -1 (last) or 1 (first)."
+        )
+    return axis - 1
+
+
+def _guess_channel_axis(shape):
+    """Find the channels of images that have some, or say what the choices are."""
+    if len(shape) <= 2:
+        return None
+    first, last = shape[0] in CHANNEL_COUNTS, shape[-1] in CHANNEL_COUNTS
+    if first != last:
+        return 0 if first else len(shape) - 1
+    if set(shape) == {1}:
+        return len(shape) - 1
+    n_axes = len(shape) + 1
+    readings = [
+        f"channel_axis=-1 (channels last: {shape[-1]} channels, "
+        f"{' x '.join(map(str, shape[:-1]))})",
+        f"channel_axis=1 (channels first: {shape[0]} channels, "
+        f"{' x '.join(map(str, shape[1:]))})",
+    ]
+    if len(shape) == 3:
+        readings.append(f"channel_axis=None (grey, {' x '.join(map(str, shape))})")
+    raise ValueError(
+        f"X has {n_axes} axes and samples of shape {shape}: it cannot be found out "
+        f"where the channels are. Say which reading is meant: {'; '.join(readings)}."
+    )

@@ -1,0 +1,108 @@
+"""Scaling of pixels, learnt from the training images."""
+
+import numpy as np
+import torch
+
+CHUNK_VALUES = 2**22
+
+
+class ChannelScaler:
+    """Mean and standard deviation of each channel, over samples and positions.
+
+    Parameters
+    ----------
+    layout : Layout
+        How the axes of X are read.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of shape (n_channels,)
+        In the units of X. A channel without variation has a scale of 1.
+    """
+
+    def __init__(self, layout):
+        self.layout = layout
+
+    def fit(self, X, sample_weight=None):
+        """Learn mean and scale in two passes, in double precision.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, *sample_shape)
+            Images.
+
+        sample_weight : ndarray of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero.
+
+        Returns
+        -------
+        ChannelScaler
+            The scaler itself.
+
+        Raises
+        ------
+        ValueError
+            If the values are too large to be squared in double precision.
+        """
+        n_samples = X.shape[0]
+        weight = np.ones(n_samples) if sample_weight is None else sample_weight
+        total = weight.sum() * np.prod(self.layout.spatial_shape)
+        self.mean_ = self._weighted_sum(X, weight, power=1) / total
+        with np.errstate(over="ignore"):
+            variance = self._weighted_sum(X, weight, power=2, centre=self.mean_) / total
+        scale = np.sqrt(variance)
+        if not np.isfinite(scale).all():
+            raise ValueError(
+                "X holds values too large to be scaled: their variance overflows. "
+                "Divide X by a constant first."
+            )
+        # what rounding leaves of the variance of a constant channel is no scale
+        constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(self.mean_)
+        self.scale_ = np.where(constant, 1.0, scale)
+        return self
+
+    def _weighted_sum(self, X, weight, power, centre=None):
+        """Return the sum of ``weight * (X - centre) ** power`` for each channel."""
+        step = max(1, CHUNK_VALUES // max(1, X[0].size))
+        total = np.zeros(self.layout.n_channels)
+        for start in range(0, X.shape[0], step):
+            chunk = self.layout.channels_first(X[start : start + step])
+            chunk = chunk.astype(np.float64).reshape(*chunk.shape[:2], -1)  # (n, c, p)
+            if centre is not None:
+                chunk -= centre[:, None]
+            if power == 2:
+                np.square(chunk, out=chunk)
+            total += weight[start : start + step] @ chunk.sum(axis=2)
+        return total
+
+    def transform(self, batch, dtype):
+        """Scale a batch.
+
+        Parameters
+        ----------
+        batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
+            Images in the units of X, of any dtype.
+
+        dtype : torch.dtype
+            Of the result.
+
+        Returns
+        -------
+        torch.Tensor
+            Images of mean 0 and standard deviation 1, over the training set.
+        """
+        # integers of more than 16 bits and doubles may need more than float32 holds
+        wide = batch.dtype in (torch.float64, torch.int32, torch.int64)
+        batch = batch.to(torch.float64 if wide else dtype)
+        if self.layout.n_channels == 1:
+            mean, scale = float(self.mean_[0]), float(1 / self.scale_[0])
+            return ((batch - mean) * scale).to(dtype)
+        mean, scale = self._tensors(batch)
+        return ((batch - mean) * scale).to(dtype)
+
+    def _tensors(self, batch):
+        """Return mean and inverse scale, shaped to broadcast over `batch`."""
+        shape = (-1,) + (1,) * (batch.ndim - 2)
+        values = np.stack([self.mean_, 1 / self.scale_])
+        mean, scale = torch.as_tensor(values, dtype=batch.dtype, device=batch.device)
+        return mean.reshape(shape), scale.reshape(shape)

@@ -1,0 +1,77 @@
+"""Images with their targets, in shuffled batches."""
+
+import torch
+from torch.utils.data import Dataset
+
+
+class TrainingSet(Dataset):
+    """Images, targets and weights of a fit.
+
+    Parameters
+    ----------
+    images : Images
+        The samples.
+
+    targets : torch.Tensor of shape (n_samples,) or (n_samples, n_outputs)
+        Class codes or values, on the device of the batches.
+
+    weights : torch.Tensor of shape (n_samples,) or None
+        Sample weights with a mean of 1.
+
+    generator : torch.Generator
+        Where the order of the samples comes from.
+    """
+
+    def __init__(self, images, targets, weights, generator):
+        self.images = images
+        self.targets = targets
+        self.weights = weights
+        self.generator = generator
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        X, y = self.take(torch.tensor([index]))
+        return X[0], y[0]
+
+    def take(self, index):
+        """Return images and targets, or ``(targets, weights)``, of a batch."""
+        X = self.images.take(index)
+        index = index.to(self.targets.device)
+        y = self.targets[index]
+        return X, y if self.weights is None else (y, self.weights[index])
+
+
+class Batches:
+    """One pass over a `TrainingSet` in batches of nearly equal size.
+
+    Parameters
+    ----------
+    dataset : TrainingSet
+        The samples.
+
+    batch_size : int
+        Upper bound of the size of a batch.
+
+    shuffle : bool, default=False
+        Whether each pass has an order of its own.
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+
+    def __len__(self):
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self):
+        n_samples = len(self.dataset)
+        if self.shuffle:
+            order = torch.randperm(n_samples, generator=self.dataset.generator)
+        else:
+            order = torch.arange(n_samples)
+        order = order.to(self.dataset.targets.device)
+        for index in torch.tensor_split(order, len(self)):
+            yield self.dataset.take(index)

@@ -1,0 +1,129 @@
+"""Checks that X is an array of images, in scikit-learn's words where it has them."""
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils.validation import validate_data
+
+MAX_AXES = 5
+
+
+def as_array(X):
+    """Return `X` as something that scikit-learn's validation reads.
+
+    Parameters
+    ----------
+    X : array-like or torch.Tensor
+        Tensors become arrays that share their memory where they lie on the
+        CPU; bfloat16, which NumPy does not have, becomes float32.
+
+    Returns
+    -------
+    array-like
+        `X` itself where it is no tensor.
+    """
+    if not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+
+
+def check_image_array(estimator, X, y="no_validation", **check_params):
+    """Validate X, and y where it is given, for `estimator`.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        The estimator, named in messages. Its ``feature_names_in_`` is set, or
+        held against what it is.
+
+    X : array-like
+        Samples; numbers or booleans of two to five axes.
+
+    y : array-like, default="no_validation"
+        Targets.
+
+    **check_params : dict
+        For :func:`sklearn.utils.validation.validate_data`.
+
+    Returns
+    -------
+    X : ndarray
+        In its own dtype, not copied where it was an array.
+
+    y : ndarray
+        Only where `y` was given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As scikit-learn's validation, and for more than five axes or an axis of
+        length 0.
+    """
+    X = as_array(X)
+    _check_not_ragged(X)
+    if isinstance(X, (list, tuple)):
+        X = np.asarray(X)
+    # with ensure_2d scikit-learn counts features on axis 1, which is right for rows
+    is_rows = getattr(X, "ndim", 2) <= 2
+    result = validate_data(
+        estimator, X, y, allow_nd=True, ensure_2d=is_rows, **check_params
+    )
+    checked = result if isinstance(y, str) else result[0]
+    if checked.ndim > MAX_AXES:
+        raise ValueError(
+            f"Found array with dim {checked.ndim}, while dim <= {MAX_AXES} is "
+            f"required by {type(estimator).__name__}: samples, at most three axes "
+            "to convolve over, and channels."
+        )
+    if 0 in checked.shape[1:]:
+        raise ValueError(
+            f"X holds samples of shape {checked.shape[1:]}, and "
+            f"{type(estimator).__name__} needs every axis to have a length of at "
+            "least 1 (0 feature(s) found)."
+        )
+    return result
+
+
+def _check_not_ragged(X):
+    """Raise a ValueError that names the shapes where images differ in theirs."""
+    if sparse.issparse(X) or hasattr(X, "iloc"):
+        return
+    is_object = isinstance(X, np.ndarray) and X.dtype.hasobject
+    if not (is_object or isinstance(X, (list, tuple))):
+        return
+    shapes = {getattr(image, "shape", None) for image in X}
+    if len(shapes) > 1 and None not in shapes:
+        first, second = sorted(shapes, key=str)[:2]
+        raise ValueError(
+            f"X holds images of unequal shapes, {first} and {second} among them. "
+            "Resize them to one shape and stack them in one array."
+        )
+
+
+def check_same_shape(estimator, X, sample_shape):
+    """Raise a ValueError if samples differ in shape from those of fit.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        The fitted estimator, named in the message.
+
+    X : ndarray
+        Samples.
+
+    sample_shape : tuple of int
+        Shape of a sample in fit.
+    """
+    if X.shape[1:] == tuple(sample_shape):
+        return
+    name = type(estimator).__name__
+    if X.ndim == 2 and len(sample_shape) == 1:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but {name} is expecting "
+            f"{sample_shape[0]} features as input."
+        )
+    raise ValueError(
+        f"X has images of shape {X.shape[1:]}, but {name} was fitted on "
+        f"{tuple(sample_shape)}. Resize the images or fit again."
+    )

@@ -1,0 +1,216 @@
+"""The plain convolutional network, in one, two or three dimensions."""
+
+from collections import OrderedDict
+from math import prod
+
+from torch import nn
+
+from .activations import MONOTONE, make_activation
+from .dropout import Dropout
+
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+POOLINGS = {
+    "max": {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d},
+    "avg": {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d},
+}
+CHANNELS_PER_GROUP = 16
+
+
+def per_axis(value, n_axes):
+    """Return `value` as a tuple with one entry for each spatial axis."""
+    return (value,) * n_axes if isinstance(value, int) else tuple(value)
+
+
+def make_norm(norm, n_channels, n_axes):
+    """Return the normalisation layer called `norm` for `n_channels` maps."""
+    if norm == "batch":
+        return BATCH_NORMS[n_axes](n_channels)
+    if norm == "group":
+        n_groups = max(1, n_channels // CHANNELS_PER_GROUP)
+        while n_channels % n_groups:
+            n_groups -= 1
+        return nn.GroupNorm(n_groups, n_channels)
+    return nn.Identity()
+
+
+class ConvBlock(nn.Module):
+    """Convolution, normalisation, activation, pooling and dropout of whole maps.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Number of maps that come in and go out.
+
+    spatial_shape : tuple of int
+        Shape of one incoming map. An axis shorter than `pool_size` is not
+        pooled.
+
+    kernel_size, stride : int or tuple of int, default=3, 1
+        Of the convolution. Maps are padded so that a stride of 1 keeps their
+        size.
+
+    pooling : {"max", "avg", "stride"} or None, default="max"
+        How maps shrink after the convolution. "stride" lets the convolution
+        take steps of `pool_size` instead of pooling.
+
+    pool_size : int or tuple of int, default=2
+        Size and step of the pooling window.
+
+    activation : str or callable, default="relu"
+        See `skcnn.modules.ACTIVATIONS`.
+
+    norm : {"batch", "group"} or None, default="batch"
+        Normalisation between convolution and activation.
+
+    dropout : float, default=0.0
+        Probability that a whole map is set to zero, in [0, 1).
+
+    Attributes
+    ----------
+    output_shape : tuple of int
+        ``(out_channels, *spatial_shape)`` of what `forward` returns.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        spatial_shape,
+        *,
+        kernel_size=3,
+        stride=1,
+        pooling="max",
+        pool_size=2,
+        activation="relu",
+        norm="batch",
+        dropout=0.0,
+    ):
+        super().__init__()
+        n_axes = len(spatial_shape)
+        kernel = per_axis(kernel_size, n_axes)
+        steps = per_axis(stride, n_axes)
+        window = per_axis(pool_size, n_axes)
+        if pooling == "stride":
+            steps = tuple(
+                s * w if length >= w else s
+                for s, w, length in zip(steps, window, spatial_shape, strict=True)
+            )
+        convolved = tuple(
+            (length + 2 * (k // 2) - k) // s + 1
+            for length, k, s in zip(spatial_shape, kernel, steps, strict=True)
+        )
+        self.conv = CONVOLUTIONS[n_axes](
+            in_channels,
+            out_channels,
+            kernel,
+            steps,
+            padding=tuple(k // 2 for k in kernel),
+            bias=norm is None,
+        )
+        self.norm = make_norm(norm, out_channels, n_axes)
+        self.activation = make_activation(activation)
+        self.pool = nn.Identity()
+        if pooling in POOLINGS:
+            window = tuple(
+                w if length >= w else 1
+                for w, length in zip(window, convolved, strict=True)
+            )
+            convolved = tuple(
+                length // w for w, length in zip(window, convolved, strict=True)
+            )
+            if max(window) > 1:
+                self.pool = POOLINGS[pooling][n_axes](window)
+        self.dropout = Dropout(dropout)
+        self.output_shape = (out_channels, *convolved)
+        self._pool_first = pooling == "max" and isinstance(self.activation, MONOTONE)
+
+    def forward(self, x):
+        """Map ``(n, in_channels, *spatial)`` to ``(n, *output_shape)``."""
+        x = self.norm(self.conv(x))
+        if self._pool_first:  # the same maps, from a quarter of the activations
+            x = self.activation(self.pool(x))
+        else:
+            x = self.pool(self.activation(x))
+        return self.dropout(x)
+
+
+class ConvNet(nn.Sequential):
+    """A stack of convolution blocks and a fully connected head.
+
+    The layers are the children `block1`, `block2`, ..., `flatten`, `hidden1`,
+    ..., `output`.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        ``(n_channels, *spatial_shape)`` of one sample, with one, two or three
+        spatial axes.
+
+    n_outputs : int
+        Number of values returned for a sample.
+
+    n_layers : int, default=3
+        Number of blocks.
+
+    n_filters : int, default=32
+        Number of maps of the first block.
+
+    filter_growth : float, default=2
+        Each block has this many times the maps of the one before.
+
+    kernel_size, stride, pooling, pool_size, activation, norm
+        Of every block, see `ConvBlock`.
+
+    dropout : float, default=0.0
+        Probability that a map of a block, or a unit before a fully connected
+        layer, is set to zero, in [0, 1).
+
+    hidden_layer_sizes : tuple of int, default=()
+        Widths of the fully connected layers between the last block and the
+        output.
+    """
+
+    def __init__(
+        self,
+        input_shape,
+        n_outputs,
+        *,
+        n_layers=3,
+        n_filters=32,
+        filter_growth=2,
+        kernel_size=3,
+        stride=1,
+        pooling="max",
+        pool_size=2,
+        activation="relu",
+        norm="batch",
+        dropout=0.0,
+        hidden_layer_sizes=(),
+    ):
+        layers = OrderedDict()
+        shape = tuple(input_shape)
+        for index in range(n_layers):
+            block = ConvBlock(
+                shape[0],
+                max(1, round(n_filters * filter_growth**index)),
+                shape[1:],
+                kernel_size=kernel_size,
+                stride=stride,
+                pooling=pooling,
+                pool_size=pool_size,
+                activation=activation,
+                norm=norm,
+                dropout=dropout if index < n_layers - 1 else 0.0,
+            )
+            layers[f"block{index + 1}"] = block
+            shape = block.output_shape
+        layers["flatten"] = nn.Flatten()
+        width = prod(shape)
+        for index, size in enumerate(hidden_layer_sizes, start=1):
+            layers[f"hidden{index}"] = nn.Sequential(
+                Dropout(dropout), nn.Linear(width, size), make_activation(activation)
+            )
+            width = size
+        layers["output"] = nn.Sequential(Dropout(dropout), nn.Linear(width, n_outputs))
+        super().__init__(layers)

@@ -1,0 +1,16 @@
+"""Architectures by name."""
+
+from functools import partial
+
+from .convnet import ConvNet
+from .lenet import LeNet5
+from .resnet import CIFARResNet
+
+ARCHITECTURES = {
+    "convnet": ConvNet,
+    "lenet5": LeNet5,
+    "resnet20": partial(CIFARResNet, depth=20),
+    "resnet32": partial(CIFARResNet, depth=32),
+    "resnet44": partial(CIFARResNet, depth=44),
+    "resnet56": partial(CIFARResNet, depth=56),
+}

@@ -1,0 +1,382 @@
+"""The training loop: a skorch net that runs over ready batches.
+
+This is the package's only door to skorch. skorch owns the loop over epochs,
+the callbacks and the history; an epoch itself runs without its per-batch
+records, which cost more than a small network does, unless a callback wants
+them.
+"""
+
+from contextlib import contextmanager, nullcontext
+from math import isfinite, prod
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PrintLog
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..data import Batches
+from ..modules import Dropout
+from .devices import DTYPES, autocast
+from .optimizers import optimizer_arguments, parameter_groups
+from .randomness import PrivateRandomness, make_generator
+from .schedules import SCHEDULES
+from .threads import FixedOrderSums, fitting_threads
+
+BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+MEMORY_FORMATS = {3: torch.channels_last, 4: torch.channels_last_3d}
+
+
+class Net(NeuralNet):
+    """A skorch net whose epochs do not wait for the device.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, built and on its device.
+
+    precision : str, default="float32"
+        A key of `skcnn.training.DTYPES`.
+
+    weight_decay : float, default=0.0
+        Of weights, see `parameter_groups`.
+
+    optimizer_arguments : dict, default=()
+        Further arguments of the optimiser.
+
+    **kwargs : dict
+        For :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        module,
+        *,
+        precision="float32",
+        weight_decay=0.0,
+        optimizer_arguments=(),
+        **kwargs,
+    ):
+        self.precision = precision
+        self.weight_decay = weight_decay
+        self.optimizer_arguments = optimizer_arguments
+        super().__init__(
+            module,
+            train_split=None,
+            iterator_train=Batches,
+            iterator_train__shuffle=True,
+            iterator_valid=Batches,
+            **kwargs,
+        )
+
+    @property
+    def _default_callbacks(self):
+        timer = [("epoch_timer", EpochTimer())]
+        return [*timer, ("print_log", PrintLog())] if self.verbose else timer
+
+    def initialize_optimizer(self, *args, **kwargs):
+        """Set up the optimiser, its weight decay on weights only."""
+        groups = parameter_groups(self.module_, self.weight_decay, self.optimizer)
+        self.optimizer_ = self.optimizer(
+            groups, lr=self.lr, **dict(self.optimizer_arguments)
+        )
+        return self
+
+    def train(self, dataset, epochs, schedule, generator, fix_sums):
+        """Train for some epochs.
+
+        Unlike :meth:`skorch.NeuralNet.partial_fit` it lets Ctrl-C through.
+
+        Parameters
+        ----------
+        dataset : TrainingSet
+            Samples and targets.
+
+        epochs : int
+            Number of passes over the samples.
+
+        schedule : callable
+            From progress to a factor of the learning rate.
+
+        generator : torch.Generator
+            For random layers, on the device of the network.
+
+        fix_sums : bool
+            Whether sums may not depend on the number of threads.
+        """
+        self._schedule = schedule
+        self._n_steps = epochs * len(Batches(dataset, self.batch_size))
+        self._step = 0
+        self._randomness = PrivateRandomness(generator)
+        self._give_generator(generator)
+        self._sums = FixedOrderSums() if fix_sums else nullcontext()
+        self._frozen_statistics = len(dataset) == 1
+        try:
+            self.notify("on_train_begin", X=dataset, y=None)
+            self.fit_loop(dataset, epochs=epochs)
+            self.notify("on_train_end", X=dataset, y=None)
+        finally:
+            self._give_generator(None)
+            del self._schedule, self._randomness, self._sums
+
+    def _give_generator(self, generator):
+        """Let the package's own random layers draw from `generator`."""
+        for module in self.module_.modules():
+            if isinstance(module, Dropout):
+                module.generator = generator
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run one epoch and record its mean loss as ``<prefix>_loss``."""
+        if iterator is None:
+            return
+        if self._wants_batches():
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            loss = self._mean_of_batches(prefix)
+        else:
+            loss = self._run_lean_epoch(iterator)
+        if not isfinite(loss):
+            raise ValueError(
+                f"The training loss became {loss} in epoch {len(self.history)}. Lower "
+                f"lr (it is {self.lr}), or choose another optimizer or lr_schedule."
+            )
+        self.history.record(f"{prefix}_loss", loss)
+
+    def _wants_batches(self):
+        """Return whether a callback looks at single batches."""
+        return any(
+            getattr(type(callback), hook) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in BATCH_HOOKS
+        )
+
+    def _mean_of_batches(self, prefix):
+        rows = self.history[-1]["batches"]
+        losses = [row[f"{prefix}_loss"] for row in rows]
+        return float(
+            np.average(losses, weights=[row[f"{prefix}_batch_size"] for row in rows])
+        )
+
+    def _run_lean_epoch(self, batches):
+        """Train on each batch; the loss stays on the device until the end."""
+        self._set_training(True)
+        total, n_samples = 0.0, 0
+        for X, y in batches:
+            self._set_learning_rate()
+            self.optimizer_.zero_grad()
+            loss = self.get_loss(self.infer(X), y)
+            loss.backward()
+            self.optimizer_.step()
+            total = total + loss.detach() * len(X)
+            n_samples += len(X)
+        return float(total) / n_samples
+
+    def train_step(self, batch, **fit_params):
+        """Make a step of skorch's own, at the scheduled learning rate."""
+        self._set_learning_rate()
+        return super().train_step(batch, **fit_params)
+
+    def _set_learning_rate(self):
+        if self._schedule is not SCHEDULES["constant"]:
+            lr = self.lr * self._schedule(self._step / self._n_steps)
+            for group in self.optimizer_.param_groups:
+                group["lr"] = lr
+        self._step += 1
+
+    def _set_training(self, training=True):
+        super()._set_training(training)
+        if training and self._frozen_statistics:  # one sample has no statistics
+            for module in self.module_.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+
+    def infer(self, x, **fit_params):
+        """Return the outputs of the network for a batch."""
+        if not self.module_.training:
+            with autocast(x.device, self.precision):
+                return self.module_(x).to(DTYPES[self.precision])
+        with self._randomness, self._sums, autocast(x.device, self.precision):
+            out = self.module_(x).to(DTYPES[self.precision])
+        if not getattr(self._randomness, "n_draws", True):
+            self._randomness = nullcontext()  # no other layer draws
+        return out
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return the mean loss of a batch, weighted where samples have weights."""
+        y_true, weight = y_true if isinstance(y_true, tuple) else (y_true, None)
+        losses = self.criterion_(y_pred, y_true)
+        if weight is None:
+            return losses.mean()
+        if losses.ndim > 1:
+            losses = losses.mean(dim=1)
+        return (weight * losses).mean()
+
+
+def build_net(
+    make_module,
+    *,
+    criterion,
+    input_shape,
+    n_outputs,
+    optimizer,
+    lr,
+    weight_decay,
+    batch_size,
+    callbacks,
+    verbose,
+    device,
+    precision,
+    seed,
+):
+    """Build a network on its device, and the net that trains it.
+
+    Parameters
+    ----------
+    make_module : callable
+        Called without arguments, returns the :class:`torch.nn.Module`.
+
+    criterion : type
+        Class of the loss, called with ``reduction="none"``.
+
+    input_shape : tuple of int
+        ``(n_channels, *spatial_shape)`` of a sample.
+
+    n_outputs : int
+        Number of values that the network must return for a sample.
+
+    optimizer, lr, weight_decay, batch_size, callbacks, verbose, precision
+        As of the estimators.
+
+    device : torch.device
+        Where the network computes.
+
+    seed : int
+        Of the initial weights.
+
+    Returns
+    -------
+    Net
+        Initialised, with ``flops_``, the forward operations of one sample.
+    """
+    with PrivateRandomness(make_generator(seed)):
+        module = make_module()
+        flops = probe(module, input_shape, n_outputs)
+    module = module.to(device=device, dtype=DTYPES[precision])
+    module = module.to(
+        memory_format=MEMORY_FORMATS.get(len(input_shape), torch.preserve_format)
+    )
+    optimizer, arguments = optimizer_arguments(optimizer, device)
+    net = Net(
+        module,
+        criterion=criterion,
+        criterion__reduction="none",
+        optimizer=optimizer,
+        optimizer_arguments=arguments,
+        lr=lr,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+        callbacks=callbacks,
+        verbose=verbose,
+        device=str(device),
+        precision=precision,
+    )
+    net.flops_ = flops
+    return net.initialize()
+
+
+def probe(module, input_shape, n_outputs):
+    """Try `module` on one blank sample and count its forward operations.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, on the CPU. Lazy layers learn their shapes here.
+
+    input_shape : tuple of int
+        ``(n_channels, *spatial_shape)`` of a sample.
+
+    n_outputs : int
+        Number of values expected for a sample.
+
+    Returns
+    -------
+    int
+        Floating-point operations of one sample.
+
+    Raises
+    ------
+    ValueError
+        If the network cannot take the shape or returns another one.
+    """
+    counter = FlopCounterMode(display=False)
+    module.eval()
+    try:
+        with torch.no_grad(), counter:
+            out = module(torch.zeros(1, *input_shape))
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"The architecture cannot take samples of shape {tuple(input_shape)} "
+            f"(channels, *spatial axes): {error}"
+        ) from error
+    shape = tuple(getattr(out, "shape", ()))
+    if shape != (1, n_outputs):
+        raise ValueError(
+            f"The architecture returned {shape or type(out).__name__} for one sample "
+            f"of shape {tuple(input_shape)}, expected (1, {n_outputs})."
+        )
+    return max(counter.get_total_flops(), prod(input_shape))
+
+
+def train_net(net, dataset, epochs, *, lr_schedule, fresh_optimizer, generator):
+    """Train `net` for some epochs, with as many threads as pay.
+
+    Parameters
+    ----------
+    net : Net
+        From `build_net`.
+
+    dataset : TrainingSet
+        Samples and targets.
+
+    epochs : int
+        Number of passes over the samples.
+
+    lr_schedule : str or callable or None
+        A key of `SCHEDULES`, a function of progress, or None for a constant
+        learning rate.
+
+    fresh_optimizer : bool
+        Whether the optimiser forgets earlier steps.
+
+    generator : torch.Generator
+        For random layers, on the device of the network.
+    """
+    if fresh_optimizer:
+        net._initialize_optimizer()
+    if not callable(lr_schedule):
+        lr_schedule = SCHEDULES[lr_schedule or "constant"]
+    batch = min(net.batch_size, len(dataset))
+    with fitting_threads(net.flops_ * batch) as n_threads:
+        net.train(dataset, epochs, lr_schedule, generator, fix_sums=n_threads > 1)
+
+
+@contextmanager
+def explain_out_of_memory(batch_size):
+    """Raise a MemoryError that says what to do where memory runs out.
+
+    Parameters
+    ----------
+    batch_size : int
+        Named in the message.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if known or "can't allocate memory" in text or "not enough memory" in text:
+            raise MemoryError(
+                f"Out of memory with batch_size={batch_size}. Use a smaller one, for "
+                f"example batch_size={max(1, batch_size // 2)}."
+            ) from error
+        raise

@@ -1,0 +1,100 @@
+"""Random numbers of one estimator, out of reach of everything else.
+
+Seeding torch's global generator is not enough where several fits share a
+process: threads draw from it in turns. Every random operation of a network,
+its initialisation included, draws from a generator that belongs to the fit.
+"""
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+# Operations that take no generator, as the in-place draw that does the same.
+LIKE = {
+    aten.rand_like.default: aten.uniform_.default,
+    aten.randn_like.default: aten.normal_.default,
+}
+
+
+def make_generator(seed, device="cpu"):
+    """Return a generator of its own, seeded.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2 ** 63 - 1.
+
+    device : str or torch.device, default="cpu"
+        Where its numbers are wanted.
+
+    Returns
+    -------
+    torch.Generator
+        The generator.
+    """
+    return torch.Generator(device=device).manual_seed(int(seed))
+
+
+class PrivateRandomness(TorchDispatchMode):
+    """Within this context, torch draws random numbers from one generator.
+
+    The context holds for the thread that entered it and leaves torch's global
+    generators as they are.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Where random numbers come from.
+
+    Attributes
+    ----------
+    n_draws : int
+        How many random operations without a generator ran so far.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcnn.training import PrivateRandomness, make_generator
+    >>> with PrivateRandomness(make_generator(0)):
+    ...     first = torch.nn.Linear(2, 2)
+    >>> with PrivateRandomness(make_generator(0)):
+    ...     second = torch.nn.Linear(2, 2)
+    >>> torch.equal(first.weight, second.weight)
+    True
+    """
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+        self.n_draws = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        given = kwargs.get("generator") is not None
+        if given or torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **kwargs)
+        self.n_draws += 1
+        if func in LIKE:
+            return LIKE[func](torch.empty_like(*args), generator=self.generator)
+        if func is aten.native_dropout.default:
+            return self._dropout(*args)
+        overload = _overload_with_generator(func)
+        if overload is None:
+            return func(*args, **kwargs)
+        kwargs = {**kwargs, "generator": self.generator}
+        return overload(*args, **kwargs)
+
+    def _dropout(self, x, p, train):
+        """Do what the fused kernel does, which cannot be given a generator."""
+        if not train or p == 0:
+            return x.clone(), torch.ones_like(x, dtype=torch.bool)
+        keep = torch.empty_like(x).bernoulli_(1 - p, generator=self.generator)
+        return x * keep / (1 - p), keep.bool()
+
+
+def _overload_with_generator(func):
+    """Return the overload of `func` that takes a generator, None if none does."""
+    if any(argument.name == "generator" for argument in func._schema.arguments):
+        return func
+    packet = func.overloadpacket
+    return packet.generator if "generator" in packet.overloads() else None
