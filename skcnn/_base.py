@@ -247,6 +247,7 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
         sample_weight = self._combine_weights(X, y, sample_weight)
         if sample_weight is None:
             return None
+        sample_weight = sample_weight / sample_weight.max()  # sums cannot overflow
         return sample_weight / sample_weight[sample_weight > 0].mean()
 
     def _combine_weights(self, X, y, sample_weight):

@@ -85,13 +85,12 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Probability, in [0, 1), that a feature map, or a unit that enters a
         fully connected layer, is left out of a training step.
 
-    hidden_layer_sizes : tuple of int, default=()
+    hidden_layer_sizes : tuple of int or int, default=()
         Widths of fully connected layers between the last block and the output.
 
     optimizer : str or type, default="adamw"
         "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
-        Nesterov momentum of 0.9), "lbfgs", or a :class:`torch.optim.Optimizer`
-        class.
+        Nesterov momentum of 0.9), or a :class:`torch.optim.Optimizer` class.
 
     lr : float, default=0.003
         Learning rate; its highest value where a schedule changes it.
@@ -104,8 +103,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         factor of `lr`.
 
     weight_decay : float, default=0.01
-        Strength of weight decay on the weights of convolutions and fully
-        connected layers; decoupled from the gradient in "adamw".
+        Strength of weight decay; decoupled from the gradient in "adamw".
 
     batch_size : int or "auto", default="auto"
         Largest number of samples of one training step. "auto" is a power of two
@@ -193,10 +191,13 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
 
     Notes
     -----
-    The same `random_state` gives the same model: again, in a thread, and in
-    another process. On a CPU this holds for one, two and four threads alike, bit
-    for bit, where torch's convolutions themselves do not depend on the number
-    of threads; on a GPU results agree to rounding.
+    The same `random_state` gives the same model, bit for bit: again, in threads,
+    in another process and, on a CPU, nearly always at another number of threads.
+    Where a forward pass of a batch takes less than 100 million operations, one
+    thread trains the network. For larger ones, the sums that torch splits by
+    threads are taken in a fixed order, except those in the weight gradients of
+    convolutions of few channels or small maps, in volumes and in bfloat16. There,
+    as on a GPU, results agree to rounding.
 
     References
     ----------
@@ -387,6 +388,15 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         if self.class_weight is None:
             return sample_weight
         class_weight = compute_sample_weight(self.class_weight, y)
+        if not np.isfinite(class_weight).all() or class_weight.min() < 0:
+            raise ValueError(
+                f"class_weight={self.class_weight!r} holds weights that are negative "
+                "or not finite."
+            )
+        if not class_weight.any():
+            raise ValueError(
+                f"class_weight={self.class_weight!r} gives no sample a weight."
+            )
         return class_weight if sample_weight is None else class_weight * sample_weight
 
     def predict(self, X):

@@ -80,13 +80,12 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Probability, in [0, 1), that a feature map, or a unit that enters a
         fully connected layer, is left out of a training step.
 
-    hidden_layer_sizes : tuple of int, default=()
+    hidden_layer_sizes : tuple of int or int, default=()
         Widths of fully connected layers between the last block and the output.
 
     optimizer : str or type, default="adamw"
         "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
-        Nesterov momentum of 0.9), "lbfgs", or a :class:`torch.optim.Optimizer`
-        class.
+        Nesterov momentum of 0.9), or a :class:`torch.optim.Optimizer` class.
 
     lr : float, default=0.003
         Learning rate; its highest value where a schedule changes it.
@@ -99,8 +98,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         factor of `lr`.
 
     weight_decay : float, default=0.01
-        Strength of weight decay on the weights of convolutions and fully
-        connected layers; decoupled from the gradient in "adamw".
+        Strength of weight decay; decoupled from the gradient in "adamw".
 
     batch_size : int or "auto", default="auto"
         Largest number of samples of one training step. "auto" is a power of two
@@ -182,10 +180,13 @@ class CNNRegressor(RegressorMixin, BaseCNN):
 
     Notes
     -----
-    The same `random_state` gives the same model: again, in a thread, and in
-    another process. On a CPU this holds for one, two and four threads alike, bit
-    for bit, where torch's convolutions themselves do not depend on the number
-    of threads; on a GPU results agree to rounding.
+    The same `random_state` gives the same model, bit for bit: again, in threads,
+    in another process and, on a CPU, nearly always at another number of threads.
+    Where a forward pass of a batch takes less than 100 million operations, one
+    thread trains the network. For larger ones, the sums that torch splits by
+    threads are taken in a fixed order, except those in the weight gradients of
+    convolutions of few channels or small maps, in volumes and in bfloat16. There,
+    as on a GPU, results agree to rounding.
 
     References
     ----------
@@ -342,13 +343,11 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     def _encode_targets(self, y, weights, first):
         """Return y standardised, (n_samples, n_outputs)."""
         columns = y.reshape(len(y), -1).astype(np.float64)
+        if np.isnan(columns).any():
+            raise ValueError("Input y contains NaN.")
         if first:
             self._y_is_1d = y.ndim == 1
-            self._y_mean = np.average(columns, axis=0, weights=weights)
-            variance = np.average(
-                (columns - self._y_mean) ** 2, axis=0, weights=weights
-            )
-            self._y_scale = np.where(variance > 0, np.sqrt(variance), 1.0)
+            self._y_mean, self._y_scale = _mean_and_scale(columns, weights)
         elif columns.shape[1] != self._n_outputs:
             raise ValueError(
                 f"y has {columns.shape[1]} outputs, but CNNRegressor was fitted on "
@@ -376,3 +375,16 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _mean_and_scale(columns, weights):
+    """Return weighted mean and standard deviation, which is 1 for constants."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.average(columns, axis=0, weights=weights)
+        variance = np.average((columns - mean) ** 2, axis=0, weights=weights)
+    if not np.isfinite(variance).all():
+        raise ValueError(
+            "y holds values too large to be scaled: their variance overflows. Divide "
+            "y by a constant first."
+        )
+    return mean, np.where(variance > 0, np.sqrt(variance), 1.0)

@@ -86,10 +86,10 @@ class Images:
 
 def _as_source(X):
     """Return a tensor that shares the memory of X, or X where torch cannot."""
-    shareable = X.dtype in NATIVE_DTYPES and X.flags.writeable and X.dtype.isnative
-    if shareable and all(stride >= 0 for stride in X.strides):
-        return torch.from_numpy(X)
-    return X
+    size = X.dtype.itemsize
+    strided = all(stride >= 0 and stride % size == 0 for stride in X.strides)
+    native = X.dtype in NATIVE_DTYPES and X.dtype.isnative
+    return torch.from_numpy(X) if native and strided and X.flags.writeable else X
 
 
 def _convert(batch):
@@ -103,7 +103,7 @@ def _convert(batch):
 
 
 def _as_numpy_index(index):
-    return index if isinstance(index, slice) else index.numpy()
+    return index if isinstance(index, slice) else index.cpu().numpy()
 
 
 def _fits(source, device):

@@ -47,8 +47,8 @@ class ChannelScaler:
         n_samples = X.shape[0]
         weight = np.ones(n_samples) if sample_weight is None else sample_weight
         total = weight.sum() * np.prod(self.layout.spatial_shape)
-        self.mean_ = self._weighted_sum(X, weight, power=1) / total
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.mean_ = self._weighted_sum(X, weight, power=1) / total
             variance = self._weighted_sum(X, weight, power=2, centre=self.mean_) / total
         scale = np.sqrt(variance)
         if not np.isfinite(scale).all():

@@ -33,10 +33,24 @@ class TrainingSet(Dataset):
 
     def __getitem__(self, index):
         X, y = self.take(torch.tensor([index]))
-        return X[0], y[0]
+        return X[0], tuple(part[0] for part in y) if isinstance(y, tuple) else y[0]
 
     def take(self, index):
-        """Return images and targets, or ``(targets, weights)``, of a batch."""
+        """Return a batch.
+
+        Parameters
+        ----------
+        index : torch.Tensor of shape (n,)
+            Which samples.
+
+        Returns
+        -------
+        X : torch.Tensor of shape (n, n_channels, *spatial_shape)
+            Scaled images.
+
+        y : torch.Tensor or tuple
+            Targets, or ``(targets, weights)``.
+        """
         X = self.images.take(index)
         index = index.to(self.targets.device)
         y = self.targets[index]

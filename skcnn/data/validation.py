@@ -1,5 +1,7 @@
 """Checks that X is an array of images, in scikit-learn's words where it has them."""
 
+from os import PathLike
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -61,7 +63,7 @@ def check_image_array(estimator, X, y="no_validation", **check_params):
         length 0.
     """
     X = as_array(X)
-    _check_not_ragged(X)
+    _check_alike(X)
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
     # with ensure_2d scikit-learn counts features on axis 1, which is right for rows
@@ -70,6 +72,10 @@ def check_image_array(estimator, X, y="no_validation", **check_params):
         estimator, X, y, allow_nd=True, ensure_2d=is_rows, **check_params
     )
     checked = result if isinstance(y, str) else result[0]
+    if checked.dtype.kind not in "biuf":
+        raise TypeError(
+            f"X has dtype {checked.dtype}, expected numbers or booleans. Convert it."
+        )
     if checked.ndim > MAX_AXES:
         raise ValueError(
             f"Found array with dim {checked.ndim}, while dim <= {MAX_AXES} is "
@@ -85,13 +91,18 @@ def check_image_array(estimator, X, y="no_validation", **check_params):
     return result
 
 
-def _check_not_ragged(X):
-    """Raise a ValueError that names the shapes where images differ in theirs."""
+def _check_alike(X):
+    """Raise an error where a list mixes paths and arrays, or shapes of images."""
     if sparse.issparse(X) or hasattr(X, "iloc"):
         return
     is_object = isinstance(X, np.ndarray) and X.dtype.hasobject
     if not (is_object or isinstance(X, (list, tuple))):
         return
+    paths = {isinstance(image, (str, PathLike)) for image in X}
+    if len(paths) > 1:
+        raise TypeError(
+            "X mixes paths and arrays. Pass arrays only, of one shape in one array."
+        )
     shapes = {getattr(image, "shape", None) for image in X}
     if len(shapes) > 1 and None not in shapes:
         first, second = sorted(shapes, key=str)[:2]

@@ -15,16 +15,27 @@ ACTIVATIONS = {
     "tanh": nn.Tanh,
 }
 
-# Max pooling commutes with these, so they may run on the smaller, pooled map.
-MONOTONE = (
-    nn.Identity,
-    nn.ReLU,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SELU,
-    nn.Sigmoid,
-    nn.Tanh,
-)
+MONOTONE = (nn.Identity, nn.ReLU, nn.SELU, nn.Sigmoid, nn.Tanh)
+
+
+def is_monotone(activation):
+    """Return whether a layer is known to compute a function that never falls.
+
+    Parameters
+    ----------
+    activation : torch.nn.Module
+        The layer.
+
+    Returns
+    -------
+    bool
+        Max pooling commutes with such a function.
+    """
+    if type(activation) is nn.LeakyReLU:
+        return activation.negative_slope >= 0
+    if type(activation) is nn.ELU:
+        return activation.alpha >= 0
+    return type(activation) in MONOTONE
 
 
 def make_activation(activation):

@@ -2,11 +2,13 @@
 
 from collections import OrderedDict
 from math import prod
+from numbers import Integral
 
 from torch import nn
 
-from .activations import MONOTONE, make_activation
+from .activations import is_monotone, make_activation
 from .dropout import Dropout
+from .layers import Layers
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -17,9 +19,16 @@ POOLINGS = {
 CHANNELS_PER_GROUP = 16
 
 
-def per_axis(value, n_axes):
-    """Return `value` as a tuple with one entry for each spatial axis."""
-    return (value,) * n_axes if isinstance(value, int) else tuple(value)
+def per_axis(name, value, n_axes):
+    """Return the size called `name` as one integer for each spatial axis."""
+    sizes = (value,) * n_axes if isinstance(value, Integral) else tuple(value)
+    whole = all(isinstance(size, Integral) and size > 0 for size in sizes)
+    if len(sizes) != n_axes or not whole:
+        raise ValueError(
+            f"{name}={value!r} is neither a positive integer nor one for each of the "
+            f"{n_axes} spatial axes."
+        )
+    return tuple(int(size) for size in sizes)
 
 
 def make_norm(norm, n_channels, n_axes):
@@ -47,8 +56,8 @@ class ConvBlock(nn.Module):
         pooled.
 
     kernel_size, stride : int or tuple of int, default=3, 1
-        Of the convolution. Maps are padded so that a stride of 1 keeps their
-        size.
+        Of the convolution. Maps are padded by half of the filter, so that a
+        stride of 1 keeps their size where the filter has an odd one.
 
     pooling : {"max", "avg", "stride"} or None, default="max"
         How maps shrink after the convolution. "stride" lets the convolution
@@ -88,9 +97,9 @@ class ConvBlock(nn.Module):
     ):
         super().__init__()
         n_axes = len(spatial_shape)
-        kernel = per_axis(kernel_size, n_axes)
-        steps = per_axis(stride, n_axes)
-        window = per_axis(pool_size, n_axes)
+        kernel = per_axis("kernel_size", kernel_size, n_axes)
+        steps = per_axis("stride", stride, n_axes)
+        window = per_axis("pool_size", pool_size, n_axes)
         if pooling == "stride":
             steps = tuple(
                 s * w if length >= w else s
@@ -123,7 +132,7 @@ class ConvBlock(nn.Module):
                 self.pool = POOLINGS[pooling][n_axes](window)
         self.dropout = Dropout(dropout)
         self.output_shape = (out_channels, *convolved)
-        self._pool_first = pooling == "max" and isinstance(self.activation, MONOTONE)
+        self._pool_first = pooling == "max" and is_monotone(self.activation)
 
     def forward(self, x):
         """Map ``(n, in_channels, *spatial)`` to ``(n, *output_shape)``."""
@@ -135,7 +144,7 @@ class ConvBlock(nn.Module):
         return self.dropout(x)
 
 
-class ConvNet(nn.Sequential):
+class ConvNet(Layers):
     """A stack of convolution blocks and a fully connected head.
 
     The layers are the children `block1`, `block2`, ..., `flatten`, `hidden1`,
@@ -166,7 +175,7 @@ class ConvNet(nn.Sequential):
         Probability that a map of a block, or a unit before a fully connected
         layer, is set to zero, in [0, 1).
 
-    hidden_layer_sizes : tuple of int, default=()
+    hidden_layer_sizes : tuple of int or int, default=()
         Widths of the fully connected layers between the last block and the
         output.
     """
@@ -207,6 +216,8 @@ class ConvNet(nn.Sequential):
             shape = block.output_shape
         layers["flatten"] = nn.Flatten()
         width = prod(shape)
+        if isinstance(hidden_layer_sizes, Integral):
+            hidden_layer_sizes = (hidden_layer_sizes,)
         for index, size in enumerate(hidden_layer_sizes, start=1):
             layers[f"hidden{index}"] = nn.Sequential(
                 Dropout(dropout), nn.Linear(width, size), make_activation(activation)

@@ -4,11 +4,12 @@ from torch import nn
 
 from .activations import make_activation
 from .convnet import POOLINGS
+from .layers import Layers
 
 MINIMUM_SIDE = 12
 
 
-class LeNet5(nn.Sequential):
+class LeNet5(Layers):
     """LeNet-5, the network that read cheques.
 
     Two convolutions of 5 × 5 with 6 and 16 maps, each followed by pooling, and

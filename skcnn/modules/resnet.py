@@ -67,7 +67,7 @@ class CIFARResNet(nn.Module):
     Raises
     ------
     ValueError
-        If there are not two spatial axes.
+        If there are not two spatial axes, or no network has that depth.
 
     References
     ----------
@@ -83,7 +83,9 @@ class CIFARResNet(nn.Module):
                 f"shape {tuple(input_shape[1:])}. Use architecture='convnet', which "
                 "takes one, two or three."
             )
-        n_blocks = (depth - 2) // 6
+        n_blocks, rest = divmod(depth - 2, 6)
+        if rest or n_blocks < 1:
+            raise ValueError(f"depth is 6 * n + 2, for example 20, got {depth}.")
         self.conv1 = nn.Conv2d(input_shape[0], WIDTHS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         self.layer1 = self._make_layer(WIDTHS[0], WIDTHS[0], n_blocks, stride=1)

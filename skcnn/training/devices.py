@@ -50,6 +50,8 @@ def check_device(device):
         wanted = None
     if wanted is not None and wanted.type == "cuda" and wanted.index is None:
         wanted = torch.device("cuda", 0)
+    if wanted is not None and wanted.type == "cpu":
+        wanted = torch.device("cpu")
     if wanted is None or str(wanted) not in available:
         raise ValueError(
             f"device={str(device)!r} is not there. This machine has "

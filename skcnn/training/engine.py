@@ -12,19 +12,20 @@ from math import isfinite, prod
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import Batches
 from ..modules import Dropout
 from .devices import DTYPES, autocast
-from .optimizers import optimizer_arguments, parameter_groups
+from .optimizers import optimizer_arguments
 from .randomness import PrivateRandomness, make_generator
 from .schedules import SCHEDULES
-from .threads import FixedOrderSums, fitting_threads
+from .threads import SMALL_BATCH_FLOPS, FixedOrderSums, fitting_threads
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+KNOWN_LAYERS = ("torch.nn.", "skcnn.")
 MEMORY_FORMATS = {3: torch.channels_last, 4: torch.channels_last_3d}
 
 
@@ -39,11 +40,8 @@ class Net(NeuralNet):
     precision : str, default="float32"
         A key of `skcnn.training.DTYPES`.
 
-    weight_decay : float, default=0.0
-        Of weights, see `parameter_groups`.
-
     optimizer_arguments : dict, default=()
-        Further arguments of the optimiser.
+        Arguments of the optimiser besides the learning rate.
 
     **kwargs : dict
         For :class:`skorch.NeuralNet`.
@@ -54,12 +52,10 @@ class Net(NeuralNet):
         module,
         *,
         precision="float32",
-        weight_decay=0.0,
         optimizer_arguments=(),
         **kwargs,
     ):
         self.precision = precision
-        self.weight_decay = weight_decay
         self.optimizer_arguments = optimizer_arguments
         super().__init__(
             module,
@@ -76,10 +72,10 @@ class Net(NeuralNet):
         return [*timer, ("print_log", PrintLog())] if self.verbose else timer
 
     def initialize_optimizer(self, *args, **kwargs):
-        """Set up the optimiser, its weight decay on weights only."""
-        groups = parameter_groups(self.module_, self.weight_decay, self.optimizer)
+        """Set up the optimiser for the parameters that are trained."""
+        parameters = [p for p in self.module_.parameters() if p.requires_grad]
         self.optimizer_ = self.optimizer(
-            groups, lr=self.lr, **dict(self.optimizer_arguments)
+            parameters, lr=self.lr, **dict(self.optimizer_arguments)
         )
         return self
 
@@ -112,13 +108,30 @@ class Net(NeuralNet):
         self._give_generator(generator)
         self._sums = FixedOrderSums() if fix_sums else nullcontext()
         self._frozen_statistics = len(dataset) == 1
+        # layers whose code is known draw in every batch or never
+        self._is_plain = all(
+            type(module).forward.__module__.startswith(KNOWN_LAYERS)
+            for module in self.module_.modules()
+        )
         try:
             self.notify("on_train_begin", X=dataset, y=None)
-            self.fit_loop(dataset, epochs=epochs)
+            try:
+                self.fit_loop(dataset, epochs=epochs)
+            except KeyboardInterrupt:
+                if not self._has_stopped_early():
+                    raise
             self.notify("on_train_end", X=dataset, y=None)
         finally:
             self._give_generator(None)
             del self._schedule, self._randomness, self._sums
+
+    def _has_stopped_early(self):
+        """Return whether skorch's EarlyStopping, which interrupts, has had enough."""
+        return any(
+            isinstance(callback, EarlyStopping)
+            and callback.misses_ == callback.patience
+            for _, callback in self.callbacks_
+        )
 
     def _give_generator(self, generator):
         """Let the package's own random layers draw from `generator`."""
@@ -160,16 +173,16 @@ class Net(NeuralNet):
     def _run_lean_epoch(self, batches):
         """Train on each batch; the loss stays on the device until the end."""
         self._set_training(True)
-        total, n_samples = 0.0, 0
+        losses, sizes = [], []
         for X, y in batches:
             self._set_learning_rate()
             self.optimizer_.zero_grad()
             loss = self.get_loss(self.infer(X), y)
             loss.backward()
             self.optimizer_.step()
-            total = total + loss.detach() * len(X)
-            n_samples += len(X)
-        return float(total) / n_samples
+            losses.append(loss.detach())
+            sizes.append(len(X))
+        return float(np.average(torch.stack(losses).tolist(), weights=sizes))
 
     def train_step(self, batch, **fit_params):
         """Make a step of skorch's own, at the scheduled learning rate."""
@@ -197,16 +210,18 @@ class Net(NeuralNet):
                 return self.module_(x).to(DTYPES[self.precision])
         with self._randomness, self._sums, autocast(x.device, self.precision):
             out = self.module_(x).to(DTYPES[self.precision])
-        if not getattr(self._randomness, "n_draws", True):
+        if self._is_plain and not getattr(self._randomness, "n_draws", True):
             self._randomness = nullcontext()  # no other layer draws
         return out
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the mean loss of a batch, weighted where samples have weights."""
-        y_true, weight = y_true if isinstance(y_true, tuple) else (y_true, None)
+        if not isinstance(y_true, tuple):
+            self.criterion_.reduction = "mean"
+            return self.criterion_(y_pred, y_true)
+        y_true, weight = y_true
+        self.criterion_.reduction = "none"
         losses = self.criterion_(y_pred, y_true)
-        if weight is None:
-            return losses.mean()
         if losses.ndim > 1:
             losses = losses.mean(dim=1)
         return (weight * losses).mean()
@@ -236,7 +251,7 @@ def build_net(
         Called without arguments, returns the :class:`torch.nn.Module`.
 
     criterion : type
-        Class of the loss, called with ``reduction="none"``.
+        Class of the loss, which has a `reduction`.
 
     input_shape : tuple of int
         ``(n_channels, *spatial_shape)`` of a sample.
@@ -244,11 +259,14 @@ def build_net(
     n_outputs : int
         Number of values that the network must return for a sample.
 
-    optimizer, lr, weight_decay, batch_size, callbacks, verbose, precision
+    optimizer, lr, weight_decay, batch_size, callbacks, verbose
         As of the estimators.
 
     device : torch.device
         Where the network computes.
+
+    precision : str
+        A key of `skcnn.training.DTYPES`.
 
     seed : int
         Of the initial weights.
@@ -265,15 +283,13 @@ def build_net(
     module = module.to(
         memory_format=MEMORY_FORMATS.get(len(input_shape), torch.preserve_format)
     )
-    optimizer, arguments = optimizer_arguments(optimizer, device)
+    optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
     net = Net(
         module,
         criterion=criterion,
-        criterion__reduction="none",
         optimizer=optimizer,
         optimizer_arguments=arguments,
         lr=lr,
-        weight_decay=weight_decay,
         batch_size=batch_size,
         callbacks=callbacks,
         verbose=verbose,
@@ -356,8 +372,10 @@ def train_net(net, dataset, epochs, *, lr_schedule, fresh_optimizer, generator):
     if not callable(lr_schedule):
         lr_schedule = SCHEDULES[lr_schedule or "constant"]
     batch = min(net.batch_size, len(dataset))
-    with fitting_threads(net.flops_ * batch) as n_threads:
-        net.train(dataset, epochs, lr_schedule, generator, fix_sums=n_threads > 1)
+    flops = net.flops_ * batch
+    with fitting_threads(flops):
+        fix_sums = flops >= SMALL_BATCH_FLOPS
+        net.train(dataset, epochs, lr_schedule, generator, fix_sums)
 
 
 @contextmanager
@@ -375,8 +393,10 @@ def explain_out_of_memory(batch_size):
         text = str(error)
         known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
         if known or "can't allocate memory" in text or "not enough memory" in text:
+            advice = "Use smaller images or a smaller network."
+            if batch_size > 1:
+                advice = f"Use a smaller one, for example batch_size={batch_size // 2}."
             raise MemoryError(
-                f"Out of memory with batch_size={batch_size}. Use a smaller one, for "
-                f"example batch_size={max(1, batch_size // 2)}."
+                f"Out of memory with batch_size={batch_size}. {advice}"
             ) from error
         raise

@@ -75,7 +75,8 @@ class PrivateRandomness(TorchDispatchMode):
             return func(*args, **kwargs)
         self.n_draws += 1
         if func in LIKE:
-            return LIKE[func](torch.empty_like(*args), generator=self.generator)
+            out = torch.empty_like(*args, **kwargs)
+            return LIKE[func](out, generator=self.generator)
         if func is aten.native_dropout.default:
             return self._dropout(*args)
         overload = _overload_with_generator(func)
@@ -94,7 +95,15 @@ class PrivateRandomness(TorchDispatchMode):
 
 def _overload_with_generator(func):
     """Return the overload of `func` that takes a generator, None if none does."""
-    if any(argument.name == "generator" for argument in func._schema.arguments):
+    names = _argument_names(func)
+    if "generator" in names:
         return func
     packet = func.overloadpacket
-    return packet.generator if "generator" in packet.overloads() else None
+    for overload in (getattr(packet, name) for name in packet.overloads()):
+        if _argument_names(overload) == names | {"generator"}:
+            return overload
+    return None
+
+
+def _argument_names(func):
+    return {argument.name for argument in func._schema.arguments}

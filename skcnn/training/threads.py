@@ -18,6 +18,8 @@ from torch.overrides import TorchFunctionMode
 # Forward operations of a batch below which one thread is used. At this size a
 # step takes about 5 ms, and four threads took 0.8 of the time of one.
 SMALL_BATCH_FLOPS = 100e6
+N_PARTS = 8
+MEMORY_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 _lock = threading.Lock()
 _state = {"depth": 0, "n_threads": 1}
@@ -41,12 +43,10 @@ def fitting_threads(flops):
         if _state["depth"] == 0:
             _state["n_threads"] = torch.get_num_threads()
         _state["depth"] += 1
-    n_threads = torch.get_num_threads()
     try:
-        if flops < SMALL_BATCH_FLOPS and n_threads > 1:
-            n_threads = 1
+        if flops < SMALL_BATCH_FLOPS:
             torch.set_num_threads(1)
-        yield n_threads
+        yield torch.get_num_threads()
     finally:
         with _lock:
             _state["depth"] -= 1
@@ -77,25 +77,30 @@ def _linear(x, weight, bias=None):
 
 
 class _Matmul(torch.autograd.Function):
-    """``x @ weight.T``, its weight gradient summed over fixed parts of the batch."""
-
-    N_PARTS = 8
+    """``x @ weight.T``, computed and summed in fixed parts of the batch."""
 
     @staticmethod
     def forward(ctx, x, weight):
         ctx.save_for_backward(x, weight)
-        return x @ weight.T
+        return _multiply_rows(x, weight.T)
 
     @staticmethod
     def backward(ctx, grad):
         x, weight = ctx.saved_tensors
-        size = -(-len(x) // _Matmul.N_PARTS)
-        missing = size * _Matmul.N_PARTS - len(x)
-        parts = [
-            F.pad(t, (0, 0, 0, missing)).view(_Matmul.N_PARTS, size, -1)
-            for t in (grad, x)
-        ]
-        return grad @ weight, torch.bmm(parts[0].mT, parts[1]).sum(0)
+        grad_weight = torch.bmm(_split_rows(grad).mT, _split_rows(x)).sum(0)
+        return _multiply_rows(grad, weight), grad_weight
+
+
+def _multiply_rows(x, matrix):
+    """Return ``x @ matrix``, each part of the rows by one thread."""
+    parts = torch.bmm(_split_rows(x), matrix.expand(N_PARTS, *matrix.shape))
+    return parts.flatten(0, 1)[: len(x)]
+
+
+def _split_rows(x):
+    """Return the rows of `x` in parts, the last one filled up with zeros."""
+    size = -(-len(x) // N_PARTS)
+    return F.pad(x, (0, 0, 0, size * N_PARTS - len(x))).view(N_PARTS, size, -1)
 
 
 def _batch_norm(
@@ -108,8 +113,7 @@ def _batch_norm(
     momentum=0.1,
     eps=1e-5,
 ):
-    plain = x.device.type != "cpu" or x.ndim < 4 or x.dtype == torch.bfloat16
-    if not training or plain or weight is None or x.is_contiguous():
+    if not training or weight is None or not _is_summed_by_threads(x):
         return F.batch_norm(
             x, running_mean, running_var, weight, bias, training, momentum, eps
         )
@@ -121,6 +125,17 @@ def _batch_norm(
     return out
 
 
+def _is_summed_by_threads(x):
+    """Return whether torch would split the statistics of `x` by threads."""
+    return (
+        x.device.type == "cpu"
+        and x.ndim in MEMORY_FORMATS
+        and x.dtype != torch.bfloat16
+        and x.numel() > x.shape[1]  # torch refuses one value for each channel
+        and x.is_contiguous(memory_format=MEMORY_FORMATS[x.ndim])
+    )
+
+
 class _BatchNorm(torch.autograd.Function):
     """Batch normalisation of channels-last maps (Ioffe & Szegedy 2015).
 
@@ -129,28 +144,41 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, eps):
-        dims = tuple(range(2, x.ndim))
-        count = x.numel() // x.shape[1]
-        mean = x.sum(dims).double().sum(0) / count
-        square = torch.linalg.vector_norm(x, dim=dims).double().square_().sum(0) / count
-        var = (square - mean * mean).clamp_(min=0).to(x.dtype)
-        mean = mean.to(x.dtype)
-        ctx.save_for_backward(x, weight, mean, (var + eps).rsqrt())
+        mean = _map_mean(x)
+        out = x - _as_map(mean, x)
+        var = _map_mean(out.square_())
+        ctx.save_for_backward(x, weight, mean, (var + eps).rsqrt_())
         ctx.mark_non_differentiable(mean, var)
-        return F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps), mean, var
+        unused = x.new_empty(2, 0)
+        torch.ops.aten.native_batch_norm.out(
+            *(x, weight, bias, mean, var, False, 0.0, eps),
+            out=out,
+            save_mean=unused[0],
+            save_invstd=unused[1],
+        )
+        return out, mean, var
 
     @staticmethod
     def backward(ctx, grad, _grad_mean, _grad_var):
         x, weight, mean, inverse_std = ctx.saved_tensors
-        dims = tuple(range(2, x.ndim))
         count = x.numel() // x.shape[1]
-        shape = (1, -1) + (1,) * len(dims)
-        sum_grad = grad.sum(dims).sum(0)
         product = grad * x
-        grad_weight = (product.sum(dims).sum(0) - mean * sum_grad) * inverse_std
-        scale = weight * inverse_std
-        slope = -scale * inverse_std * grad_weight / count
-        offset = -scale * sum_grad / count - slope * mean
+        mean_grad = _map_mean(grad)
+        covariance = (_map_mean(product) - mean * mean_grad).mul_(inverse_std)
         # scale * (grad - mean(grad) - normalised x * mean(grad * normalised x))
-        torch.mul(x, slope.view(shape), out=product).add_(offset.view(shape))
-        return product.addcmul_(grad, scale.view(shape)), grad_weight, sum_grad, None
+        scale = weight * inverse_std
+        slope = -scale * inverse_std * covariance
+        offset = -scale * mean_grad - slope * mean
+        torch.mul(x, _as_map(slope, x), out=product).add_(_as_map(offset, x))
+        product.addcmul_(grad, _as_map(scale, x))
+        return product, covariance.mul_(count), mean_grad.mul_(count), None
+
+
+def _map_mean(x):
+    """Return the mean of each channel, samples first, then over the samples."""
+    return x.mean(tuple(range(2, x.ndim))).mean(0)
+
+
+def _as_map(values, x):
+    """Return one value for each channel, to broadcast over `x`."""
+    return values.view(1, -1, *(1 for _ in x.shape[2:]))
