@@ -1,0 +1,34 @@
+"""What the tests share."""
+
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+
+mpl.use("Agg")
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # share the cores between the workers
+    n_workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """Folder of the real data, which is read in place."""
+    default = REPOSITORY.parent / "shared" / "data"
+    path = Path(os.environ.get("SKCNN_DATA", default))
+    if not path.is_dir():
+        message = f"no test data at {path}; set SKCNN_DATA to the folder that has it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.fixture
+def rng():
+    """Generator of random test data, the same for each test."""
+    return np.random.default_rng(0)

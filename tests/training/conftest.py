@@ -1,0 +1,80 @@
+import random
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from skcnn.data import ChannelScaler, Images, TrainingSet, find_layout
+from skcnn.modules import build_module
+from skcnn.training import build_net, make_generator
+
+
+@pytest.fixture
+def set_threads():
+    """Return the function that sets the number of threads, until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def images(rng):
+    """Twenty standardised grey images, the first ten with a bright left half."""
+    X = rng.normal(size=(20, 8, 8))
+    X[:10, :, :4] += 2
+    scaler = ChannelScaler(find_layout((8, 8))).fit(X)
+    return Images(X, scaler, torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture
+def make_dataset(images):
+    """Return a function that gives the images their labels and an order."""
+
+    def make(weights=None, seed=0):
+        targets = (torch.arange(len(images)) < 10).long()
+        return TrainingSet(images, targets, weights, make_generator(seed))
+
+    return make
+
+
+@pytest.fixture
+def make_net():
+    """Return a function that builds a small net, its arguments those of build_net."""
+
+    def make(architecture="convnet", **arguments):
+        hyperparameters = {"n_layers": 2, "n_filters": 4, "dropout": 0.1}
+        factory = partial(build_module, architecture, (1, 8, 8), 2, hyperparameters)
+        defaults = {
+            "criterion": torch.nn.CrossEntropyLoss,
+            "input_shape": (1, 8, 8),
+            "n_outputs": 2,
+            "optimizer": "adamw",
+            "lr": 0.01,
+            "weight_decay": 0.01,
+            "batch_size": 8,
+            "callbacks": None,
+            "verbose": 0,
+            "device": torch.device("cpu"),
+            "precision": "float32",
+            "seed": 0,
+        }
+        return build_net(factory, **{**defaults, **arguments})
+
+    return make
+
+
+@pytest.fixture
+def untouched_globals():
+    """Hold a test to leaving the global random states as they are."""
+    before = global_states()
+    yield
+    after = global_states()
+    assert torch.equal(before[0], after[0])
+    np.testing.assert_array_equal(before[1], after[1])
+    assert before[2] == after[2]
+
+
+def global_states():
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    return torch.get_rng_state(), numpy_state, random.getstate()

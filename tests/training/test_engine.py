@@ -1,0 +1,397 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback, EarlyStopping
+from torch import nn
+
+from skcnn.data import Batches
+from skcnn.training import (
+    SCHEDULES,
+    build_net,
+    explain_out_of_memory,
+    make_generator,
+    train_net,
+)
+from skcnn.training.engine import probe
+from skcnn.training.threads import fitting_threads
+
+pytestmark = pytest.mark.usefixtures("untouched_globals")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads):
+    set_threads(1)
+
+
+def train(net, dataset, epochs=2, **options):
+    options = {"lr_schedule": "one_cycle", "fresh_optimizer": False, **options}
+    train_net(net, dataset, epochs, generator=make_generator(7), **options)
+    return net
+
+
+def weights(net):
+    return [p.detach().clone() for p in net.module_.parameters()]
+
+
+def assert_equal_weights(first, second):
+    for a, b in zip(weights(first), weights(second), strict=True):
+        assert torch.equal(a, b)
+
+
+class OnBatches(Callback):
+    """A callback that wants every batch."""
+
+    def on_batch_end(self, net, **kwargs):
+        self.learning_rates = [*getattr(self, "learning_rates", ()), learning_rate(net)]
+
+
+def learning_rate(net):
+    return net.optimizer_.param_groups[0]["lr"]
+
+
+class Head(nn.Module):
+    """One fully connected layer, the base of odd networks."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.output = nn.Linear(int(np.prod(input_shape)), n_outputs)
+
+    def forward(self, x):
+        return self.output(x.flatten(1))
+
+
+def test_training_lowers_the_loss_and_records_an_epoch_a_row(make_net, make_dataset):
+    net = train(make_net(), make_dataset(), epochs=8)
+    losses = net.history[:, "train_loss"]
+    assert len(losses) == 8
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(duration > 0 for duration in net.history[:, "dur"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+def test_the_same_seeds_train_the_same_network(
+    make_net, make_dataset, images, precision
+):
+    images.dtype = torch.float64 if precision == "float64" else torch.float32
+    nets = [train(make_net(precision=precision), make_dataset()) for _ in range(2)]
+    assert_equal_weights(*nets)
+
+
+@pytest.mark.parametrize("what", ["weights", "order"])
+def test_another_seed_trains_another_network(make_net, make_dataset, what):
+    first = train(make_net(), make_dataset())
+    if what == "weights":
+        second = train(make_net(seed=1), make_dataset())
+    else:
+        second = train(make_net(), make_dataset(seed=1))
+    assert not torch.equal(weights(first)[0], weights(second)[0])
+
+
+def test_a_callback_that_looks_at_batches_changes_nothing(make_net, make_dataset):
+    dataset = make_dataset(weights=torch.linspace(0.5, 1.5, 20))
+    lean = train(make_net(), dataset)
+    watched = train(
+        make_net(callbacks=[OnBatches()]), make_dataset(weights=dataset.weights)
+    )
+    assert_equal_weights(lean, watched)
+    np.testing.assert_allclose(
+        lean.history[:, "train_loss"], watched.history[:, "train_loss"], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "schedule", [*SCHEDULES, None, lambda progress: 1 - progress**2]
+)
+def test_each_step_has_the_learning_rate_of_the_schedule(
+    make_net, make_dataset, schedule
+):
+    watcher = OnBatches()
+    train(
+        make_net(callbacks=[watcher], lr=0.02), make_dataset(), 3, lr_schedule=schedule
+    )
+    n_steps = 3 * len(Batches(make_dataset(), 8))
+    factor = schedule if callable(schedule) else SCHEDULES[schedule or "constant"]
+    expected = [0.02 * factor(step / n_steps) for step in range(n_steps)]
+    np.testing.assert_allclose(watcher.learning_rates, expected)
+
+
+def test_the_optimizer_goes_on_or_starts_afresh(make_net, make_dataset):
+    net = train(make_net(), make_dataset())
+    optimizer = net.optimizer_
+    assert train(net, make_dataset()).optimizer_ is optimizer
+    assert train(net, make_dataset(), fresh_optimizer=True).optimizer_ is not optimizer
+
+
+def test_frozen_parameters_stay(make_net, make_dataset):
+    class HalfFrozen(Head):
+        def __init__(self, input_shape, n_outputs):
+            super().__init__(input_shape, n_outputs)
+            self.output.weight.requires_grad_(False)
+
+    net = make_net(HalfFrozen)
+    before = weights(net)
+    after = weights(train(net, make_dataset()))
+    assert torch.equal(before[0], after[0])
+    assert not torch.equal(before[1], after[1])
+
+
+@pytest.mark.parametrize("criterion", [nn.CrossEntropyLoss, nn.MSELoss])
+def test_the_loss_is_the_mean_of_weighted_losses(make_net, criterion):
+    net = make_net(criterion=criterion)
+    outputs = torch.randn(6, 2, generator=make_generator(0))
+    targets = torch.randn(6, 2, generator=make_generator(1))
+    if criterion is nn.CrossEntropyLoss:
+        targets = torch.tensor([0, 1, 1, 0, 1, 0])
+    each = torch.stack(
+        [criterion()(outputs[i : i + 1], targets[i : i + 1]) for i in range(6)]
+    )
+    weight = torch.tensor([0.0, 1, 2, 0.5, 3, 1.5])
+    torch.testing.assert_close(net.get_loss(outputs, targets), each.mean())
+    torch.testing.assert_close(
+        net.get_loss(outputs, (targets, weight)), (weight * each).mean()
+    )
+    torch.testing.assert_close(net.get_loss(outputs, targets), each.mean())
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_loss_of_an_epoch_weighs_batches_by_their_size(
+    make_net, make_dataset, watched
+):
+    callbacks = [OnBatches()] if watched else None
+    net = make_net(Head, lr=1e-30, batch_size=19, callbacks=callbacks)
+    dataset = make_dataset()
+    train(net, dataset, epochs=1)
+    X, y = dataset.take(torch.arange(20))
+    with torch.no_grad():
+        expected = nn.functional.cross_entropy(net.module_(X), y).item()
+    assert net.history[0, "train_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_one_sample_does_not_change_the_statistics_of_batch_norm(
+    make_net, make_dataset
+):
+    dataset = make_dataset()
+    dataset.images.source = dataset.images.source[:1]
+    net = make_net()
+    before = net.module_.block1.norm.running_var.clone()
+    train(net, dataset)
+    assert torch.equal(net.module_.block1.norm.running_var, before)
+    assert all(p.isfinite().all() for p in net.module_.parameters())
+
+
+def test_random_layers_have_no_generator_after_training(make_net, make_dataset):
+    net = train(make_net(), make_dataset())
+    assert net.module_.block1.dropout.p > 0
+    assert net.module_.block1.dropout.generator is None
+
+
+class WithTorchsDropout(Head):
+    def forward(self, x):
+        return super().forward(nn.functional.dropout(x, 0.5, self.training))
+
+
+class WithLateDropout(Head):
+    """Drops nothing in its first step."""
+
+    n_steps = 0
+
+    def forward(self, x):
+        self.n_steps += self.training
+        rate = 0.5 if self.n_steps > 1 else 0.0
+        return super().forward(nn.functional.dropout(x, rate, self.training))
+
+
+class WithoutEarlyDraws(Head):
+    """Draws no random number in its first step."""
+
+    n_steps = 0
+
+    def forward(self, x):
+        self.n_steps += self.training
+        noise = torch.randn_like(x) if self.n_steps > 1 else 0
+        return super().forward(x + noise)
+
+
+@pytest.mark.parametrize(
+    "architecture", [WithTorchsDropout, WithLateDropout, WithoutEarlyDraws]
+)
+def test_random_layers_of_others_draw_from_the_generator(
+    make_net, make_dataset, architecture
+):
+    nets = [train(make_net(architecture), make_dataset()) for _ in range(2)]
+    assert_equal_weights(*nets)
+
+
+class WithoutConvolutions(nn.Sequential):
+    """Layers whose sums the package takes itself; those of convolutions are torch's."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__(
+            nn.PixelUnshuffle(2),  # (4, 4, 4)
+            nn.BatchNorm2d(4 * input_shape[0]),
+            nn.Flatten(),
+            nn.Linear(64, 100),
+            nn.ReLU(),
+            nn.Linear(100, n_outputs),
+        )
+
+
+def train_as_if_large(make_net, make_dataset):
+    net = make_net(WithoutConvolutions)
+    net.flops_ = 1e12
+    return train(net, make_dataset())
+
+
+@pytest.mark.parametrize("n_threads", [2, 4])
+def test_a_large_fit_does_not_depend_on_the_number_of_threads(
+    make_net, make_dataset, set_threads, n_threads
+):
+    with_one = train_as_if_large(make_net, make_dataset)
+    set_threads(n_threads)
+    assert_equal_weights(with_one, train_as_if_large(make_net, make_dataset))
+
+
+def test_a_large_fit_does_not_depend_on_a_small_one_beside_it(
+    make_net, make_dataset, set_threads
+):
+    set_threads(2)
+    alone = train_as_if_large(make_net, make_dataset)
+    with ThreadPoolExecutor(1) as pool, fitting_threads(1):
+        beside = pool.submit(train_as_if_large, make_net, make_dataset).result()
+    assert_equal_weights(alone, beside)
+
+
+def test_a_diverging_loss_says_when_and_what_to_lower(make_net, make_dataset):
+    net = make_net(Head, optimizer="sgd", lr=1e30)
+    with pytest.raises(ValueError, match=r"became (nan|inf) in epoch \d.*1e\+30"):
+        train(net, make_dataset(), epochs=5, lr_schedule=None)
+
+
+def test_ctrl_c_in_a_step_is_let_through(make_net, make_dataset):
+    class Interrupted(Head):
+        def forward(self, x):
+            if self.training:
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_net(Interrupted), make_dataset())
+
+
+def test_early_stopping_of_skorch_ends_training(make_net, make_dataset):
+    stopping = EarlyStopping(monitor="train_loss", patience=2, threshold=0.5)
+    net = make_net(lr=1e-6, callbacks=[stopping])
+    try:
+        train(net, make_dataset(), epochs=20)
+    except KeyboardInterrupt:
+        pytest.fail("the callback's way to stop, a KeyboardInterrupt, got out")
+    assert len(net.history) == 3
+
+
+def test_callbacks_see_the_beginning_and_the_end(make_net, make_dataset):
+    calls = []
+
+    class Recorder(Callback):
+        def on_train_begin(self, net, **kwargs):
+            calls.append("train begins")
+
+        def on_epoch_begin(self, net, **kwargs):
+            calls.append("epoch begins")
+
+        def on_epoch_end(self, net, **kwargs):
+            calls.append(f"epoch {len(net.history)} ends")
+
+        def on_train_end(self, net, **kwargs):
+            calls.append("train ends")
+
+    train(make_net(callbacks=[Recorder]), make_dataset())
+    epochs = ["epoch begins", "epoch 1 ends", "epoch begins", "epoch 2 ends"]
+    assert calls == ["train begins", *epochs, "train ends"]
+
+
+@pytest.mark.parametrize(("verbose", "n_lines"), [(0, 0), (1, 4)])
+def test_verbose_prints_a_line_for_each_epoch(
+    make_net, make_dataset, capsys, verbose, n_lines
+):
+    train(make_net(verbose=verbose), make_dataset())
+    assert len(capsys.readouterr().out.splitlines()) == n_lines
+
+
+def test_weights_are_initialised_by_the_seed_alone(make_net):
+    assert_equal_weights(make_net(), make_net())
+    assert not torch.equal(weights(make_net())[0], weights(make_net(seed=1))[0])
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+def test_weights_have_the_dtype_of_the_precision(make_net, precision):
+    expected = torch.float64 if precision == "float64" else torch.float32
+    assert {w.dtype for w in weights(make_net(precision=precision))} == {expected}
+
+
+def test_lazy_layers_learn_their_shapes(make_net, make_dataset):
+    def lazy(input_shape, n_outputs):
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(n_outputs))
+
+    net = train(make_net(lazy), make_dataset())
+    assert net.module_[1].weight.shape == (2, 64)
+
+
+def test_operations_of_a_sample_are_counted(make_net):
+    assert make_net(Head).flops_ == 2 * 64 * 2
+    assert probe(nn.Flatten(), (1, 4, 4), 16) == 16
+
+
+@pytest.mark.parametrize("out", [torch.zeros(1, 3), torch.zeros(2), [1, 2], None])
+def test_a_network_that_returns_another_shape_is_refused(out):
+    class Wrong(nn.Module):
+        def forward(self, x):
+            return out
+
+    with pytest.raises(ValueError, match=r"for one sample of shape \(1, 8, 8\)") as e:
+        probe(Wrong(), (1, 8, 8), 2)
+    assert "expected (1, 2)" in str(e.value)
+
+
+def test_a_network_that_cannot_take_the_shape_is_refused():
+    with torch.random.fork_rng():
+        module = nn.Sequential(nn.Conv2d(1, 2, 9), nn.Flatten())
+    with pytest.raises(ValueError, match=r"cannot take samples of shape \(1, 8, 8\)"):
+        probe(module, (1, 8, 8), 2)
+
+
+def test_build_net_refuses_what_probe_refuses(make_net):
+    with pytest.raises(ValueError, match=r"expected \(1, 3\)"):
+        make_net(Head, n_outputs=3)
+    assert callable(build_net)
+
+
+def too_much_memory():
+    return torch.empty(2**60, dtype=torch.uint8)
+
+
+def raise_memory_error():
+    raise MemoryError
+
+
+@pytest.mark.parametrize("allocate", [too_much_memory, raise_memory_error])
+def test_out_of_memory_names_the_batch_size_and_a_smaller_one(allocate):
+    with (
+        pytest.raises(MemoryError, match=r"batch_size=64\..*batch_size=32\."),
+        explain_out_of_memory(64),
+    ):
+        allocate()
+
+
+def test_out_of_memory_with_one_sample_does_not_advise_the_same_batch_size():
+    with pytest.raises(MemoryError) as error, explain_out_of_memory(1):
+        raise_memory_error()
+    assert "for example batch_size=1" not in str(error.value)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("other"), ValueError("memory")])
+def test_other_errors_pass(error):
+    with pytest.raises(type(error)) as caught, explain_out_of_memory(64):
+        raise error
+    assert caught.value is error
