@@ -1,0 +1,54 @@
+"""How many of scikit-learn's estimator checks pass.
+
+    python benchmarks/conformance.py
+
+The API checks and the full suite are run on both estimators with default
+parameters. The one check that fails there, the equivalence of weighted and
+repeated samples, is run once more where batches are the whole training set and
+nothing depends on their composition.
+"""
+
+import warnings
+from collections import Counter
+
+import sklearn
+from sklearn.utils.estimator_checks import (
+    check_estimator,
+    check_sample_weight_equivalence_on_dense_data,
+)
+
+from skcnn import CNNClassifier, CNNRegressor
+
+EXACT = {"norm": None, "batch_size": 1000, "precision": "float64"}
+
+
+def report(estimator, legacy):
+    """Print what passed, and what did not."""
+    results = check_estimator(estimator, legacy=legacy, on_fail=None, on_skip=None)
+    counts = Counter(result["status"] for result in results)
+    suite = "full" if legacy else "API"
+    print(
+        f"{type(estimator).__name__:14} {suite:5} passed {counts['passed']} of "
+        f"{len(results)}, failed {counts['failed']}, skipped {counts['skipped']}"
+    )
+    for result in results:
+        if result["status"] != "passed":
+            reason = str(result["exception"]).strip().splitlines()[0]
+            print(f"    {result['status']}: {result['check_name']}: {reason}")
+
+
+def main():
+    """Run the suites."""
+    warnings.simplefilter("ignore")
+    print(f"scikit-learn {sklearn.__version__}")
+    for estimator in (CNNClassifier, CNNRegressor):
+        report(estimator(), legacy=False)
+        report(estimator(), legacy=True)
+        check_sample_weight_equivalence_on_dense_data(
+            estimator.__name__, estimator(**EXACT)
+        )
+        print(f"{'':14} equivalence of weights passed with {EXACT}")
+
+
+if __name__ == "__main__":
+    main()
