@@ -19,7 +19,6 @@ from skorch.callbacks import Callback
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn.training.threads import SMALL_BATCH_FLOPS
 
-pytestmark = pytest.mark.xdist_group("searches")  # they share their searches
 
 # The small one trains on one thread, the large one on as many as there are.
 NETWORKS = {

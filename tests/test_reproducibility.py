@@ -254,7 +254,6 @@ def outputs_of_processes(tmp_path_factory):
     }
 
 
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("name", CASES)
 def test_fit_in_a_fresh_process_of_one_thread_is_equal(
     name, outputs_of_processes, keep_thread_count
@@ -265,7 +264,6 @@ def test_fit_in_a_fresh_process_of_one_thread_is_equal(
     )
 
 
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("name", with_failures(CASES, THREAD_DEPENDENT))
 def test_thread_count_does_not_change_the_model(name, outputs_of_processes):
     one, *others = (outputs_of_processes[count][name] for count in THREAD_COUNTS)
