@@ -148,8 +148,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
 
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the order of the samples and the random
-        layers. torch's and NumPy's global generators are neither used nor
-        changed.
+        layers. None takes a seed from NumPy's global generator, as everywhere
+        in scikit-learn; otherwise no global generator is used or changed.
 
     Attributes
     ----------
@@ -193,7 +193,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     -----
     The same `random_state` gives the same model, bit for bit: again, in threads,
     in another process and, on a CPU, nearly always at another number of threads.
-    Where a forward pass of a batch takes less than 100 million operations, one
+    Where a forward pass of a batch takes less than 160 million operations, one
     thread trains the network. For larger ones, the sums that torch splits by
     threads are taken in a fixed order, except those in the weight gradients of
     convolutions of few channels or small maps, in volumes and in bfloat16. There,

@@ -14,6 +14,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import Batches
@@ -26,6 +27,7 @@ from .threads import SMALL_BATCH_FLOPS, FixedOrderSums, fitting_threads
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 KNOWN_LAYERS = ("torch.nn.", "skcnn.")
+RANDOM_LAYERS = (_DropoutNd, torch.nn.RReLU, torch.nn.RNNBase, torch.nn.Transformer)
 MEMORY_FORMATS = {3: torch.channels_last, 4: torch.channels_last_3d}
 
 
@@ -108,11 +110,7 @@ class Net(NeuralNet):
         self._give_generator(generator)
         self._sums = FixedOrderSums() if fix_sums else nullcontext()
         self._frozen_statistics = len(dataset) == 1
-        # layers whose code is known draw in every batch or never
-        self._is_plain = all(
-            type(module).forward.__module__.startswith(KNOWN_LAYERS)
-            for module in self.module_.modules()
-        )
+        self._is_plain = all(map(is_never_random, self.module_.modules()))
         try:
             self.notify("on_train_begin", X=dataset, y=None)
             try:
@@ -225,6 +223,12 @@ class Net(NeuralNet):
         if losses.ndim > 1:
             losses = losses.mean(dim=1)
         return (weight * losses).mean()
+
+
+def is_never_random(module):
+    """Return whether it is known that a layer does not draw random numbers."""
+    known = type(module).forward.__module__.startswith(KNOWN_LAYERS)
+    return known and not isinstance(module, RANDOM_LAYERS)
 
 
 def build_net(
