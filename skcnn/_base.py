@@ -195,7 +195,7 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
         if first:
             self._random_state = check_random_state(self.random_state)
             self.scaler_ = ChannelScaler(self._layout).fit(X, weights)
-        batch_size = self._batch_size(len(X))
+        batch_size = self._batch_size(auto=auto_batch_size(len(X)))
         with self._fitted_or_forgotten(), explain_out_of_memory(batch_size):
             net = self._build_net(batch_size) if first else self.net_
             net.set_params(batch_size=batch_size, lr=self.lr, verbose=self.verbose)
@@ -258,9 +258,9 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
 
-    def _batch_size(self, n_samples):
-        auto = isinstance(self.batch_size, str)
-        return auto_batch_size(n_samples) if auto else self.batch_size
+    def _batch_size(self, auto):
+        """Return `batch_size`, or `auto` where that is what it says."""
+        return auto if isinstance(self.batch_size, str) else self.batch_size
 
     def _next_seed(self):
         return self._random_state.randint(MAX_SEED)
@@ -312,8 +312,7 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         X = check_image_array(self, X, reset=False)
         check_same_shape(self, X, self._layout.sample_shape)
-        auto = isinstance(self.batch_size, str)
-        batch_size = PREDICT_BATCH_SIZE if auto else self.batch_size
+        batch_size = self._batch_size(auto=PREDICT_BATCH_SIZE)
         images = self._images(X, next(self.module_.parameters()).device)
         with explain_out_of_memory(batch_size):
             return predict_batches(self.module_, images, batch_size, self.precision)

@@ -21,6 +21,7 @@ NATIVE_DTYPES = {
 # Where another dtype goes, batch by batch.
 WIDER_DTYPES = {"u": np.int32, "f": np.float64, "i": np.int64}
 DEVICE_MEMORY_SHARE = 0.5
+# By the number of axes of a batch; signals have no such format.
 MEMORY_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..data import Batches
+from ..data import MEMORY_FORMATS, Batches
 from ..modules import Dropout
 from .devices import DTYPES, autocast
 from .optimizers import optimizer_arguments
@@ -28,7 +28,6 @@ from .threads import SMALL_BATCH_FLOPS, FixedOrderSums, fitting_threads
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 KNOWN_LAYERS = ("torch.nn.", "skcnn.")
 RANDOM_LAYERS = (_DropoutNd, torch.nn.RReLU, torch.nn.RNNBase, torch.nn.Transformer)
-MEMORY_FORMATS = {3: torch.channels_last, 4: torch.channels_last_3d}
 
 
 class Net(NeuralNet):
@@ -285,7 +284,7 @@ def build_net(
         flops = probe(module, input_shape, n_outputs)
     module = module.to(device=device, dtype=DTYPES[precision])
     module = module.to(
-        memory_format=MEMORY_FORMATS.get(len(input_shape), torch.preserve_format)
+        memory_format=MEMORY_FORMATS.get(1 + len(input_shape), torch.preserve_format)
     )
     optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
     net = Net(

@@ -2,7 +2,7 @@
 
 A float32 sum depends on the order of its terms, and torch's CPU kernels split
 some sums by the number of threads: batch statistics of channels-last maps, and
-the weight gradient of a fully connected layer. A search at ``n_jobs=2`` gives
+the products of fully connected layers. A search at ``n_jobs=2`` gives
 each worker half of the threads, so the same fit would end elsewhere. Small
 fits, which gain little from threads, use one; in larger ones these sums are
 taken in a fixed order.
@@ -15,12 +15,13 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..data import MEMORY_FORMATS
+
 # Forward operations of a batch below which one thread is used: the default
 # network on 128 digits of 8 x 8 pixels, where two threads took 0.8 of the time of
 # one with torch's sums, and as much time with sums in a fixed order.
 SMALL_BATCH_FLOPS = 160e6
 N_PARTS = 8
-MEMORY_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 _lock = threading.Lock()
 _state = {"depth": 0, "n_threads": 1}
