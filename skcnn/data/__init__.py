@@ -1,8 +1,10 @@
 """What X may be, and how it becomes batches of tensors."""
 
+from .files import ImageFiles
 from .images import MEMORY_FORMATS, Images
 from .layout import Layout, find_layout
 from .scaling import ChannelScaler
+from .sources import as_image_list, is_image_files
 from .training_set import Batches, TrainingSet
 from .validation import as_array, check_image_array, check_same_shape
 
@@ -10,11 +12,14 @@ __all__ = [
     "MEMORY_FORMATS",
     "Batches",
     "ChannelScaler",
+    "ImageFiles",
     "Images",
     "Layout",
     "TrainingSet",
     "as_array",
+    "as_image_list",
     "check_image_array",
     "check_same_shape",
     "find_layout",
+    "is_image_files",
 ]

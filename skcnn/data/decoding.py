@@ -1,0 +1,274 @@
+"""One image file, decoded by PIL into 8-bit pixels."""
+
+import io
+import struct
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base as ExifTag
+
+from .file_errors import TOO_LARGE, ImageFileError, errors_naming
+
+SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+# PIL reads 16-bit files of these formats in its mode of 32-bit integers.
+SIXTEEN_BIT_FORMATS = ("PPM", "PNG")
+# Modes that PIL converts to one other only.
+INDIRECT_MODES = {"LAB": "RGB", "La": "LA"}
+# Further pictures in these are previews, gain maps or layers.
+STILL_FORMATS = ("MPO", "PSD")
+# JPEGs are reduced while they are decoded, to no less than this many times the
+# short side wanted. At 2, pixels of detailed photographs are within 14 grey levels
+# (0.5–1.0 on average) of those from the whole JPEG; at 1, within 66 (1–4).
+DRAFT_GAP = 2
+# ImageOps.exif_transpose writes the EXIF block anew, and many odd ones make it fail.
+TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode_image(source, mode="RGB", short_side=None):
+    """Return an image with 8 bits a channel, the right way up.
+
+    16-bit greys are scaled by their range, 0–65535. Floating-point greys are
+    fractions in [0, 1], or whole numbers from 0 to 255. Alpha is dropped, as
+    :meth:`PIL.Image.Image.convert` does. Of several frames the first is read.
+
+    Parameters
+    ----------
+    source : str, PathLike, bytes or PIL.Image.Image
+        A path, an encoded image, or an image, which is left as it is.
+
+    mode : "RGB" or "L", default="RGB"
+        Mode of the result.
+
+    short_side : int or None, default=None
+        Short side in pixels that the image will be resized to. JPEGs of at least
+        four times that size are reduced while they are decoded, to no less than
+        twice that size.
+
+    Returns
+    -------
+    PIL.Image.Image
+        ``info["is_animated"]`` says whether `source` has further frames.
+
+    Raises
+    ------
+    ImageFileError
+        If `source` cannot be read, or has more pixels than
+        ``PIL.Image.MAX_IMAGE_PIXELS``, which is checked before it is decoded.
+    """
+    with errors_naming(source):
+        if isinstance(source, Image.Image):
+            _check_pixel_count(source.size)
+            image, is_animated = _copy_image(source), False
+        else:
+            image, is_animated = _read(source, short_side)
+        transpose = TRANSPOSES.get(get_orientation(image))
+        image = _to_mode(image, mode)
+        if transpose is not None:
+            image = image.transpose(transpose)
+    image.info = {"is_animated": is_animated}
+    return image
+
+
+def open_source(source):
+    """Open a path or encoded bytes as a binary file.
+
+    Parameters
+    ----------
+    source : str, PathLike or bytes
+        A path or an encoded image.
+
+    Returns
+    -------
+    file object
+        To be closed by the caller.
+    """
+    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+
+
+def _read(source, short_side):
+    """Return the pixels of a path or encoded bytes, and whether more frames follow."""
+    with open_source(source) as file:
+        image = _identify(file)
+        _check_pixel_count(image.size)
+        is_animated = _has_more_frames(image)
+        if short_side is not None:
+            image.draft(None, (DRAFT_GAP * short_side,) * 2)
+        image.load()
+        return image, is_animated
+
+
+def _identify(file):
+    """Return the image that `file` holds, its pixels not read yet.
+
+    PIL's own ``open`` warns of large images, which no thread could keep it from.
+
+    Parameters
+    ----------
+    file : file object
+        Open for reading in binary mode.
+
+    Returns
+    -------
+    PIL.ImageFile.ImageFile
+        The image.
+
+    Raises
+    ------
+    ImageFileError
+        If `file` is empty or in no format that PIL knows.
+    """
+    Image.init()
+    prefix = file.read(16)
+    if not prefix:
+        raise ImageFileError("is empty (0 bytes). Replace or remove it.")
+    reason = None
+    for name in Image.ID:
+        factory, accept = Image.OPEN[name]
+        accepted = accept is None or accept(prefix)
+        if isinstance(accepted, str):
+            reason = accepted
+        elif accepted:
+            file.seek(0)
+            try:
+                return factory(file, "")
+            except (SyntaxError, IndexError, TypeError, struct.error) as error:
+                reason = reason if accept is None else str(error)
+    if reason is None:
+        raise UnidentifiedImageError
+    raise ImageFileError(
+        f"is damaged or not supported: {reason}. Replace or remove it."
+    )
+
+
+def _check_pixel_count(size):
+    """Raise an error for an image above PIL's limit, before its pixels are read."""
+    limit, n_pixels = Image.MAX_IMAGE_PIXELS, size[0] * size[1]
+    if limit is not None and n_pixels > limit:
+        raise ImageFileError(
+            f"has {size[0]} x {size[1]} = {n_pixels:,} pixels, more than the limit of "
+            f"{limit:,}. {TOO_LARGE}"
+        )
+
+
+def _has_more_frames(image):
+    """Return whether an image that was just opened is an animation, or has pages."""
+    if image.format in STILL_FORMATS:
+        return False
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # whatever a damaged second frame raises, the first may be good
+        return False
+
+
+def _copy_image(image):
+    """Return a copy that shares nothing with `image`, and knows its format."""
+    copy = image.copy()
+    copy.format = image.format
+    return copy
+
+
+def get_orientation(image):
+    """Return how an image is to be turned.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Loaded image.
+
+    Returns
+    -------
+    int
+        The EXIF orientation, 1 where there is none that can be read.
+    """
+    try:
+        return image.getexif().get(ExifTag.Orientation, 1)
+    except Exception:  # whatever odd EXIF raises, the pixels are good
+        return 1
+
+
+def _to_mode(image, mode):
+    """Return `image`, in any of PIL's modes, as 8-bit "RGB" or "L".
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Loaded image; its ``info`` may lose the transparency.
+
+    mode : "RGB" or "L"
+        Wanted mode.
+
+    Returns
+    -------
+    PIL.Image.Image
+        `image` itself where it has that mode.
+
+    Raises
+    ------
+    ImageFileError
+        If the range of its integers or floats is not known.
+    """
+    if image.mode in SIXTEEN_BIT_MODES or is_sixteen_bit(image):
+        image = _scale_sixteen_bits(np.asarray(image))
+    elif image.mode == "I":
+        image = _check_integers(np.asarray(image))
+    elif image.mode == "F":
+        image = _scale_floats(np.asarray(image))
+    elif image.mode in INDIRECT_MODES:
+        image = image.convert(INDIRECT_MODES[image.mode])
+    # PIL would look for a transparent colour in the result, or warn that it cannot
+    image.info.pop("transparency", None)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def is_sixteen_bit(image):
+    """Return whether an image of 32-bit integers was read from a 16-bit file.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Image of any mode.
+
+    Returns
+    -------
+    bool
+        True if its integers are in 0–65535.
+    """
+    return image.mode == "I" and image.format in SIXTEEN_BIT_FORMATS
+
+
+def _scale_sixteen_bits(pixels):
+    """Return greys in 0–65535 as an image of greys in 0–255, rounded."""
+    return Image.fromarray(((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def _check_integers(pixels):
+    """Return 32-bit greys as an image, if they are in 0–255."""
+    low, high = pixels.min(), pixels.max()
+    if low < 0 or high > 255:
+        raise ImageFileError(
+            f"holds 32-bit integers from {low} to {high}, whose range is not known; "
+            "expected 0 to 255. Save it with 8 or 16 bits a pixel."
+        )
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def _scale_floats(pixels):
+    """Return floating-point greys as an image, if they are in a range that is known."""
+    low, high = pixels.min(), pixels.max()
+    if low >= 0 and high <= 1:
+        return Image.fromarray(np.rint(pixels * 255).astype(np.uint8))
+    if low >= 0 and high <= 255 and np.array_equal(pixels, np.rint(pixels)):
+        return Image.fromarray(pixels.astype(np.uint8))
+    raise ImageFileError(
+        f"holds floating-point pixels from {low:g} to {high:g}; expected fractions in "
+        "[0, 1] or whole numbers from 0 to 255. Rescale it, or save it with 8 or 16 "
+        "bits a pixel."
+    )

@@ -1,0 +1,166 @@
+"""Lists, arrays, Series and columns of image files."""
+
+from os import PathLike
+
+import numpy as np
+from PIL import Image
+
+SOURCE_TYPES = (str, bytes, PathLike, Image.Image)
+OBJECT_KINDS = "OSTU"  # NumPy's letters for objects, bytes and text
+EXPECTED = "a list of paths, PIL images or encoded bytes"
+
+
+def is_image_files(X):
+    """Return whether X holds image files, by the types of its entries.
+
+    Parameters
+    ----------
+    X : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        True for a list, tuple, array, Series or column with a path, PIL image or
+        encoded image among its entries, for lists and object arrays of length 0,
+        and for what :func:`as_image_list` refuses with better words than the
+        validation of arrays: a file alone, and such a column among others.
+
+    Examples
+    --------
+    >>> from skcnn.data.sources import is_image_files
+    >>> is_image_files(["ant.jpg", "bee.jpg"])
+    True
+    >>> is_image_files([[0.0, 0.5], [1.0, 0.5]])
+    False
+    """
+    if isinstance(X, SOURCE_TYPES):
+        return True
+    if _is_frame(X):
+        return any(map(_holds_source, _object_columns(X).values()))
+    entries = _as_list(X)
+    return entries is not None and (len(entries) == 0 or _holds_source(entries))
+
+
+def as_image_list(X):
+    """Return the image files of X as a list.
+
+    Parameters
+    ----------
+    X : list, tuple, ndarray, Series or one-column frame
+        Paths (str or PathLike), PIL images and encoded images (bytes). Arrays
+        have shape (n_samples,) or (n_samples, 1); Series and frames are those of
+        pandas or polars.
+
+    Returns
+    -------
+    list
+        The files, one for each sample.
+
+    Raises
+    ------
+    ValueError
+        If X is a file alone, has no samples, missing values or several columns.
+
+    TypeError
+        If X holds anything else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.data.sources import as_image_list
+    >>> as_image_list(np.array([["ant.jpg"], ["bee.jpg"]]))
+    ['ant.jpg', 'bee.jpg']
+    """
+    if isinstance(X, SOURCE_TYPES):
+        raise ValueError(
+            f"X is one {type(X).__name__}, expected {EXPECTED}. Pass [X] for one image."
+        )
+    if isinstance(X, np.ndarray) and X.dtype.kind == "S":
+        raise TypeError(
+            f"X has dtype {X.dtype}, which drops zero bytes at the end of an encoded "
+            f"image. Pass {EXPECTED}."
+        )
+    sources = _only_column(X) if _is_frame(X) else _as_list(X)
+    if sources is None:
+        raise TypeError(f"X is a {type(X).__name__}, expected {EXPECTED}.")
+    if len(sources) == 0:
+        raise ValueError(
+            "Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is "
+            "required."
+        )
+    for row, source in enumerate(sources):
+        if not isinstance(source, SOURCE_TYPES):
+            _refuse_entry(row, source)
+    return sources
+
+
+def _is_frame(X):
+    """Return whether X is a table of pandas or polars."""
+    return hasattr(X, "dtypes") and hasattr(X, "columns")
+
+
+def _object_columns(frame):
+    """Return the names of the columns that are no numbers, with their entries."""
+    return {
+        name: list(frame[name])
+        for name, dtype in zip(frame.columns, frame.dtypes, strict=True)
+        if _holds_objects(dtype)
+    }
+
+
+def _only_column(frame):
+    """Return the entries of the column of a frame that has one."""
+    names = list(frame.columns)
+    columns = _object_columns(frame)
+    if len(names) == 1:
+        return columns.get(names[0])
+    shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    name = next((name for name in columns if _holds_source(columns[name])), names[0])
+    raise ValueError(
+        f"X has {len(names)} columns ({shown}), expected one column of image files. "
+        f"Choose it: X[{name!r}], or name it in a ColumnTransformer."
+    )
+
+
+def _as_list(X):
+    """Return the entries of a container of objects, None where X is no such thing."""
+    if isinstance(X, (list, tuple)):
+        return list(X)
+    if isinstance(X, np.ndarray):
+        is_column = X.ndim == 1 or X.shape[1:] == (1,)
+        return X.ravel().tolist() if is_column and _holds_objects(X.dtype) else None
+    if hasattr(X, "to_list") and hasattr(X, "dtype"):  # a Series of pandas or polars
+        return X.to_list() if _holds_objects(X.dtype) else None
+    return None
+
+
+def _holds_objects(dtype):
+    """Return whether a dtype of NumPy, pandas or polars may hold image files."""
+    if hasattr(dtype, "kind"):
+        return dtype.kind in OBJECT_KINDS
+    return not dtype.is_numeric()
+
+
+def _holds_source(entries):
+    return any(isinstance(x, SOURCE_TYPES) for x in entries)
+
+
+def _refuse_entry(row, entry):
+    """Raise an error about an entry that is no image file."""
+    if _is_missing(entry):
+        raise ValueError(
+            f"X has a missing value ({entry!r}) in row {row}, expected an image file. "
+            "Drop the row or name its file."
+        )
+    raise TypeError(
+        f"X mixes image files with other objects: row {row} is a "
+        f"{type(entry).__name__}. Pass paths, PIL images and encoded bytes only, or "
+        "arrays only, of one shape in one array."
+    )
+
+
+def _is_missing(entry):
+    """Return whether it is None, NaN or the missing value of pandas."""
+    is_nan = isinstance(entry, (float, np.floating)) and entry != entry
+    return entry is None or is_nan or type(entry).__name__ in ("NAType", "NaTType")
