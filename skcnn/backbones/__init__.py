@@ -1,0 +1,38 @@
+"""Pretrained networks by name: how to build them, their weights and preprocessing."""
+
+from .backbone import Backbone, BackboneInfo
+from .catalogue import find_backbone, list_backbones
+from .download import fetch
+from .identity import module_identity
+from .layers import cut_network, has_channels_last, layer_names
+from .loading import LoadedBackbone, load_backbone
+from .preprocessing import Preprocessing, check_channels, check_pixel_range
+from .weights import (
+    WeightsCard,
+    WeightsError,
+    load_weights,
+    read_state_dict,
+    weights_digest,
+)
+
+__all__ = [
+    "Backbone",
+    "BackboneInfo",
+    "LoadedBackbone",
+    "Preprocessing",
+    "WeightsCard",
+    "WeightsError",
+    "check_channels",
+    "check_pixel_range",
+    "cut_network",
+    "fetch",
+    "find_backbone",
+    "has_channels_last",
+    "layer_names",
+    "list_backbones",
+    "load_backbone",
+    "load_weights",
+    "module_identity",
+    "read_state_dict",
+    "weights_digest",
+]

@@ -1,0 +1,161 @@
+"""A network of the catalogue: how to build it, and which weights it has."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .preprocessing import Preprocessing
+from .weights import load_weights
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """One row of the list of backbones.
+
+    Parameters
+    ----------
+    name : str
+        What to pass as `backbone`.
+
+    library : str
+        "skcnn", "torchvision" or "timm".
+
+    year : int or None
+        Of the paper.
+
+    ilsvrc : int or None
+        Place of the family in the classification task of that year's ImageNet
+        challenge.
+
+    weights : tuple of str
+        Names of the published sets, the default first.
+    """
+
+    name: str
+    library: str
+    year: int | None
+    ilsvrc: int | None
+    weights: tuple
+
+
+@dataclass(frozen=True)
+class Backbone(ABC):
+    """A network by name.
+
+    Parameters
+    ----------
+    name : str
+        In the catalogue.
+
+    preprocessing : Preprocessing or None
+        Of the default weights; None where `needs_shape`.
+
+    cards : tuple of WeightsCard
+        The published sets, the default first.
+
+    n_outputs : int or None
+        Number of values for an image where no other number is asked for.
+
+    needs_shape : bool, default=False
+        Whether the network depends on the shape of the samples. Such a one has
+        no weights and is built by :func:`skcnn.modules.build_module`.
+    """
+
+    library: ClassVar[str]
+    name: str
+    preprocessing: Preprocessing | None
+    cards: tuple
+    n_outputs: int | None
+    needs_shape: bool = False
+
+    @abstractmethod
+    def build(self, n_outputs=None, card=None):
+        """Return the network with random weights, from torch's global generator.
+
+        Parameters
+        ----------
+        n_outputs : int or None, default=None
+            Number of values for an image, None is what `card` has.
+
+        card : WeightsCard or None, default=None
+            Weights that the network is for, None are the default ones. Some
+            networks fix their image size when they are built.
+
+        Returns
+        -------
+        torch.nn.Module
+            In training mode.
+        """
+
+    def find_card(self, weights="default"):
+        """Return the card of a published set.
+
+        Parameters
+        ----------
+        weights : str, default="default"
+            Name of the set.
+
+        Returns
+        -------
+        WeightsCard
+            The card.
+
+        Raises
+        ------
+        ValueError
+            If there is no such set.
+        """
+        cards = {card.name: card for card in reversed(self.cards)}
+        if self.cards and weights == "default":
+            return self.cards[0]
+        if weights in cards:
+            return cards[weights]
+        choices = ["default", *(card.name for card in self.cards)] if cards else []
+        raise ValueError(
+            f"weights={weights!r} is not a set that is published for {self.name!r}. "
+            f"Choose {f'one of {choices}' if choices else 'None (it has none)'}, or "
+            "pass the path of a file."
+        )
+
+    def rename(self, state_dict):
+        """Return the weights under the names that the network has now.
+
+        Parameters
+        ----------
+        state_dict : dict of str to torch.Tensor
+            The weights of a file.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            The same tensors, without those that only training needs.
+        """
+        return state_dict
+
+    def restore(self, state_dict, source, n_outputs=None, card=None):
+        """Return the network with weights from a file.
+
+        Parameters
+        ----------
+        state_dict : dict of str to torch.Tensor
+            The weights.
+
+        source : str
+            Where they are from, for messages.
+
+        n_outputs, card : int or None, WeightsCard or None, default=None, None
+            As in `build`.
+
+        Returns
+        -------
+        torch.nn.Module
+            In training mode.
+
+        Raises
+        ------
+        WeightsError
+            If the weights do not fit.
+        """
+        module = self.build(n_outputs, card)
+        load_weights(module, self.rename(state_dict), source)
+        return module

@@ -1,0 +1,181 @@
+"""From a card of published weights to a file whose SHA-256 is checked."""
+
+import contextlib
+import hashlib
+import os
+import re
+import sys
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from uuid import uuid4
+
+import torch
+
+from .weights import WeightsError
+
+TIMEOUT = 30  # seconds without a byte
+CHUNK = 1 << 20
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+FULL = re.compile("[0-9a-f]{64}")
+
+
+def fetch(card, verbose=False):
+    """Return the file of published weights, downloaded where it is not there yet.
+
+    Files lie in the folder that torchvision uses too, ``checkpoints`` of
+    :func:`torch.hub.get_dir`, those of the Hugging Face hub in its own cache. The
+    SHA-256 is compared on every call. Where only its first digits are published,
+    a file that has them is accepted once, and all 64 digits are written beside it,
+    with ".sha256" at the end of the name, for the next time.
+
+    Parameters
+    ----------
+    card : WeightsCard
+        Of the weights.
+
+    verbose : bool, default=False
+        Whether the progress of a download is printed on stderr.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    WeightsError
+        If the file can neither be found nor downloaded (the message says where
+        to put it), or is not the published one.
+    """
+    if card.hub_id:
+        path = hub_file(card)
+    else:
+        path = Path(torch.hub.get_dir()) / "checkpoints" / card.file_name
+        if not path.exists():
+            download(card, path, verbose)
+    check_file(card, path)
+    return path
+
+
+def check_file(card, path):
+    """Raise an error where a file has not the SHA-256 that it should have."""
+    digest = file_sha256(path)
+    record = path.with_name(path.name + ".sha256")
+    blob = path.resolve().name  # the hub names a file by its SHA-256
+    known = [card.sha256, blob if FULL.fullmatch(blob) else "", read_record(record)]
+    for expected in filter(None, known):
+        if not digest.startswith(expected):
+            raise WeightsError(
+                f"{path} has the SHA-256 {digest}, expected {expected}. It is damaged "
+                f"or was exchanged. Delete it (and {record.name} beside it) to have it "
+                f"downloaded again from {card.url}."
+            )
+    if not any(FULL.fullmatch(expected) for expected in known):
+        write_record(record, digest)
+
+
+def file_sha256(path):
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_record(record):
+    """Return the SHA-256 that a file had when it was accepted, or an empty string."""
+    return record.read_text().partition(" ")[0] if record.exists() else ""
+
+
+def write_record(record, digest):
+    """Write a SHA-256 as the command `sha256sum --check` reads it."""
+    with contextlib.suppress(OSError), temporary_file(record) as file:  # read-only
+        file.write(f"{digest}  {record.name.removesuffix('.sha256')}\n".encode())
+        commit(file, record)
+
+
+@contextlib.contextmanager
+def temporary_file(path):
+    """Yield a new file in the folder of `path`; it is deleted unless it was renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def commit(file, path):
+    """Give a temporary file that is complete its name."""
+    file.flush()
+    os.fsync(file.fileno())
+    os.replace(file.name, path)
+
+
+def download(card, path, verbose):
+    """Download a file, complete and with the right SHA-256, or leave nothing."""
+    request = urllib.request.Request(card.url, headers={"User-Agent": "skcnn"})
+    try:
+        with (
+            urllib.request.urlopen(request, timeout=TIMEOUT) as response,
+            temporary_file(path) as file,
+        ):
+            digest = receive(response, file, verbose and card.file_name)
+            if not digest.startswith(card.sha256):
+                raise OSError(f"its SHA-256 is {digest}, expected {card.sha256}")
+            commit(file, path)
+    except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()
+        raise unavailable(card, f"Put the file at {path}", error) from error
+
+
+def receive(response, file, progress_of):
+    """Copy a response into a file and return its SHA-256."""
+    digest, n_bytes = hashlib.sha256(), 0
+    total = int(response.headers.get("Content-Length") or 0)
+    while chunk := response.read(CHUNK):
+        file.write(chunk)
+        digest.update(chunk)
+        n_bytes += len(chunk)
+        if progress_of:
+            sizes = f"{n_bytes / 1e6:.1f} of {total / 1e6:.1f} MB"
+            print(f"\r{progress_of}: {sizes}", end="", file=sys.stderr)
+    if progress_of:
+        print(file=sys.stderr)
+    if total and n_bytes != total:
+        raise OSError(f"the connection ended after {n_bytes} of {total} bytes")
+    return digest.hexdigest()
+
+
+def unavailable(card, remedy, error):
+    """Return the error that weights cannot be downloaded."""
+    digits = f" Its SHA-256 begins with {card.sha256}." if card.sha256 else ""
+    return WeightsError(
+        f"Cannot download the weights {card.name!r} from {card.url}: {error}. "
+        f"{remedy}, or pass its path as weights.{digits}"
+    )
+
+
+def hub_file(card):
+    """Return a file in the cache of the Hugging Face hub, downloaded if need be."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    names = dict.fromkeys((card.file_name, *HUB_FILES))
+    for name in names:
+        cached = try_to_load_from_cache(card.hub_id, name)
+        if isinstance(cached, str):
+            return Path(cached)
+    reason = None
+    for name in names:
+        try:
+            return Path(hf_hub_download(card.hub_id, name))
+        except LocalEntryNotFoundError as error:  # no network
+            raise unavailable(card, "Download the file", error) from error
+        except EntryNotFoundError as error:  # the repository has it in another format
+            reason = error
+        except Exception as error:  # its HTTP library differs between versions
+            raise unavailable(card, "Download the file", error) from error
+    raise unavailable(card, "Download the file", reason) from reason

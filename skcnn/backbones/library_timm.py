@@ -1,0 +1,170 @@
+"""The networks of timm, read from its own register."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from textwrap import shorten
+from typing import ClassVar
+
+from . import library_torchvision
+from .backbone import Backbone, BackboneInfo
+from .families import find_timm_family
+from .preprocessing import Preprocessing
+from .weights import WeightsCard, WeightsError, check_finite
+
+PREFIX = "timm/"
+HASH = re.compile(r"-([0-9a-f]{8,64})\.")
+ARXIV = "https://arxiv.org/abs/"
+MESSAGE_LENGTH = 500
+
+
+def import_timm():
+    """Return the package timm, or say how to install it."""
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(
+            f"Backbones whose name begins with {PREFIX!r} need timm: "
+            'pip install "skcnn[timm]".'
+        ) from error
+    return timm
+
+
+@dataclass(frozen=True)
+class TimmBackbone(Backbone):
+    """A network of timm, see `Backbone`."""
+
+    library: ClassVar[str] = "timm"
+
+    @property
+    def architecture(self):
+        """Name in timm, without the tag of a set of weights."""
+        return self.name.removeprefix(PREFIX).partition(".")[0]
+
+    def build(self, n_outputs=None, card=None):
+        """Return the network with random weights, see `Backbone.build`."""
+        return self._create(n_outputs, card, pretrained=False)
+
+    def restore(self, state_dict, source, n_outputs=None, card=None):
+        """Return the network with weights from a file, see `Backbone.restore`."""
+        check_finite(state_dict, source)
+        overlay = {"state_dict": dict(state_dict)}
+        if n_outputs is not None:
+            overlay["num_classes"] = n_outputs
+        try:  # timm knows which of its files need other names
+            module = self._create(
+                n_outputs, card, pretrained=True, pretrained_cfg_overlay=overlay
+            )
+        except Exception as error:  # what timm's converters raise is not documented
+            reason = shorten(f"{type(error).__name__}: {error}", MESSAGE_LENGTH)
+            raise WeightsError(
+                f"{source} does not fit {self.name}. {reason}"
+            ) from error
+        module.pretrained_cfg.pop("state_dict", None)  # timm keeps it
+        check_finite(module.state_dict(), source)  # timm does not always mind gaps
+        return module
+
+    def _create(self, n_outputs, card, **arguments):
+        card = card or (self.cards[0] if self.cards else None)
+        return import_timm().create_model(
+            self.architecture,
+            pretrained_cfg=card.name if card else None,
+            num_classes=n_outputs,
+            **arguments,
+        )
+
+
+def find(name):
+    """Return the backbone of a name that begins with "timm/"; None if there is none."""
+    timm = import_timm()
+    architecture, _, tag = name.removeprefix(PREFIX).partition(".")
+    if not timm.is_model(architecture):
+        return None
+    configs = dict(published_configs(architecture))
+    if tag and tag not in configs:
+        return None
+    if tag:
+        configs = {tag: configs[tag]} | configs
+    default = configs.get(tag) or timm.get_pretrained_cfg(architecture)
+    cards = tuple(make_card(tag, config) for tag, config in configs.items())
+    preprocessing = make_preprocessing(default)
+    return TimmBackbone(name, preprocessing, cards, default.num_classes)
+
+
+def published_configs(architecture):
+    """Yield tag and configuration of each published set, the default first."""
+    timm = import_timm()
+    default = timm.get_pretrained_cfg(architecture)
+    every = timm.models.get_arch_pretrained_cfgs(architecture).values()
+    for config in sorted(every, key=lambda config: config.tag != default.tag):
+        if config.hf_hub_id or (config.url and not config.custom_load):
+            yield config.tag or "", config
+
+
+def names():
+    """Return the names of the networks, without tags."""
+    return [PREFIX + name for name in import_timm().list_models()]
+
+
+def make_card(tag, config):
+    """Return the card of a set of weights of timm."""
+    hub_id = config.hf_hub_id
+    url = f"https://huggingface.co/{hub_id}" if hub_id else config.url
+    file_name = PurePosixPath(url).name
+    published_hash = HASH.search(file_name)
+    paper = config.paper_ids
+    return WeightsCard(
+        name=tag,
+        file_name=config.hf_hub_filename or "model.safetensors"
+        if hub_id
+        else file_name,
+        url=url,
+        sha256=published_hash[1] if published_hash and not hub_id else "",
+        preprocessing=make_preprocessing(config),
+        n_outputs=config.num_classes,
+        licence=config.license,
+        paper=paper.replace("arXiv:", ARXIV) if isinstance(paper, str) else None,
+        hub_id=hub_id,
+    )
+
+
+def make_preprocessing(config):
+    """Return timm's preprocessing for evaluation as Preprocessing."""
+    from timm.data import resolve_data_config
+
+    data = resolve_data_config(pretrained_cfg=config.to_dict())
+    crop = tuple(data["input_size"][1:])
+    resize = tuple(math.floor(side / data["crop_pct"]) for side in crop)
+    mode = data["crop_mode"]
+    if mode not in ("center", "squash") or (mode == "center" and crop[0] != crop[1]):
+        raise ValueError(
+            f"{PREFIX}{config.architecture} takes images of {crop[0]} x {crop[1]} "
+            f"pixels in timm's crop mode {mode!r}, which is not supported."
+        )
+    return Preprocessing(
+        crop_size=crop,
+        resize_size=resize if mode == "squash" else resize[0],
+        interpolation=data["interpolation"],
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+    )
+
+
+def rows():
+    """Return what the list of backbones says of each network, by name."""
+    torchvision_names = set(library_torchvision.names())
+    return [make_row(name, torchvision_names) for name in names()]
+
+
+def make_row(name, torchvision_names):
+    """Return what the list of backbones says of a network."""
+    architecture = name.removeprefix(PREFIX)
+    family = find_timm_family(architecture, torchvision_names)
+    return BackboneInfo(
+        name,
+        TimmBackbone.library,
+        family.year if family else None,
+        family.ilsvrc if family else None,
+        tuple(tag for tag, _ in published_configs(architecture)),
+    )

@@ -1,0 +1,172 @@
+"""A backbone by name with its weights, loaded once a process."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from .catalogue import find_backbone
+from .download import fetch
+from .preprocessing import Preprocessing
+from .weights import (
+    WeightsError,
+    differing_shapes,
+    is_weights_file,
+    read_state_dict,
+    weights_digest,
+)
+
+LOADED = {}
+LOCKS = {}
+GUARD = Lock()
+SAMPLERS = ("uniform_", "normal_", "bernoulli_")
+
+
+@dataclass(frozen=True)
+class LoadedBackbone:
+    """A network with its weights.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode, float32, on the CPU. It may be shared: copy it before
+        you change it or move it.
+
+    preprocessing : Preprocessing
+        What the weights were trained on.
+
+    digest : str
+        See `weights_digest`.
+    """
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    digest: str
+
+
+@torch.inference_mode(False)  # whoever asks, the network can be trained
+def load_backbone(name, weights="default", verbose=False):
+    """Load a network with its weights, once a process however many ask.
+
+    Parameters
+    ----------
+    name : str
+        See `find_backbone`.
+
+    weights : str, PathLike or None, default="default"
+        "default" or the name of a published set, downloaded where need be; the
+        path of a safetensors or state dict file, which is read without running
+        code; None for random weights from torch's global generator. A file may
+        be of a network with another number of outputs.
+
+    verbose : bool, default=False
+        Whether the progress of a download is printed on stderr.
+
+    Returns
+    -------
+    LoadedBackbone
+        Shared by all who ask for the same weights, from any thread; random
+        weights are new each time. With a file or None, the preprocessing is that
+        of the default weights.
+
+    Raises
+    ------
+    ValueError
+        If the name of the network or of the weights is not known, or the network
+        depends on the shape of the samples.
+
+    WeightsError
+        If the weights cannot be had, are not the published ones, or do not fit.
+
+    Examples
+    --------
+    >>> from skcnn.backbones import load_backbone
+    >>> loaded = load_backbone("resnet20", weights=None)
+    >>> loaded.module.training
+    False
+    >>> loaded.preprocessing.crop_size
+    (32, 32)
+    """
+    backbone = find_backbone(name)
+    if weights is None:
+        return finish(backbone.build(), backbone.preprocessing)
+    if is_weights_file(weights):
+        key, load = (name, *file_identity(weights)), load_file
+    else:
+        weights = backbone.find_card(weights)
+        key, load = (name, weights), load_published
+    with GUARD:
+        lock = LOCKS.setdefault(key, Lock())
+    with lock:
+        if key not in LOADED:
+            LOADED[key] = load(backbone, weights, verbose)
+        return LOADED[key]
+
+
+def file_identity(path):
+    """Return what tells a file from another one or from an older state."""
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file at {path}.")
+    status = path.stat()
+    return path, status.st_mtime_ns, status.st_size
+
+
+def load_published(backbone, card, verbose):
+    """Return a network with published weights."""
+    path = fetch(card, verbose)
+    with SkipRandom():
+        module = backbone.restore(read_state_dict(path), str(path), card=card)
+    return finish(module, card.preprocessing)
+
+
+def load_file(backbone, path, verbose):
+    """Return a network with the weights of a file, with as many outputs as it has."""
+    state_dict = read_state_dict(path)
+    with SkipRandom():
+        template = backbone.build()
+        n_outputs = count_outputs(template, backbone, backbone.rename(state_dict))
+        module = backbone.restore(state_dict, str(path), n_outputs)
+    return finish(module, backbone.preprocessing)
+
+
+def count_outputs(template, backbone, state_dict):
+    """Return the number of outputs of the network that a file is of.
+
+    None, the published number, unless its shapes differ in that number only.
+    """
+    found = set()
+    for got, expected in differing_shapes(template, state_dict).values():
+        if got[1:] != expected[1:] or expected[0] != backbone.n_outputs:
+            return None
+        found.add(got[0])
+    return found.pop() if len(found) == 1 else None
+
+
+def finish(module, preprocessing):
+    """Return the network ready for use."""
+    module.eval()
+    return LoadedBackbone(module, preprocessing, weights_digest(module))
+
+
+class SkipRandom(TorchFunctionMode):
+    """NaN for random numbers in this thread: weights from a file follow.
+
+    Random initialisation would take seconds for large networks, and change the
+    state of torch's global generator. What the file then leaves out is found.
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in (torch.rand, torch.randn):
+            return torch.empty(*args, **kwargs).fill_(math.nan)
+        dispatched = getattr(function, "__module__", None) == "torch.nn.init"
+        if dispatched or getattr(function, "__name__", None) in SAMPLERS:
+            tensor = args[0] if args else kwargs["tensor"]
+            tensor.detach().fill_(math.nan)
+            return tensor
+        return function(*args, **kwargs)

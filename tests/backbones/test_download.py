@@ -1,0 +1,199 @@
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from skcnn.backbones import WeightsError, download, fetch, find_backbone
+
+CARD = find_backbone("resnet20").cards[0]
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def card(server, checkpoints):
+    """A card of what the server has, of which 8 digits are published."""
+    digits = sha256(server.content)[:8]
+    return replace(
+        CARD, file_name="net.pth", url=f"{server.url}/net.pth", sha256=digits
+    )
+
+
+def files(folder):
+    return sorted(path.name for path in folder.glob("*"))
+
+
+def test_a_file_is_downloaded_complete_and_once(card, server, checkpoints):
+    path = fetch(card)
+    assert path == checkpoints / "net.pth"
+    assert path.read_bytes() == server.content
+    assert fetch(card) == path
+    assert server.user_agents == ["skcnn"]
+
+
+def test_all_digits_are_written_beside_it(card, server, checkpoints):
+    fetch(card)
+    assert files(checkpoints) == ["net.pth", "net.pth.sha256"]
+    record = (checkpoints / "net.pth.sha256").read_text()
+    assert record == f"{sha256(server.content)}  net.pth\n"
+
+
+def test_nothing_is_written_beside_it_where_all_digits_are_published(
+    card, server, checkpoints
+):
+    fetch(replace(card, sha256=sha256(server.content)))
+    assert files(checkpoints) == ["net.pth"]
+
+
+def test_a_file_of_torchvision_is_used(card, server, checkpoints):
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "net.pth").write_bytes(server.content)
+    assert fetch(card) == checkpoints / "net.pth"
+    assert server.user_agents == []
+
+
+def test_a_file_that_is_there_but_wrong_is_an_error(card, server, checkpoints):
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "net.pth").write_bytes(server.content[:-1])
+    with pytest.raises(WeightsError, match=rf"expected {card.sha256}\. .*Delete it"):
+        fetch(card)
+
+
+def test_a_file_that_is_exchanged_later_is_an_error(card, server, checkpoints):
+    unchecked = replace(card, sha256="")
+    path = fetch(unchecked)
+    assert fetch(unchecked) == path
+    path.write_bytes(b"exchanged")
+    with pytest.raises(WeightsError, match=f"expected {sha256(server.content)}"):
+        fetch(unchecked)
+
+
+def test_a_read_only_folder_is_fine(card, server, checkpoints, monkeypatch):
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "net.pth").write_bytes(server.content)
+
+    def refuse(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(download, "temporary_file", refuse)
+    assert fetch(card) == checkpoints / "net.pth"
+
+
+def test_a_wrong_hash_leaves_nothing(card, checkpoints):
+    with pytest.raises(WeightsError, match=r"SHA-256 is .* expected 00000000"):
+        fetch(replace(card, sha256="00000000"))
+    assert files(checkpoints) == []
+
+
+@pytest.mark.parametrize("route", ["truncated", "missing", "slow"])
+def test_a_failure_leaves_nothing_and_says_where_to_put_the_file(
+    card, server, checkpoints, monkeypatch, route
+):
+    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    reasons = {"truncated": "ended after", "missing": "404", "slow": "timed out"}
+    failing = replace(card, url=f"{server.url}/{route}")
+    with pytest.raises(WeightsError) as caught:
+        fetch(failing)
+    message = str(caught.value)
+    assert reasons[route] in message
+    for part in (failing.url, str(checkpoints / "net.pth"), card.sha256, "weights"):
+        assert part in message
+    assert isinstance(caught.value.__cause__, OSError)
+    assert files(checkpoints) == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/net.pth", "http://a.invalid/net"])
+def test_without_a_server_the_error_says_where_to_put_the_file(card, checkpoints, url):
+    with pytest.raises(WeightsError, match=r"Put the file at .*net\.pth") as caught:
+        fetch(replace(card, url=url))
+    assert isinstance(caught.value.__cause__, OSError)
+    assert not checkpoints.exists()
+
+
+def test_ctrl_c_leaves_nothing(card, checkpoints, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(download, "receive", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(card)
+    assert files(checkpoints) == []
+
+
+def test_many_at_once_get_the_same_file(card, server, checkpoints):
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(fetch, [card] * 8))
+    assert set(paths) == {checkpoints / "net.pth"}
+    assert files(checkpoints) == ["net.pth", "net.pth.sha256"]
+    assert paths[0].read_bytes() == server.content
+
+
+def test_a_process_killed_in_a_download_leaves_no_file_of_that_name(
+    card, server, tmp_path, checkpoints
+):
+    code = (
+        "from dataclasses import replace; from skcnn.backbones import *;"
+        "card = find_backbone('resnet20').cards[0];"
+        f"fetch(replace(card, file_name='net.pth', url={server.url + '/slow'!r}))"
+    )
+    environment = os.environ | {"TORCH_HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment) as process:
+        while not list(tmp_path.glob("hub/checkpoints/*.part")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert not (checkpoints / "net.pth").exists()
+    assert fetch(card).read_bytes() == server.content
+
+
+def test_progress_is_printed_on_demand(card, checkpoints, capsys):
+    fetch(card)
+    assert capsys.readouterr() == ("", "")
+    (checkpoints / "net.pth").unlink()
+    fetch(card, verbose=True)
+    assert "net.pth: 0.3 of 0.3 MB" in capsys.readouterr().err
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache of the Hugging Face hub, without network."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+def put_into(hub, content):
+    """Put a file into the cache as the hub's own library does; return its blob."""
+    repository = hub / "models--timm--net"
+    blob = repository / "blobs" / sha256(content)
+    snapshot = repository / "snapshots" / "abc" / "model.safetensors"
+    for path in (blob, snapshot, repository / "refs" / "main"):
+        path.parent.mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc")
+    blob.write_bytes(content)
+    snapshot.symlink_to(blob)
+    return blob
+
+
+def test_a_file_of_the_hub_is_checked_against_its_name(hub, checkpoints):
+    card = replace(CARD, file_name="model.safetensors", sha256="", hub_id="timm/net")
+    blob = put_into(hub, b"weights")
+    assert fetch(card).read_bytes() == b"weights"
+    assert fetch(card).resolve() == blob
+    blob.write_bytes(b"others")
+    with pytest.raises(WeightsError, match=f"expected {blob.name}"):
+        fetch(card)
+
+
+def test_without_network_the_hub_is_an_error_that_names_the_repository(hub):
+    card = replace(CARD, hub_id="timm/net", url="https://hub.invalid/timm/net")
+    with pytest.raises(WeightsError, match=r"hub\.invalid/timm/net.*pass its path"):
+        fetch(card)

@@ -1,0 +1,250 @@
+"""Layers by name, and networks that end at them."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skcnn.backbones import cut_network, has_channels_last, layer_names
+from skcnn.modules import CIFARResNet, ConvNet, LeNet5
+
+torchvision_models = pytest.importorskip("torchvision").models
+# One of each kind of head and block that is not very large.
+NETWORKS = [
+    "resnet18",
+    "alexnet",
+    "squeezenet1_1",
+    "densenet121",
+    "mobilenet_v3_small",
+    "efficientnet_b0",
+    "shufflenet_v2_x0_5",
+    "regnet_y_400mf",
+]
+
+
+def with_statistics(network):
+    """Give batch normalisation statistics that matter."""
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.2, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
+            nn.init.uniform_(module.bias, -0.2, 0.2, generator=generator)
+    return network.eval()
+
+
+class Branching(nn.Module):
+    """A network that looks at its values, so that it cannot be traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = F.relu_(self.norm(self.conv(x)))
+        if x.mean() > 0:
+            x = 2 * x
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_cut_network_returns_what_the_network_computes(name):
+    network = with_statistics(torchvision_models.get_model(name, weights=None))
+    seen = []
+    heads = [m for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    heads[-1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        outputs = network(x)
+        before_head, last = cut_network(
+            network, ["penultimate", layer_names(network)[-1]]
+        )(x)
+    scale = seen[0].abs().max()
+    torch.testing.assert_close(before_head, seen[0], rtol=1e-4, atol=1e-5 * scale)
+    torch.testing.assert_close(last, outputs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_transformer_is_cut_before_its_head():
+    network = torchvision_models.VisionTransformer(
+        image_size=16, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=8
+    )
+    network.eval().heads.head.weight.data.normal_()
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        tokens, before = cut_network(network, ["encoder", "penultimate"])(x)
+        assert tokens.shape == (2, 5, 8)
+        torch.testing.assert_close(before, tokens[:, 0])
+        torch.testing.assert_close(network.heads(before), network(x))
+
+
+def test_every_layer_of_a_residual_network_is_what_the_network_computes():
+    network = with_statistics(torchvision_models.resnet18(weights=None))
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    expected = {}
+    for name, module in network.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d)):
+            module.register_forward_hook(
+                lambda _, args, output, name=name: expected.update(
+                    {name: output.clone()}
+                )
+            )
+    with torch.inference_mode():
+        network(x)
+        for layers in (list(expected), [[name] for name in list(expected)[::6]]):
+            for some in [layers] if isinstance(layers[0], str) else layers:
+                for name, output in zip(
+                    some, cut_network(network, some)(x), strict=True
+                ):
+                    torch.testing.assert_close(
+                        output, expected[name], rtol=1e-4, atol=1e-4, msg=name
+                    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ConvNet((1, 12, 12), 3),
+        lambda: ConvNet((1, 20), 3, hidden_layer_sizes=(8,), dropout=0.5),
+        lambda: ConvNet((2, 8, 8, 8), 3, pooling="avg", norm="group"),
+        lambda: LeNet5((1, 28, 28), 3),
+        lambda: CIFARResNet((3, 16, 16), 3),
+    ],
+)
+def test_the_packages_own_networks_are_cut_and_folded(make):
+    network = with_statistics(make())
+    shape = (
+        next(network.parameters()).shape[1:2]
+        + {3: (20,), 4: (12, 12), 5: (8,) * 3}[next(network.parameters()).ndim]
+    )
+    if isinstance(network, LeNet5):
+        shape = (1, 28, 28)
+    x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0))
+    names = layer_names(network)
+    cut = cut_network(network, ["penultimate", names[-1]])
+    with torch.inference_mode():
+        before, last = cut(x)
+        torch.testing.assert_close(last, network(x), rtol=1e-4, atol=1e-5)
+    assert (
+        before.shape[1]
+        == [m for m in network.modules() if isinstance(m, nn.Linear)][-1].in_features
+    )
+    assert not any(
+        isinstance(m, nn.modules.batchnorm._BatchNorm) for m in cut.modules()
+    )
+
+
+def test_what_follows_the_wanted_layer_is_left_out():
+    network = torchvision_models.resnet18(weights=None)
+    cut = cut_network(network, ["layer1"])
+    n_parameters = sum(p.numel() for p in cut.parameters())
+    assert n_parameters < 0.02 * sum(p.numel() for p in network.parameters())
+
+
+def test_the_network_is_left_as_it_is():
+    network = with_statistics(torchvision_models.resnet18(weights=None))
+    network.layer3.train()
+    before = copy.deepcopy(network.state_dict())
+    modes = [module.training for module in network.modules()]
+    cut = cut_network(network, ["layer2", "penultimate"])
+    with torch.no_grad():
+        for parameter in cut.parameters():
+            parameter.zero_()
+    assert all(torch.equal(network.state_dict()[key], before[key]) for key in before)
+    assert [module.training for module in network.modules()] == modes
+
+
+def test_dropout_and_statistics_are_those_of_evaluation():
+    network = torchvision_models.alexnet(weights=None).train()
+    x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    cut = cut_network(network, ["penultimate"])
+    with torch.inference_mode():
+        assert torch.equal(cut(x)[0], cut(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "node"),
+    [
+        ("alexnet", "fc6", "classifier.2"),
+        ("alexnet", "fc7", "classifier.5"),
+        ("vgg11", "fc7", "classifier.4"),
+    ],
+)
+def test_fully_connected_layers_have_the_names_of_the_papers(name, layer, node):
+    with torch.device("meta"):
+        network = torchvision_models.get_model(name, weights=None)
+        x = torch.zeros(1, 3, 224, 224)
+    paper, torchs = (cut_network(network, [which]) for which in (layer, node))
+    assert paper.code == torchs.code
+    assert paper(x)[0].shape == (1, 4096)
+
+
+def test_a_name_that_leads_several_stands_for_the_last():
+    network = with_statistics(torchvision_models.resnet18(weights=None))
+    x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(
+            cut_network(network, ["layer2"])(x)[0],
+            cut_network(network, ["layer2.1.relu_1"])(x)[0],
+        )
+
+
+def test_an_unknown_layer_is_an_error_that_lists_close_ones():
+    network = torchvision_models.resnet18(weights=None)
+    with pytest.raises(ValueError, match=r"'layer4.3.conv1'.*'layer4.1.conv1'"):
+        cut_network(network, ["layer4.3.conv1"])
+    with pytest.raises(ValueError, match=r"'convv'.*'conv'"):
+        cut_network(Branching(), ["convv"])
+
+
+def test_a_network_that_cannot_be_traced_runs_as_it_is():
+    network = with_statistics(Branching())
+    assert layer_names(network) == ["conv", "norm", "head"]
+    x = torch.randn(5, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        norm, before, head = cut_network(network, ["norm", "penultimate", "head"])(x)
+        assert torch.equal(norm, network.norm(network.conv(x)))  # before relu_
+        assert torch.equal(head, network(x))
+        assert torch.equal(network.head(before), head)
+
+
+def test_a_layer_that_does_not_run_or_returns_no_tensor_is_an_error():
+    network = Branching()
+    network.extra = nn.Linear(2, 2)
+    x = torch.zeros(1, 3, 9, 9)
+    with pytest.raises(ValueError, match="did not run its layer 'extra'"):
+        cut_network(network, ["extra"])(x)
+    network.head = nn.LSTM(4, 2)
+    with pytest.raises(ValueError, match="returns tuple, expected a tensor"):
+        cut_network(network, ["head"])(x)
+
+
+def test_a_network_without_weights_has_no_penultimate_layer():
+    with pytest.raises(ValueError, match="the network has none"):
+        cut_network(nn.Sequential(nn.Flatten()), ["penultimate"])
+
+
+def test_networks_with_channels_last_are_known():
+    assert has_channels_last(torchvision_models.swin_t(weights=None))
+    assert not has_channels_last(torchvision_models.resnet18(weights=None))
+
+
+def test_networks_of_timm_are_cut():
+    timm = pytest.importorskip("timm")
+    network = with_statistics(timm.create_model("seresnet18", pretrained=False))
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before, last = cut_network(network, ["penultimate", layer_names(network)[-1]])(
+            x
+        )
+        torch.testing.assert_close(last, network(x), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            before,
+            network.forward_head(network.forward_features(x), pre_logits=True),
+            rtol=1e-4,
+            atol=1e-5,
+        )
