@@ -1,8 +1,18 @@
 """Convolutional neural networks as scikit-learn estimators."""
 
 from ._classifier import CNNClassifier
+from ._feature_transformer import CNNFeatureTransformer
 from ._regressor import CNNRegressor
+from .backbones import list_backbones
+from .features import clear_cache
 
 __version__ = "0.1.0"
 
-__all__ = ["CNNClassifier", "CNNRegressor", "__version__"]
+__all__ = [
+    "CNNClassifier",
+    "CNNFeatureTransformer",
+    "CNNRegressor",
+    "__version__",
+    "clear_cache",
+    "list_backbones",
+]

@@ -1,0 +1,291 @@
+"""What a backbone is to the feature transformer: a network and its preprocessing."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from numbers import Integral
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from torch import nn
+
+from ._base import BaseCNN
+from .backbones import (
+    Preprocessing,
+    check_channels,
+    find_backbone,
+    load_backbone,
+    module_identity,
+)
+from .data import ChannelScaler, find_layout
+from .features import PublishedScaling, explain_refused_shape
+from .modules import build_module
+from .training import PrivateRandomness, explain_out_of_memory, make_generator
+
+N_UNUSED_OUTPUTS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureBackbone:
+    """A network, and how images get the values that it takes.
+
+    Parameters
+    ----------
+    name : str
+        For messages and the names of features.
+
+    module : torch.nn.Module
+        The network.
+
+    preprocessing : Preprocessing or None, default=None
+        What was published with the weights; images of any size are resized to
+        its size.
+
+    scaler : ChannelScaler or None, default=None
+        The scale that was learnt, where nothing was published. Images have the
+        layout of those that it was learnt from.
+
+    digest : str or None, default=None
+        Of the weights, where it is known already.
+
+    trained_side : int or None, default=None
+        Height and width, in pixels, of the images that it was trained on.
+    """
+
+    name: str
+    module: nn.Module
+    preprocessing: Preprocessing | None = None
+    scaler: ChannelScaler | None = None
+    digest: str | None = None
+    trained_side: int | None = None
+
+    @property
+    def input_shape(self):
+        """Shape of one sample as the network takes it, channels first."""
+        if self.preprocessing is None:
+            return self.scaler.layout.input_shape
+        return (self.preprocessing.n_channels, *self.preprocessing.crop_size)
+
+    @property
+    def layout(self):
+        """The layout that images must have, or None where any will do."""
+        return None if self.scaler is None else self.scaler.layout
+
+    def scaling(self, X, image_shape, channel_axis):
+        """Return what turns the images of an array into the network's input."""
+        if self.scaler is not None:
+            return self.scaler
+        layout = find_layout(X.shape[1:], image_shape, channel_axis)
+        self.check_layout(layout)
+        return PublishedScaling(self.preprocessing, layout, X.dtype)
+
+    def check_layout(self, layout):
+        """Raise an error where a pretrained network cannot take such images."""
+        if len(layout.spatial_shape) != 2:
+            rows = len(layout.sample_shape) == 1
+            raise ValueError(
+                f"X has samples of shape {layout.sample_shape}, but {self.name} takes "
+                "images with two spatial axes. "
+                + (
+                    "Say what image a row holds: image_shape=(height, width), with the "
+                    "channels behind where there are some."
+                    if rows
+                    else "Say which axis holds the channels: channel_axis."
+                )
+            )
+        check_channels(layout.n_channels, self.preprocessing.n_channels, self.name)
+
+    def context(self):
+        """Return all that features depend on besides image, layer and pooling."""
+        scaling = repr(self.preprocessing)
+        if self.scaler is not None:
+            values = np.concatenate([self.scaler.mean_, self.scaler.scale_])
+            scaling = blake2b(values.tobytes()).hexdigest()
+        return f"{self.digest or module_identity(self.module)} {scaling}"
+
+
+def is_fitted_estimator(backbone):
+    """Return whether a backbone is an estimator that is used as it is."""
+    if isinstance(backbone, FrozenEstimator):
+        backbone = backbone.estimator
+    return isinstance(backbone, BaseCNN) and backbone.__sklearn_is_fitted__()
+
+
+def needs_fit(backbone, weights, preprocessing):
+    """Return whether something is learnt before features can be computed."""
+    if isinstance(backbone, str):
+        return weights is None
+    if isinstance(backbone, nn.Module):
+        return preprocessing == "auto"
+    return not is_fitted_estimator(backbone)
+
+
+def is_own(name):
+    """Return whether a name is that of one of the package's own networks."""
+    return find_backbone(name).library == "skcnn"
+
+
+def check_uses(backbone, weights, preprocessing, image_size):
+    """Raise an error where a backbone has no use for a parameter.
+
+    Parameters
+    ----------
+    backbone, weights, preprocessing, image_size
+        As of the transformer.
+
+    Raises
+    ------
+    ValueError
+        If a parameter would be ignored.
+    """
+    name, is_named = backbone_name(backbone), isinstance(backbone, str)
+    if weights not in (None, "default") and not is_named:
+        raise ValueError(
+            f"weights={weights!r} is for a backbone that is named, and {name} has its "
+            "own. Leave weights out."
+        )
+    if preprocessing != "auto" and not isinstance(backbone, nn.Module):
+        raise ValueError(
+            f"preprocessing={preprocessing!r} is for a torch.nn.Module; what {name} "
+            "takes is known. Leave preprocessing out."
+        )
+    published = weights is not None or not is_own(backbone) if is_named else False
+    if image_size is not None and not published and preprocessing == "auto":
+        raise ValueError(
+            f"image_size={image_size} is for a published preprocessing, and {name} "
+            "takes the images of X as they are. Leave image_size out."
+        )
+
+
+def backbone_name(backbone):
+    """Return the name that a backbone has in messages and names of features."""
+    if isinstance(backbone, str):
+        return backbone.rpartition("/")[2]
+    if isinstance(backbone, FrozenEstimator):
+        backbone = backbone.estimator
+    return type(backbone).__name__.lower()
+
+
+def ready_backbone(backbone, weights, preprocessing, image_size):
+    """Return a backbone that learns nothing.
+
+    Parameters
+    ----------
+    backbone, weights, preprocessing, image_size
+        As of the transformer, where `needs_fit` is false.
+
+    Returns
+    -------
+    FeatureBackbone
+        With what was published, or what the estimator learnt.
+    """
+    name = backbone_name(backbone)
+    if isinstance(backbone, nn.Module):
+        published = find_backbone(preprocessing).preprocessing
+        if published is None:
+            raise ValueError(
+                f"preprocessing={preprocessing!r} is a network that takes images as "
+                "they are. Name one with published weights, or leave it out."
+            )
+        return _pretrained(name, backbone, published, image_size)
+    if isinstance(backbone, str):
+        loaded = load_backbone(backbone, weights)
+        return _pretrained(
+            name, loaded.module, loaded.preprocessing, image_size, loaded.digest
+        )
+    if isinstance(backbone, FrozenEstimator):
+        backbone = backbone.estimator
+    return FeatureBackbone(name, backbone.module_, scaler=backbone.scaler_)
+
+
+def untrained_backbone(name, image_size, seed):
+    """Return a library's network with random weights, its preprocessing published."""
+    with PrivateRandomness(make_generator(seed)):
+        loaded = load_backbone(name, None)
+    return _pretrained(
+        backbone_name(name), loaded.module, loaded.preprocessing, image_size
+    )
+
+
+def scaled_backbone(backbone, X, image_shape, channel_axis, seed):
+    """Return a network for which the scale of the pixels is learnt from X.
+
+    Parameters
+    ----------
+    backbone : str or torch.nn.Module
+        A network of the package, which gets random weights, or any other.
+
+    X : ndarray of shape (n_samples, *sample_shape)
+        Validated images.
+
+    image_shape, channel_axis
+        As of the transformer.
+
+    seed : int
+        Of random weights.
+
+    Returns
+    -------
+    FeatureBackbone
+        With its scale.
+    """
+    layout = find_layout(X.shape[1:], image_shape, channel_axis)
+    module = backbone
+    if isinstance(backbone, str):
+        with PrivateRandomness(make_generator(seed)):
+            module = build_module(backbone, layout.input_shape, N_UNUSED_OUTPUTS)
+    scaler = ChannelScaler(layout).fit(X)
+    return FeatureBackbone(backbone_name(backbone), module, scaler=scaler)
+
+
+def _pretrained(name, module, published, image_size, digest=None):
+    """Return a network whose preprocessing is published."""
+    return FeatureBackbone(
+        name,
+        module,
+        _resized(published, image_size),
+        digest=digest,
+        trained_side=max(published.crop_size),
+    )
+
+
+def _resized(preprocessing, image_size):
+    """Return a published preprocessing, for another image size where one is given."""
+    if image_size is None:
+        return preprocessing
+    sides = (image_size,) * 2 if isinstance(image_size, Integral) else image_size
+    if len(sides) != 2 or not all(isinstance(s, Integral) and s > 0 for s in sides):
+        raise ValueError(
+            f"image_size={image_size!r} is neither a positive integer nor a height and "
+            "a width."
+        )
+    return preprocessing.with_image_size(tuple(map(int, sides)))
+
+
+@contextmanager
+def explain_failure(backbone, extractor, batch_size):
+    """Say what to do where memory runs out, or the network refuses the images.
+
+    Parameters
+    ----------
+    backbone : FeatureBackbone
+        The network.
+
+    extractor : FeatureExtractor
+        What runs it.
+
+    batch_size : int
+        Named in the message.
+    """
+    shape, side = backbone.input_shape, backbone.trained_side
+    with (
+        explain_refused_shape(extractor, shape, backbone.name, side),
+        explain_out_of_memory(batch_size),
+    ):
+        yield
+
+
+def feature_widths(backbone, extractor):
+    """Return the number of features of each layer."""
+    with explain_failure(backbone, extractor, 1):
+        return extractor.widths(backbone.input_shape)

@@ -1,0 +1,633 @@
+"""A convolutional network as feature extractor."""
+
+from collections import Counter, namedtuple
+from functools import lru_cache
+from math import log2, prod
+from numbers import Integral
+from os import PathLike
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
+
+from ._base import MAX_SEED, BaseCNN
+from ._feature_backbones import (
+    backbone_name,
+    check_uses,
+    explain_failure,
+    feature_widths,
+    is_fitted_estimator,
+    is_own,
+    needs_fit,
+    ready_backbone,
+    scaled_backbone,
+    untrained_backbone,
+)
+from .backbones import layer_names
+from .data import (
+    as_image_list,
+    check_image_array,
+    check_same_shape,
+    is_image_files,
+)
+from .features import (
+    POOLINGS,
+    PRECISIONS,
+    ArraySource,
+    CachedFeatures,
+    FeatureCache,
+    FeatureExtractor,
+    FileSource,
+    compute_features,
+    default_cache_folder,
+)
+from .training import check_device
+
+CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
+# A batch of this many pixels is worth its overhead, and what a layer returns for it
+# still fits into the processor's cache; a GPU wants more.
+BATCH_PIXELS = {"cpu": 16 * 224 * 224, "cuda": 128 * 224 * 224, "mps": 32 * 224 * 224}
+N_EXTRACTORS = 4
+
+
+class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
+    """Features of images, computed by a convolutional network.
+
+    The network's last layers are left off; what is left turns an image into a
+    row of numbers for any other estimator: a support vector machine, a logistic
+    regression, nearest neighbours. The network is pretrained, or trained here.
+
+    X is an array, or a CPU torch tensor, of images; or a sequence of image
+    files: a list, array, Series or one-column data frame of paths,
+    :class:`os.PathLike`, images of PIL or encoded bytes, decoded when their batch
+    comes; or a dask array.
+
+    ==================================  ========================================
+    shape of an array X                 read as
+    ==================================  ========================================
+    ``(n, H, W)``                       grey images
+    ``(n, H, W, C)``, ``(n, C, H, W)``  images with channels, by `channel_axis`
+    ``(n, L)``                          with `image_shape`, flattened images
+    ==================================  ========================================
+
+    The package's own networks also take signals, ``(n, L)``, and volumes.
+
+    Pixels of arrays have the range of their dtype: 0–255 for uint8, 0–65535 for
+    uint16, 0–1 for floats and booleans; other integers hold 0–255. With learnt
+    scaling (see `preprocessing`) any range will do.
+
+    Parameters
+    ----------
+    backbone : str, torch.nn.Module or estimator, default="resnet18"
+        The network: a name of :func:`skcnn.list_backbones`, which are
+        torchvision's classification networks, ``"timm/<name>"`` (needs timm)
+        and the package's own; any :class:`torch.nn.Module`; or a
+        :class:`~skcnn.CNNClassifier` or :class:`~skcnn.CNNRegressor`. A fitted
+        estimator is used as it is, also in a clone of the transformer; an
+        unfitted one is trained in `fit`, on the targets that a pipeline passes.
+
+    weights : str, path-like or None, default="default"
+        Of a backbone that is named: "default", the best published set; the name
+        of a set, for example "IMAGENET1K_V1"; a safetensors or state-dict file,
+        read without running code; or None, random weights. Published weights
+        are downloaded once, and their SHA-256 is checked whenever they are
+        loaded.
+
+    layer : str or list of str, default="penultimate"
+        The layer whose output is wanted: "penultimate", which is what the last
+        layer with weights receives; a name of :meth:`layer_names`; or "fc6" or
+        "fc7" of AlexNet [1]_ and VGG. The features of a list are computed in
+        one pass and stand side by side.
+
+    pooling : {"avg", "max", "avgmax", "gem"} or None, default="avg"
+        Over the positions of a layer that returns maps: the mean, the largest
+        value, the mean of both, or the generalised mean of power 3 [2]_; None
+        keeps all values, flattened.
+
+    preprocessing : str, default="auto"
+        "auto" is what was published with the weights: size, crop,
+        interpolation, mean and standard deviation. For networks without any,
+        which are a :class:`torch.nn.Module` and the package's own ones with
+        random weights, it is the scale of each channel, learnt in `fit`. The
+        name of a backbone is that backbone's, for a :class:`torch.nn.Module`.
+
+    image_size : int, tuple of int or None, default=None
+        Height and width, in pixels, of what the network sees, instead of the
+        published size. Images are resized to cover it and their centre is cut
+        out; images that have this size are not touched.
+
+    image_shape : tuple of int or None, default=None
+        Shape that the rows of a two-dimensional X are given, ``(H, W)`` or with
+        channels.
+
+    channel_axis : int, None or "auto", default="auto"
+        Axis of X that holds the channels, the axis of the samples being 0;
+        None if there is none. "auto" finds it out, or asks.
+
+    batch_size : int or "auto", default="auto"
+        Number of images of one forward pass. "auto" depends on their size: 16
+        for 224×224 pixels on a CPU.
+
+    precision : {"float32", "bfloat16", "float64"}, default="float32"
+        What the network computes in. "bfloat16" is two to four times as fast
+        where the processor has it, and shifts features by some thousandths of
+        their size.
+
+    device : str or torch.device, default="auto"
+        Where it computes: "auto" is the first GPU where there is one and the
+        CPU otherwise; or "cpu", "cuda", "cuda:1", "mps".
+
+    compile : bool, default=False
+        Whether :func:`torch.compile` makes the network faster. The first batch
+        of a process then takes up to a minute, and needs a C++ compiler.
+
+    memory : str, path-like, bool or None, default=None
+        Folder of the feature cache, True for the user's cache folder. An image
+        that any process ever sent through the same layer of the same network
+        is looked up instead.
+
+    memory_bytes_limit : int, default=10737418240
+        Size in bytes above which the features that were used least recently
+        are removed from the cache.
+
+    on_error : {"raise", "skip"}, default="raise"
+        What is done about a file that cannot be read: an error that names it,
+        or a warning and a row of NaN.
+
+    random_state : int, RandomState instance or None, default=None
+        Of random weights. Where it is not None, also of the training of an
+        unfitted estimator, in the place of its own.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The network. Of a pretrained backbone it is shared: do not change it.
+
+    estimator_ : CNNClassifier or CNNRegressor
+        The estimator that was trained in `fit`, where `backbone` is an
+        unfitted one.
+
+    image_shape_ : tuple of int
+        Shape of one sample of the array X in `fit`.
+
+    cache_info_ : CacheInfo
+        How many of the images since `fit` were found in the cache (`hits`) and
+        how many went through the network (`misses`).
+
+    n_features_in_ : int
+        Number of values of one sample of the array X in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X in `fit`, where X is a data frame.
+
+    See Also
+    --------
+    CNNClassifier : The network as the classifier.
+    list_backbones : Names of backbones.
+    clear_cache : Remove a feature cache.
+
+    References
+    ----------
+    .. [1] A. Krizhevsky, I. Sutskever, G. E. Hinton, "ImageNet classification
+       with deep convolutional neural networks", NIPS 2012.
+
+    .. [2] F. Radenović, G. Tolias, O. Chum, "Fine-tuning CNN image retrieval
+       with no human annotation", IEEE TPAMI 41(7), 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.svm import SVC
+    >>> from skcnn import CNNClassifier, CNNFeatureTransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> network = CNNClassifier(image_shape=(8, 8), max_epochs=5, random_state=0)
+    >>> pipeline = make_pipeline(CNNFeatureTransformer(network), SVC())
+    >>> pipeline.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.9
+    True
+
+    A pretrained network is fitted at once. With random weights it needs no
+    download:
+
+    >>> features = CNNFeatureTransformer("resnet20", weights=None, random_state=0)
+    >>> features.fit_transform(X[:5].reshape(-1, 8, 8)).shape
+    (5, 64)
+    >>> features.get_feature_names_out()[:2]
+    array(['resnet20_penultimate_0', 'resnet20_penultimate_1'], dtype=object)
+    """
+
+    _parameter_constraints = {
+        "backbone": [str, torch.nn.Module, BaseEstimator],
+        "weights": [str, PathLike, None],
+        "layer": [str, list, tuple],
+        "pooling": [StrOptions(set(POOLINGS)), None],
+        "preprocessing": [str],
+        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "image_shape": [tuple, list, None],
+        "channel_axis": [StrOptions({"auto"}), Integral, None],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "device": [str, torch.device],
+        "compile": ["boolean"],
+        "memory": ["boolean", str, PathLike, None],
+        "memory_bytes_limit": [Interval(Integral, 1, None, closed="left")],
+        "on_error": [StrOptions({"raise", "skip"})],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        backbone="resnet18",
+        *,
+        weights="default",
+        layer="penultimate",
+        pooling="avg",
+        preprocessing="auto",
+        image_size=None,
+        image_shape=None,
+        channel_axis="auto",
+        batch_size="auto",
+        precision="float32",
+        device="auto",
+        compile=False,
+        memory=None,
+        memory_bytes_limit=10 * 2**30,
+        on_error="raise",
+        random_state=None,
+    ):
+        self.backbone = backbone
+        self.weights = weights
+        self.layer = layer
+        self.pooling = pooling
+        self.preprocessing = preprocessing
+        self.image_size = image_size
+        self.image_shape = image_shape
+        self.channel_axis = channel_axis
+        self.batch_size = batch_size
+        self.precision = precision
+        self.device = device
+        self.compile = compile
+        self.memory = memory
+        self.memory_bytes_limit = memory_bytes_limit
+        self.on_error = on_error
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None):
+        """Learn what features need: nothing, a scale, or a network.
+
+        With a pretrained backbone only X and the parameters are checked.
+
+        Parameters
+        ----------
+        X : array-like or sequence of image files
+            See the class.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            What an unfitted estimator is trained on; ignored otherwise.
+
+        Returns
+        -------
+        CNNFeatureTransformer
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X, y or a parameter is not what the class describes.
+
+        skcnn.backbones.WeightsError
+            If weights are neither on this machine nor to be had, or do not fit.
+        """
+        self._forget()
+        learns = needs_fit(self.backbone, self.weights, self.preprocessing)
+        if hasattr(X, "__dask_graph__") and not learns:
+            X = X[:1].compute()  # the shape and the dtype are all that matters
+        X = self._check_images(X, reset=True)
+        if learns:
+            self._backbone = self._learn_backbone(X, y)
+        backbone = self._find_backbone()
+        self._make_extractor(backbone)
+        self._sample_shape = None
+        if isinstance(X, np.ndarray):
+            layout = backbone.scaling(X, self.image_shape, self.channel_axis).layout
+            check_same_shape(self, X, layout.sample_shape)
+            self._sample_shape = layout.sample_shape
+            self.image_shape_ = layout.image_shape
+            self.n_features_in_ = prod(layout.image_shape)
+        self._widths = {}
+        self._counts = Counter()
+        return self
+
+    def _forget(self):
+        """Remove what an earlier fit learnt."""
+        learnt = {"_backbone", "_sample_shape", "_widths", "_counts"}
+        for name in [n for n in vars(self) if n.endswith("_") or n in learnt]:
+            delattr(self, name)
+
+    def _learn_backbone(self, X, y):
+        """Return the network with what it needs to learn from X and y."""
+        name = backbone_name(self.backbone)
+        self._check_uses()
+        seed = check_random_state(self.random_state).randint(MAX_SEED)
+        if isinstance(self.backbone, str) and not is_own(self.backbone):
+            return untrained_backbone(self.backbone, self.image_size, seed)
+        if not isinstance(X, np.ndarray):
+            raise _no_preprocessing(name)
+        if isinstance(self.backbone, BaseCNN):
+            self.estimator_ = self._clone_estimator(seed).fit(X, y)
+            return ready_backbone(self.estimator_, None, None, None)
+        if isinstance(self.backbone, BaseEstimator):
+            raise TypeError(
+                f"backbone is a {type(self.backbone).__name__}, expected the name of a "
+                "network, a torch.nn.Module, or an estimator of this package."
+            )
+        return scaled_backbone(
+            self.backbone, X, self.image_shape, self.channel_axis, seed
+        )
+
+    def _check_uses(self):
+        """Raise an error where the backbone has no use for a parameter."""
+        check_uses(self.backbone, self.weights, self.preprocessing, self.image_size)
+
+    def _clone_estimator(self, seed):
+        """Return an unfitted copy of the estimator that is the backbone."""
+        estimator = clone(self.backbone)
+        if self.random_state is not None:
+            estimator.set_params(random_state=seed)
+        return estimator
+
+    def transform(self, X):
+        """Compute features.
+
+        Parameters
+        ----------
+        X : array-like or sequence of image files
+            Images as in `fit`. A dask array gives a dask array, computed block
+            by block when it is asked for.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            float32, or float64 with ``precision="float64"``. With
+            ``on_error="skip"`` the rows of files that could not be read are NaN.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X is not what the class describes.
+
+        skcnn.backbones.WeightsError
+            If weights are neither on this machine nor to be had, or do not fit.
+        """
+        check_is_fitted(self)
+        if not self.__sklearn_is_fitted__():
+            self._validate_params()
+        if hasattr(X, "__dask_graph__"):
+            return self._transform_lazily(X)
+        return self._transform(X)
+
+    def _transform(self, X):
+        """Return the features of what is no dask array."""
+        X = self._check_images(X, reset=False)
+        backbone = self._find_backbone()
+        extractor = self._make_extractor(backbone)
+        source = self._make_source(X, backbone, extractor)
+        features = self._compute(source, backbone, extractor)
+        if hasattr(self, "_widths"):
+            self._widths.update(
+                (layer, part.shape[1])
+                for layer, part in zip(extractor.layers, features, strict=True)
+            )
+        return features[0] if len(features) == 1 else np.hstack(features)
+
+    def _transform_lazily(self, X):
+        """Return a dask array of the features of a dask array."""
+        X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
+        n_features = len(self.get_feature_names_out())
+        return X.map_blocks(
+            self._transform,
+            dtype=self._output_dtype,
+            drop_axis=list(range(1, X.ndim)),
+            new_axis=[1],
+            chunks=(X.chunks[0], (n_features,)),
+            meta=np.empty((0, n_features), self._output_dtype),
+        )
+
+    def _check_images(self, X, reset):
+        """Return X as a validated array, or as a list of image files."""
+        has_names = reset or self.__sklearn_is_fitted__()  # to learn or to compare
+        if is_image_files(X):
+            if has_names:
+                _check_feature_names(self, X, reset=reset)
+            return as_image_list(X)
+        if hasattr(X, "columns") and not has_names:
+            X = np.asarray(X)
+        return check_image_array(self, X, reset=reset)
+
+    def _find_backbone(self):
+        """Return the network and its preprocessing."""
+        if hasattr(self, "_backbone"):
+            return self._backbone
+        self._check_uses()
+        return ready_backbone(
+            self.backbone, self.weights, self.preprocessing, self.image_size
+        )
+
+    def _make_extractor(self, backbone):
+        """Return the network cut at the layers that are asked for."""
+        layers = [self.layer] if isinstance(self.layer, str) else list(self.layer)
+        if not layers or not all(isinstance(layer, str) for layer in layers):
+            raise ValueError(
+                f"layer={self.layer!r} is neither the name of a layer nor a list of "
+                "names."
+            )
+        is_shared = isinstance(self.backbone, str)
+        return (_shared_extractor if is_shared else FeatureExtractor)(
+            backbone.module,
+            tuple(layers),
+            pooling=self.pooling,
+            n_axes=len(backbone.input_shape) - 1,
+            device=check_device(self.device),
+            precision=self.precision,
+            compile=self.compile,
+            fill=backbone.preprocessing is None,
+        )
+
+    def _make_source(self, X, backbone, extractor):
+        """Return where the batches of X come from."""
+        device, dtype = extractor.device, extractor.input_dtype
+        if isinstance(X, list):
+            if backbone.preprocessing is None:
+                raise _no_preprocessing(backbone.name)
+            return FileSource(X, backbone.preprocessing, device, dtype, self.on_error)
+        scaling = backbone.scaling(X, self.image_shape, self.channel_axis)
+        fitted_shape = getattr(self, "_sample_shape", None)
+        check_same_shape(self, X, fitted_shape or scaling.layout.sample_shape)
+        return ArraySource(X, scaling, device, dtype)
+
+    def _compute(self, source, backbone, extractor):
+        """Return the features of each layer, from the cache where there is one."""
+        batch_size = self._batch_size(backbone, extractor.device)
+        with explain_failure(backbone, extractor, batch_size):
+            if self.memory is None or self.memory is False:
+                features = compute_features(source, extractor, batch_size)
+            else:
+                features = self._look_up(source, backbone, extractor, batch_size)
+        if features is None:  # not one file could be read
+            widths = feature_widths(backbone, extractor)
+            features = [np.full((len(source), width), np.nan) for width in widths]
+        return [part.astype(self._output_dtype, copy=False) for part in features]
+
+    def _look_up(self, source, backbone, extractor, batch_size):
+        """Return features from the cache, those computed that it does not hold."""
+        folder = default_cache_folder() if self.memory is True else self.memory
+        cached = CachedFeatures(
+            source,
+            extractor,
+            batch_size,
+            FeatureCache(folder, self.memory_bytes_limit),
+            f"{backbone.context()} {self.pooling} {self.precision} {extractor.device}",
+        )
+        features = cached.compute()
+        counts = vars(self).setdefault("_counts", Counter())
+        counts["misses"] += cached.n_computed
+        counts["hits"] += len(source) - cached.n_computed
+        return features
+
+    def _batch_size(self, backbone, device):
+        """Return the number of images of one forward pass."""
+        if not isinstance(self.batch_size, str):
+            return self.batch_size
+        n_pixels = prod(backbone.input_shape[1:])
+        return int(
+            2 ** np.clip(round(log2(BATCH_PIXELS[device.type] / n_pixels)), 3, 8)
+        )
+
+    @property
+    def _output_dtype(self):
+        return np.float64 if self.precision == "float64" else np.float32
+
+    @property
+    def module_(self):
+        """The network, a :class:`torch.nn.Module`."""
+        if not self.__sklearn_is_fitted__():  # scikit-learn displays what there is
+            raise AttributeError("module_ is there after fit.")
+        return self._find_backbone().module
+
+    @property
+    def cache_info_(self):
+        """Numbers of images that were found in the cache, and that were not."""
+        counts = getattr(self, "_counts", Counter())
+        return CacheInfo(counts["hits"], counts["misses"])
+
+    def layer_names(self):
+        """Return the names of the layers of the network.
+
+        Returns
+        -------
+        list of str
+            In the order in which they run. A name that leads several of them,
+            like `layer1` of `layer1.0.conv1`, stands for the last.
+        """
+        check_is_fitted(self)
+        return layer_names(self._find_backbone().module)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str objects of shape (n_features,)
+            Backbone, layer and position, like "resnet18_penultimate_0".
+        """
+        check_is_fitted(self)
+        prefix = backbone_name(self.backbone)
+        names = [
+            f"{prefix}_{layer}_{i}"
+            for layer, width in self._layer_widths().items()
+            for i in range(width)
+        ]
+        return np.array(names, dtype=object)
+
+    def _layer_widths(self):
+        """Return the number of features of each layer."""
+        if getattr(self, "_widths", None):
+            return self._widths
+        backbone = self._find_backbone()
+        extractor = self._make_extractor(backbone)
+        widths = feature_widths(backbone, extractor)
+        return dict(zip(extractor.layers, widths, strict=True))
+
+    def set_params(self, **params):
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            As of :meth:`sklearn.base.BaseEstimator.set_params`.
+
+        Returns
+        -------
+        CNNFeatureTransformer
+            The transformer.
+
+        Raises
+        ------
+        ValueError
+            If they are parameters of a fitted estimator, which is used as it is.
+        """
+        nested = [name for name in params if name.startswith("backbone__")]
+        if nested and is_fitted_estimator(params.get("backbone", self.backbone)):
+            raise ValueError(
+                f"{nested[0]} cannot be set: backbone is fitted and is used as it is. "
+                "Pass sklearn.base.clone(backbone) to train it anew."
+            )
+        if self.__sklearn_is_fitted__():
+            self._widths = {}
+        return super().set_params(**params)
+
+    def __sklearn_clone__(self):
+        copy = super().__sklearn_clone__()
+        if is_fitted_estimator(self.backbone):
+            copy.backbone = self.backbone
+        return copy
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_widths")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        learns = needs_fit(self.backbone, self.weights, self.preprocessing)
+        tags.requires_fit = learns
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = not learns
+        tags.target_tags.required = learns and isinstance(self.backbone, BaseEstimator)
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+@lru_cache(maxsize=N_EXTRACTORS)
+def _shared_extractor(module, layers, **options):
+    """Return the extractor that earlier calls of this process made, if they did."""
+    return FeatureExtractor(module, layers, **options)
+
+
+def _no_preprocessing(name):
+    """Return an error about image files that nobody says how to resize."""
+    return ValueError(
+        f"X holds image files, but nothing is published of {name} that says how to "
+        "resize and scale them. Pass an array; or, for a torch.nn.Module, "
+        "preprocessing='resnet18' or another name of a backbone."
+    )

@@ -1,0 +1,194 @@
+"""The features of all images of a source, each computed once."""
+
+from hashlib import blake2b
+from itertools import islice
+
+import numpy as np
+import torch
+
+DIGEST_SIZE = 16
+LOOKUP_SIZE = 1024
+
+
+class FeatureTable:
+    """Rows of features, one array for each layer, filled in any order.
+
+    Rows that are never filled are NaN.
+    """
+
+    def __init__(self, n_samples):
+        self.n_samples = n_samples
+        self.arrays = None
+
+    def fill(self, rows, features):
+        """Write one array of shape (len(rows), n_features) for each layer."""
+        if self.arrays is None:
+            self.arrays = [
+                np.full((self.n_samples, part.shape[1]), np.nan, part.dtype)
+                for part in features
+            ]
+        for array, part in zip(self.arrays, features, strict=True):
+            array[rows] = part
+
+
+def compute_features(source, extractor, batch_size):
+    """Compute the features of all images of a source.
+
+    Parameters
+    ----------
+    source : ArraySource or FileSource
+        The images.
+
+    extractor : FeatureExtractor
+        The network.
+
+    batch_size : int
+        Number of images of one forward pass.
+
+    Returns
+    -------
+    list of ndarray of shape (n_samples, n_features) or None
+        One for each layer; rows of files that could not be read are NaN. None
+        where no file could be read.
+    """
+    table = FeatureTable(len(source))
+    starts = range(0, len(source), batch_size)
+    chunks = (np.arange(i, min(i + batch_size, len(source))) for i in starts)
+    for rows, features in _run(source, extractor, batch_size, chunks):
+        table.fill(rows, features)
+    return table.arrays
+
+
+def _run(source, extractor, batch_size, chunks):
+    """Yield rows and features, while the device works on the next batch."""
+    previous = None
+    for rows, batch in source.batches(chunks):
+        current = rows, extractor(batch, batch_size)
+        if previous is not None:
+            yield _received(*previous)
+        previous = current
+    if previous is not None:
+        yield _received(*previous)
+
+
+def _received(rows, features):
+    """Return features as arrays, if they are numbers."""
+    for part in features:
+        if not torch.isfinite(part).all():
+            raise ValueError(
+                "The network returned NaN or infinity as features. X holds values "
+                "far outside the range that it was trained on: scale them alike."
+            )
+    return rows, [part.cpu().numpy() for part in features]
+
+
+class CachedFeatures:
+    """The features of a source, looked up in a cache and computed where absent.
+
+    An image goes through the network once, however often it occurs and however
+    many processes ask for it at the same time: who claims an image computes it,
+    the others wait.
+
+    Parameters
+    ----------
+    source, extractor, batch_size
+        As of `compute_features`.
+
+    cache : FeatureCache
+        Where features are kept.
+
+    context : str
+        All that features depend on besides the image and the layer.
+
+    Attributes
+    ----------
+    n_computed : int
+        Number of images that went through the network.
+    """
+
+    def __init__(self, source, extractor, batch_size, cache, context):
+        self.source = source
+        self.extractor = extractor
+        self.batch_size = batch_size
+        self.cache = cache
+        self.suffixes = [
+            blake2b(f"{context} {layer}".encode(), digest_size=DIGEST_SIZE).digest()
+            for layer in extractor.layers
+        ]
+        self.table = FeatureTable(len(source))
+        self.n_computed = 0
+        self.rows_of = {}
+        for row, digest in enumerate(source.digests()):
+            if digest is not None:
+                self.rows_of.setdefault(digest, []).append(row)
+
+    def compute(self):
+        """Return what `compute_features` does."""
+        missing = self._look_up(self.rows_of)
+        with self.cache.claims() as claims:
+            while missing:
+                tried = self._compute_claimed(claims, missing)
+                others = [d for key, d in missing.items() if key not in tried]
+                if others and not tried:
+                    self.cache.wait(list(missing))
+                missing = self._look_up(others)
+        return self.table.arrays
+
+    def _look_up(self, digests):
+        """Fill in what is cached; return the others, by the key of what is absent."""
+        missing, digests = {}, iter(digests)
+        while chunk := list(islice(digests, LOOKUP_SIZE)):
+            found = self.cache.lookup([d + s for d in chunk for s in self.suffixes])
+            rows, features = [], []
+            for digest in chunk:
+                parts = [found.get(digest + suffix) for suffix in self.suffixes]
+                absent = [part is None for part in parts]
+                if any(absent):
+                    missing[digest + self.suffixes[absent.index(True)]] = digest
+                    continue
+                for row in self.rows_of[digest]:
+                    rows.append(row)
+                    features.append(parts)
+            if rows:
+                self.table.fill(rows, list(map(np.stack, zip(*features, strict=True))))
+        return missing
+
+    def _compute_claimed(self, claims, missing):
+        """Compute those images that nobody else does; return their keys."""
+        tried = set()
+
+        def chunks():
+            for keys in _claimed_batches(claims, missing, self.batch_size):
+                tried.update(keys)
+                yield np.array([self.rows_of[missing[key]][0] for key in keys])
+
+        digest_of = {self.rows_of[d][0]: d for d in missing.values()}
+        for rows, features in _run(
+            self.source, self.extractor, self.batch_size, chunks()
+        ):
+            self.n_computed += len(rows)
+            digests = [digest_of[row] for row in rows.tolist()]
+            self._keep(digests, features)
+        return tried
+
+    def _keep(self, digests, features):
+        """Fill in features, and store them."""
+        stored = {}
+        for i, digest in enumerate(digests):
+            rows = self.rows_of[digest]
+            self.table.fill(rows, [part[i : i + 1] for part in features])
+            for suffix, part in zip(self.suffixes, features, strict=True):
+                stored[digest + suffix] = part[i]
+        self.cache.store(stored)
+
+
+def _claimed_batches(claims, keys, batch_size):
+    """Yield keys that are this worker's to compute, batch by batch."""
+    keys, claimed = iter(keys), []
+    while window := list(islice(keys, batch_size - len(claimed))):
+        claimed += claims.take(window, len(window))
+        if len(claimed) == batch_size:
+            yield claimed
+            claimed = []
+    if claimed:
+        yield claimed

@@ -1,0 +1,153 @@
+"""Features of a batch, at full speed."""
+
+import copy
+
+import torch
+
+from ..backbones import cut_network, has_channels_last
+from ..data import MEMORY_FORMATS
+from .pooling import pool
+
+# The dtype of weights and batches.
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+}
+# torch's kernels treat small images beyond a multiple of four in another way.
+ROWS = 4
+
+
+class FeatureExtractor:
+    """A network that ends at some layers, ready to be run at full speed.
+
+    Batch normalisation is folded into convolutions, channels are last in
+    memory, and weights have the precision that is computed in.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, which is left as it is.
+
+    layers : sequence of str
+        See `skcnn.backbones.cut_network`.
+
+    pooling : str or None
+        See `skcnn.features.pool`.
+
+    n_axes : int
+        Number of spatial axes of its input.
+
+    device : torch.device
+        Where it computes.
+
+    precision : {"float32", "bfloat16", "float64"}
+        What it computes in.
+
+    compile : bool, default=False
+        Whether :func:`torch.compile` makes it faster, at the cost of a warm-up.
+
+    fill : bool, default=False
+        Whether batches are filled up to a multiple of four samples, so that
+        the features of small images depend on no other.
+    """
+
+    def __init__(
+        self, module, layers, *, pooling, n_axes, device, precision, compile, fill
+    ):
+        network = cut_network(module, layers).requires_grad_(False)
+        self.dtype = PRECISIONS[precision]
+        self.network = network.to(
+            device=device,
+            dtype=self.dtype,
+            memory_format=MEMORY_FORMATS.get(2 + n_axes, torch.preserve_format),
+        )
+        self.input_dtype = torch.promote_types(self.dtype, torch.float32)
+        self.layers = tuple(layers)
+        self.pooling = pooling
+        self.n_axes = n_axes
+        self.device = device
+        self.channels_last = has_channels_last(module)
+        self.compile = compile
+        self.fill = fill
+        # A traced network that is called prints to stderr what it raises.
+        self._run = self.network.forward
+        if compile:
+            self._run = torch.compile(
+                self.network, dynamic=False, options={"freezing": device.type == "cpu"}
+            )
+
+    def __call__(self, batch, n_rows=None):
+        """Return features of a batch.
+
+        Parameters
+        ----------
+        batch : torch.Tensor of shape (n, c, *spatial_shape)
+            What the network takes, on its device.
+
+        n_rows : int or None, default=None
+            Number of samples that a compiled network was compiled for.
+
+        Returns
+        -------
+        tuple of torch.Tensor, each of shape (n, n_features)
+            One for each layer.
+        """
+        n_samples = len(batch)
+        if self.compile and n_rows:
+            batch = _filled_up(batch, n_rows)
+        elif self.fill:
+            batch = _filled_up(batch, -(-n_samples // ROWS) * ROWS)
+        with torch.inference_mode():
+            outputs = self._run(batch.to(self.dtype))
+            return tuple(
+                pool(output, self.pooling, self.n_axes, self.channels_last)[:n_samples]
+                for output in outputs
+            )
+
+    def widths(self, input_shape):
+        """Return the number of features of each layer.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            ``(n_channels, *spatial_shape)`` of a sample.
+
+        Returns
+        -------
+        list of int
+            One for each layer.
+        """
+        batch = torch.zeros(1, *input_shape, dtype=self.dtype, device=self.device)
+        with torch.inference_mode():
+            outputs = self.network.forward(batch)
+        return [
+            pool(output, self.pooling, self.n_axes, self.channels_last).shape[1]
+            for output in outputs
+        ]
+
+    def dry_run(self):
+        """Return a function that runs the network on a shape, without any numbers.
+
+        Returns
+        -------
+        callable
+            From ``(n_channels, *spatial_shape)`` of a sample to the outputs. It
+            raises what the network raises for such a shape.
+        """
+        network = copy.deepcopy(self.network).to("meta")
+
+        @torch.no_grad()
+        def run(input_shape):
+            batch = torch.zeros(1, *input_shape, dtype=self.dtype, device="meta")
+            return network.forward(batch)
+
+        return run
+
+
+def _filled_up(batch, n_rows):
+    """Return a batch of `n_rows`, the last sample repeated."""
+    missing = n_rows - len(batch)
+    if missing <= 0:
+        return batch
+    return torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])])

@@ -1,0 +1,90 @@
+"""Which sizes of images a network takes, found out when it has refused one."""
+
+from contextlib import contextmanager
+
+LARGEST_SIDE = 1024
+# Networks of one size assert it.
+REFUSALS = (RuntimeError, AssertionError)
+
+
+@contextmanager
+def explain_refused_shape(extractor, input_shape, name, published_side=None):
+    """Raise a ValueError that names the size a network needs, where it refuses one.
+
+    Parameters
+    ----------
+    extractor : FeatureExtractor
+        The network.
+
+    input_shape : tuple of int
+        ``(n_channels, *spatial_shape)`` of the samples that it is given.
+
+    name : str
+        Of the network, for the message.
+
+    published_side : int or None, default=None
+        Height and width, in pixels, that it was trained on.
+
+    Raises
+    ------
+    ValueError
+        If the network refuses samples of that shape.
+    """
+    try:
+        yield
+    except REFUSALS as error:
+        run = extractor.dry_run()
+        if _takes(run, input_shape):
+            raise
+        message = _explain(run, input_shape, name, published_side, error)
+        raise ValueError(message) from error
+
+
+def _takes(run, shape):
+    try:
+        run(shape)
+    except REFUSALS:
+        return False
+    return True
+
+
+def _explain(run, input_shape, name, published_side, error):
+    """Return what a network takes, as far as it can be found out."""
+    n_channels, *sides = input_shape
+
+    def takes(side):
+        return _takes(run, (n_channels, *(side for _ in sides)))
+
+    def size(side):
+        return " x ".join(str(side) for _ in sides)
+
+    given = " x ".join(map(str, sides))
+    side = _smallest_side(takes, min(sides), published_side)
+    if side is not None and not takes(side + 1):
+        return f"{name} takes images of {size(side)} pixels only, got {given}."
+    if side is not None and side > min(sides):
+        return (
+            f"{name} takes images of at least {size(side)} pixels, got {given}. Use "
+            "larger images, or choose a layer closer to the first."
+        )
+    return (
+        f"{name} cannot take samples of shape {tuple(input_shape)}, channels first: "
+        f"{str(error).partition(chr(10))[0]}"
+    )
+
+
+def _smallest_side(takes, given, published):
+    """Return the smallest side that is taken, or None where none is found."""
+    low, high = 0, published
+    if high is None:
+        low, high = given, 2 * given
+        while not takes(high):
+            low, high = high, 2 * high
+            if high > LARGEST_SIDE:
+                return None
+    elif not takes(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if takes(middle) else (middle, high)
+    return high

@@ -1,0 +1,73 @@
+"""From maps to features: pooling over positions."""
+
+GEM_POWER = 3.0
+GEM_FLOOR = 1e-6
+
+
+def avg(maps):
+    """Return the mean over positions, ``(n, c, positions)`` to ``(n, c)``."""
+    return maps.mean(2)
+
+
+def max_(maps):
+    """Return the largest value over positions."""
+    return maps.amax(2)
+
+
+def avgmax(maps):
+    """Return the mean of the average and the largest value."""
+    return (avg(maps) + max_(maps)) / 2
+
+
+def gem(maps):
+    """Return the generalised mean of power 3 over positions.
+
+    Values below 1e-6 count as 1e-6 (Radenović, Tolias & Chum 2019, "Fine-tuning
+    CNN image retrieval with no human annotation", arXiv 1711.02512).
+    """
+    return maps.clamp(min=GEM_FLOOR).pow(GEM_POWER).mean(2).pow(1 / GEM_POWER)
+
+
+POOLINGS = {"avg": avg, "max": max_, "avgmax": avgmax, "gem": gem}
+
+
+def pool(outputs, pooling, n_axes, channels_last=False):
+    """Return one row of features for each sample.
+
+    Parameters
+    ----------
+    outputs : torch.Tensor of shape (n, c, *spatial_shape) or (n, c) or (n,)
+        Of a layer. With one axis fewer than maps have, ``(n, tokens, c)``, they
+        are the tokens of a transformer.
+
+    pooling : {"avg", "max", "avgmax", "gem"} or None
+        Over positions or tokens; None keeps them all, flattened.
+
+    n_axes : int
+        Number of spatial axes of the network's input.
+
+    channels_last : bool, default=False
+        Whether maps are ``(n, *spatial_shape, c)``.
+
+    Returns
+    -------
+    torch.Tensor of shape (n, n_features)
+        In single precision at least.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcnn.features import pool
+    >>> maps = torch.arange(8.0).reshape(1, 2, 2, 2)
+    >>> pool(maps, "max", n_axes=2)
+    tensor([[3., 7.]])
+    >>> pool(maps, None, n_axes=2).shape
+    torch.Size([1, 8])
+    """
+    if not outputs.is_floating_point() or outputs.itemsize < 4:
+        outputs = outputs.float()
+    if outputs.ndim <= 2 or pooling is None:
+        return outputs.reshape(len(outputs), -1)
+    if channels_last or outputs.ndim < 2 + n_axes:
+        outputs = outputs.movedim(-1, 1)
+    return POOLINGS[pooling](outputs.flatten(2))

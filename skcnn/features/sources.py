@@ -1,0 +1,138 @@
+"""Where the images of an extraction come from: an array, or files."""
+
+import numpy as np
+import torch
+import xxhash
+
+from ..backbones import check_pixel_range
+from ..data import ImageFiles, Images
+
+MAX_EXACT = 2**53  # of the integers that doubles hold
+
+
+class PublishedScaling:
+    """The preprocessing of a pretrained network, in the place of a learnt scale.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        What was published with the weights.
+
+    layout : Layout
+        How the axes of X are read.
+
+    dtype : numpy.dtype
+        Of X, which says what range its pixels have.
+    """
+
+    def __init__(self, preprocessing, layout, dtype):
+        self.preprocessing = preprocessing
+        self.layout = layout
+        self.is_unsigned = dtype.kind == "u"
+        self.is_16_bit = self.is_unsigned and dtype.itemsize == 2
+
+    def transform(self, batch, dtype):
+        """Return pixels of any dtype resized, cropped and normalised."""
+        if self.is_16_bit:  # they come as wider integers
+            batch = batch.to(torch.float32) / np.iinfo(np.uint16).max
+        elif self.is_unsigned and batch.is_floating_point():  # of 32 or 64 bits
+            batch = batch.clamp(max=MAX_EXACT).to(torch.int64)
+        check_pixel_range(batch)
+        # torch resizes channels that are last in memory three times as fast
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        batch = self.preprocessing.resize_batch(batch)
+        return self.preprocessing.normalize(batch, dtype)
+
+
+class ArraySource:
+    """Images of an array.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, *sample_shape)
+        Validated images.
+
+    scaler : ChannelScaler or PublishedScaling
+        From pixels to what the network takes.
+
+    device : torch.device
+        Where the batches are wanted.
+
+    dtype : torch.dtype
+        Of the batches.
+    """
+
+    def __init__(self, X, scaler, device, dtype):
+        self.X = X
+        self.layout = scaler.layout
+        self.images = Images(X, scaler, device, dtype)
+
+    def __len__(self):
+        return len(self.X)
+
+    def digests(self):
+        """Return a digest of each image as it stands in X, before any conversion."""
+        form = f"{self.X.dtype.str} {self.layout}".encode()
+        seed = xxhash.xxh3_64_intdigest(form)
+        return [
+            xxhash.xxh3_128_digest(np.ascontiguousarray(image).data, seed)
+            for image in self.X
+        ]
+
+    def batches(self, chunks):
+        """Yield rows and their images, (n, n_channels, *spatial_shape).
+
+        Parameters
+        ----------
+        chunks : iterable of ndarray of int
+            Rows of X, batch by batch.
+        """
+        for rows in chunks:
+            yield rows, self.images.take(torch.from_numpy(rows))
+
+
+class FileSource:
+    """Images of files, resized and cropped as they are read.
+
+    Parameters
+    ----------
+    sources : list
+        Paths, encoded bytes or images of PIL.
+
+    preprocessing : Preprocessing
+        What the network takes.
+
+    device, dtype
+        As of `ArraySource`.
+
+    on_error : {"raise", "skip"}
+        What is done about a file that cannot be read.
+    """
+
+    def __init__(self, sources, preprocessing, device, dtype, on_error):
+        self.preprocessing = preprocessing
+        self.device = device
+        self.dtype = dtype
+        self.files = ImageFiles(
+            sources,
+            preprocessing.resize_image,
+            short_side=preprocessing.short_side,
+            mode="L" if preprocessing.n_channels == 1 else "RGB",
+            on_error=on_error,
+        )
+
+    def __len__(self):
+        return len(self.files)
+
+    def digests(self):
+        """Return a digest of each file, None of one that could not be read."""
+        return self.files.digests(np.arange(len(self)))
+
+    def batches(self, chunks):
+        """Yield the rows that could be read, and their images."""
+        for rows, batch in self.files.batches(chunks):
+            if self.device.type == "cuda":
+                batch = batch.pin_memory().to(self.device, non_blocking=True)
+            batch = batch.permute(0, 3, 1, 2)  # (n, c, h, w)
+            batch = self.preprocessing.normalize(batch, self.dtype)
+            yield rows, batch.contiguous(memory_format=torch.channels_last)
