@@ -35,6 +35,8 @@ for name, folder in [("skcnn", {str(PACKAGE)!r}),
 import numpy as np
 from skcnn.features.cache import FeatureCache
 
+warnings.simplefilter("error")
+
 def key(i):
     return b"%020d" % i
 
@@ -217,6 +219,8 @@ def test_a_folder_can_be_removed_at_any_time(filled):
         claims.take([key(200)], 1)
         shutil.rmtree(filled)
         assert claims.take([key(200), key(201)], 2) == [key(200), key(201)]
+        with cache.claims() as others:
+            assert others.take([key(200), key(201)], 2) == []
         cache.store(make_rows([200]))
     assert_found(cache.lookup([key(3), key(200)]), [200])
     assert names(filled) == OWN_FILES
@@ -323,8 +327,7 @@ def test_claims_without_a_sign_of_life_end_after_some_minutes(folder, host):
 @pytest.mark.parametrize("ending", ["store", "release", "clear"])
 def test_waiting_ends_when_a_key_is_stored_or_free(folder, ending):
     cache = FeatureCache(folder)
-    claims = cache.claims()
-    with claims:
+    with cache.claims() as claims:
         keys = claims.take([key(0), key(1)], 2)
         waiting = threading.Thread(target=FeatureCache(folder).wait, args=[keys])
         waiting.start()
@@ -333,7 +336,7 @@ def test_waiting_ends_when_a_key_is_stored_or_free(folder, ending):
         if ending == "store":
             cache.store(make_rows([1]))
         else:
-            (claims if ending == "release" else cache).__getattribute__(ending)()
+            getattr(claims if ending == "release" else cache, ending)()
         waiting.join(10)
         assert not waiting.is_alive()
 
@@ -622,6 +625,8 @@ def damaged(content, damage, generator):
         return content[:position]
     if damage == "header":
         content[position % 100] ^= 1 << generator.randrange(8)
+    if damage == "version":
+        content[18] = 3  # of a future SQLite, which may only be read
     if damage == "bits":
         for _ in range(20):
             content[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
@@ -635,7 +640,7 @@ def damaged(content, damage, generator):
 
 @pytest.mark.filterwarnings("ignore:The feature cache .* was damaged")
 @pytest.mark.parametrize(
-    "damage", ["random", "truncated", "header", "bits", "block", "tables"]
+    "damage", ["random", "truncated", "header", "version", "bits", "block", "tables"]
 )
 def test_a_damaged_file_gives_nothing_wrong_and_is_written_to_again(filled, damage):
     file, generator = filled / "features.sqlite", random.Random(0)
@@ -684,23 +689,41 @@ def test_a_damaged_row_is_computed_again(filled, change_to):
     assert_found(cache.lookup(map(key, range(100))), range(100))
 
 
-def test_a_damaged_file_is_replaced_once_by_many_processes(filled):
-    (filled / "features.sqlite").write_bytes(b"damage" * 5000)
-    script = """
-warnings.simplefilter("ignore")
-sys.stdin.readline()
-first = os.getpid() * 100
-for i in range(first, first + 20): cache.store(rows([i]))
-print(first)
+MEET_DAMAGE = """
+for line in sys.stdin:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        while time.time() < float(line): pass
+        cache.store(rows([os.getpid()]))
+    print(len(caught), flush=True)
 """
-    processes = [start(script, filled) for _ in range(4)]
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    first = [int(process.communicate(timeout=60)[0]) for process in processes]
-    stored = [i + j for i in first for j in range(20)]
-    found = FeatureCache(filled).lookup(map(key, stored))
-    assert set(found) == set(map(key, stored))
+
+
+def test_of_the_processes_that_meet_a_damaged_file_one_replaces_it(filled):
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(running(MEET_DAMAGE, filled)) for _ in range(4)
+        ]
+        numbers = [process.pid for process in processes]
+        for _ in range(20):
+            (filled / "features.sqlite").write_bytes(b"damage" * 5000)
+            moment = time.time() + 0.02
+            for process in processes:
+                process.stdin.write(f"{moment}\n")
+                process.stdin.flush()
+            warned = [int(process.stdout.readline()) for process in processes]
+            assert sorted(warned) == [0, 0, 0, 1]
+            assert_found(FeatureCache(filled).lookup(map(key, numbers)), numbers)
+
+
+def test_tables_that_are_not_as_they_were_created_are_damage(filled):
+    with contextlib.closing(sqlite3.connect(filled / "features.sqlite")) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        sql = "CREATE TABLE uses (id INTEGER, time REAL, size INTEGER)"
+        db.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'uses'", [sql])
+    with pytest.warns(UserWarning, match="was damaged"):
+        FeatureCache(filled).store(make_rows([3]))
+    assert_found(FeatureCache(filled).lookup(map(key, range(100))), [3])
 
 
 def test_a_database_of_some_other_kind_stays(folder):
@@ -728,14 +751,15 @@ def test_clearing_removes_the_files_of_the_cache_and_no_others(filled):
     cache.clear()
 
 
-def test_clearing_beside_writers_leaves_a_cache_that_works(filled):
+def test_clearing_beside_a_writer_leaves_a_cache_that_works(filled):
     cache = FeatureCache(filled)
     with running(WRITE, filled) as process:
         process.stdout.readline()
-        for _ in range(30):
+        for _ in range(50):
             cache.clear()
             for k, features in cache.lookup(map(key, range(100))).items():
                 assert set(features % 100) == {int(k)}
+        assert process.poll() is None  # warnings would have ended it
     cache.clear()
     cache.store(make_rows(range(100)))
     assert_found(cache.lookup(map(key, range(100))), range(100))
