@@ -3,9 +3,11 @@
 `engine` is the only module of the package that imports skorch.
 """
 
+from .build import build_net
 from .devices import DTYPES, check_device
-from .engine import build_net, explain_out_of_memory, train_net
+from .engine import train_net
 from .inference import predict_batches
+from .memory import explain_out_of_memory
 from .optimizers import OPTIMIZERS
 from .randomness import PrivateRandomness, make_generator
 from .schedules import SCHEDULES

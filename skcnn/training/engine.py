@@ -6,8 +6,8 @@ records, which cost more than a small network does, unless a callback wants
 them.
 """
 
-from contextlib import contextmanager, nullcontext
-from math import isfinite, prod
+from contextlib import nullcontext
+from math import isfinite
 
 import numpy as np
 import torch
@@ -15,13 +15,11 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
-from torch.utils.flop_counter import FlopCounterMode
 
-from ..data import MEMORY_FORMATS, Batches
+from ..data import Batches
 from ..modules import Dropout
 from .devices import DTYPES, autocast
-from .optimizers import optimizer_arguments
-from .randomness import PrivateRandomness, make_generator
+from .randomness import PrivateRandomness
 from .schedules import SCHEDULES
 from .threads import SMALL_BATCH_FLOPS, FixedOrderSums, fitting_threads
 
@@ -230,122 +228,6 @@ def is_never_random(module):
     return known and not isinstance(module, RANDOM_LAYERS)
 
 
-def build_net(
-    make_module,
-    *,
-    criterion,
-    input_shape,
-    n_outputs,
-    optimizer,
-    lr,
-    weight_decay,
-    batch_size,
-    callbacks,
-    verbose,
-    device,
-    precision,
-    seed,
-):
-    """Build a network on its device, and the net that trains it.
-
-    Parameters
-    ----------
-    make_module : callable
-        Called without arguments, returns the :class:`torch.nn.Module`.
-
-    criterion : type
-        Class of the loss, which has a `reduction`.
-
-    input_shape : tuple of int
-        ``(n_channels, *spatial_shape)`` of a sample.
-
-    n_outputs : int
-        Number of values that the network must return for a sample.
-
-    optimizer, lr, weight_decay, batch_size, callbacks, verbose
-        As of the estimators.
-
-    device : torch.device
-        Where the network computes.
-
-    precision : str
-        A key of `skcnn.training.DTYPES`.
-
-    seed : int
-        Of the initial weights.
-
-    Returns
-    -------
-    Net
-        Initialised, with ``flops_``, the forward operations of one sample.
-    """
-    with PrivateRandomness(make_generator(seed)):
-        module = make_module()
-        flops = probe(module, input_shape, n_outputs)
-    module = module.to(device=device, dtype=DTYPES[precision])
-    module = module.to(
-        memory_format=MEMORY_FORMATS.get(1 + len(input_shape), torch.preserve_format)
-    )
-    optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
-    net = Net(
-        module,
-        criterion=criterion,
-        optimizer=optimizer,
-        optimizer_arguments=arguments,
-        lr=lr,
-        batch_size=batch_size,
-        callbacks=callbacks,
-        verbose=verbose,
-        device=str(device),
-        precision=precision,
-    )
-    net.flops_ = flops
-    return net.initialize()
-
-
-def probe(module, input_shape, n_outputs):
-    """Try `module` on one blank sample and count its forward operations.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network, on the CPU. Lazy layers learn their shapes here.
-
-    input_shape : tuple of int
-        ``(n_channels, *spatial_shape)`` of a sample.
-
-    n_outputs : int
-        Number of values expected for a sample.
-
-    Returns
-    -------
-    int
-        Floating-point operations of one sample.
-
-    Raises
-    ------
-    ValueError
-        If the network cannot take the shape or returns another one.
-    """
-    counter = FlopCounterMode(display=False)
-    module.eval()
-    try:
-        with torch.no_grad(), counter:
-            out = module(torch.zeros(1, *input_shape))
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"The architecture cannot take samples of shape {tuple(input_shape)} "
-            f"(channels, *spatial axes): {error}"
-        ) from error
-    shape = tuple(getattr(out, "shape", ()))
-    if shape != (1, n_outputs):
-        raise ValueError(
-            f"The architecture returned {shape or type(out).__name__} for one sample "
-            f"of shape {tuple(input_shape)}, expected (1, {n_outputs})."
-        )
-    return max(counter.get_total_flops(), prod(input_shape))
-
-
 def train_net(net, dataset, epochs, *, lr_schedule, fresh_optimizer, generator):
     """Train `net` for some epochs, with as many threads as pay.
 
@@ -379,27 +261,3 @@ def train_net(net, dataset, epochs, *, lr_schedule, fresh_optimizer, generator):
     with fitting_threads(flops):
         fix_sums = flops >= SMALL_BATCH_FLOPS
         net.train(dataset, epochs, lr_schedule, generator, fix_sums)
-
-
-@contextmanager
-def explain_out_of_memory(batch_size):
-    """Raise a MemoryError that says what to do where memory runs out.
-
-    Parameters
-    ----------
-    batch_size : int
-        Named in the message.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if known or "can't allocate memory" in text or "not enough memory" in text:
-            advice = "Use smaller images or a smaller network."
-            if batch_size > 1:
-                advice = f"Use a smaller one, for example batch_size={batch_size // 2}."
-            raise MemoryError(
-                f"Out of memory with batch_size={batch_size}. {advice}"
-            ) from error
-        raise
