@@ -2,15 +2,12 @@
 
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
-from functools import partial
 from math import prod
-from numbers import Integral, Real
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .data import (
@@ -21,11 +18,8 @@ from .data import (
     check_same_shape,
     find_layout,
 )
-from .modules import ACTIVATIONS, build_module
 from .training import (
     DTYPES,
-    OPTIMIZERS,
-    SCHEDULES,
     build_net,
     check_device,
     explain_out_of_memory,
@@ -35,19 +29,6 @@ from .training import (
 )
 
 MAX_SEED = np.iinfo(np.int32).max
-ARCHITECTURE_PARAMETERS = (
-    "n_layers",
-    "n_filters",
-    "filter_growth",
-    "kernel_size",
-    "stride",
-    "pooling",
-    "pool_size",
-    "activation",
-    "norm",
-    "dropout",
-    "hidden_layer_sizes",
-)
 PREDICT_BATCH_SIZE = 128
 
 
@@ -57,104 +38,13 @@ def auto_batch_size(n_samples):
 
 
 class BaseCNN(BaseEstimator, metaclass=ABCMeta):
-    """A convolutional network that is trained from scratch.
+    """An estimator that trains a network.
+
+    A subclass has the parameters, and says which network they describe and what
+    targets and outputs mean.
 
     Warning: this class is not meant to be used, its subclasses are.
     """
-
-    _parameter_constraints = {
-        "architecture": [str, callable],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "n_filters": [Interval(Integral, 1, None, closed="left")],
-        "filter_growth": [Interval(Real, 0, None, closed="neither")],
-        "kernel_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
-        "stride": [Interval(Integral, 1, None, closed="left"), tuple, list],
-        "pooling": [StrOptions({"max", "avg", "stride"}), None],
-        "pool_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
-        "activation": [StrOptions(set(ACTIVATIONS)), callable],
-        "norm": [StrOptions({"batch", "group"}), None],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "hidden_layer_sizes": [
-            tuple,
-            list,
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), type],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "verbose": ["verbose"],
-        "device": [str, torch.device],
-        "precision": [StrOptions(set(DTYPES))],
-        "image_shape": [tuple, list, None],
-        "channel_axis": [StrOptions({"auto"}), Integral, None],
-        "random_state": ["random_state"],
-    }
-
-    @abstractmethod
-    def __init__(
-        self,
-        architecture,
-        *,
-        n_layers,
-        n_filters,
-        filter_growth,
-        kernel_size,
-        stride,
-        pooling,
-        pool_size,
-        activation,
-        norm,
-        dropout,
-        hidden_layer_sizes,
-        optimizer,
-        lr,
-        lr_schedule,
-        weight_decay,
-        batch_size,
-        max_epochs,
-        warm_start,
-        callbacks,
-        verbose,
-        device,
-        precision,
-        image_shape,
-        channel_axis,
-        random_state,
-    ):
-        self.architecture = architecture
-        self.n_layers = n_layers
-        self.n_filters = n_filters
-        self.filter_growth = filter_growth
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.pooling = pooling
-        self.pool_size = pool_size
-        self.activation = activation
-        self.norm = norm
-        self.dropout = dropout
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.optimizer = optimizer
-        self.lr = lr
-        self.lr_schedule = lr_schedule
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.device = device
-        self.precision = precision
-        self.image_shape = image_shape
-        self.channel_axis = channel_axis
-        self.random_state = random_state
 
     @property
     def module_(self):
@@ -265,23 +155,16 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
     def _next_seed(self):
         return self._random_state.randint(MAX_SEED)
 
+    @abstractmethod
+    def _module_factory(self):
+        """Return a function without arguments that builds the network."""
+
     def _build_net(self, batch_size):
         """Return the network that the parameters describe, ready to be trained."""
-        input_shape = self._layout.input_shape
-        device = check_device(self.device)
-        hyperparameters = {
-            name: getattr(self, name) for name in ARCHITECTURE_PARAMETERS
-        }
         return build_net(
-            partial(
-                build_module,
-                self.architecture,
-                input_shape,
-                self._n_outputs,
-                hyperparameters,
-            ),
+            self._module_factory(),
             criterion=self._criterion,
-            input_shape=input_shape,
+            input_shape=self._layout.input_shape,
             n_outputs=self._n_outputs,
             optimizer=self.optimizer,
             lr=self.lr,
@@ -289,7 +172,7 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
             batch_size=batch_size,
             callbacks=self.callbacks,
             verbose=self.verbose,
-            device=device,
+            device=check_device(self.device),
             precision=self.precision,
             seed=self._next_seed(),
         )
