@@ -18,7 +18,16 @@ class ClassificationMixin(ClassifierMixin):
     _y_checks = {}
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train the network.
 
         Parameters
@@ -32,6 +41,18 @@ class ClassificationMixin(ClassifierMixin):
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Non-negative weights, not all zero. None weighs all samples alike.
 
+        X_val : array-like or torch.Tensor of shape (n_val, ...), default=None
+            Validation data: after each epoch, their loss and score are recorded
+            in `history_` and `validation_scores_`, and `early_stopping` goes by
+            them. Samples have the shape of those of X. A pipeline transforms
+            them as it does X with ``Pipeline(..., transform_input=["X_val"])``.
+
+        y_val : array-like of shape (n_val,), default=None
+            Labels, all among those of y, of the validation data.
+
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Non-negative weights in the loss and the score of the validation data.
+
         Returns
         -------
         self : object
@@ -41,13 +62,24 @@ class ClassificationMixin(ClassifierMixin):
         ------
         ValueError
             If X or y cannot be read, the shape of X does not suit the
-            architecture, the device is not there, or the loss diverges.
+            architecture, the device is not there, or the loss diverges; if
+            validation data do not suit X and y, or too few samples are there
+            to hold some out.
 
         MemoryError
             If a batch does not fit in memory.
         """
         first = self._start_afresh(keep=self.warm_start)
-        return self._fit(X, y, sample_weight, epochs=self.max_epochs, first=first)
+        return self._fit(
+            X,
+            y,
+            sample_weight,
+            epochs=self.max_epochs,
+            first=first,
+            X_val=X_val,
+            y_val=y_val,
+            sample_weight_val=sample_weight_val,
+        )
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -80,9 +112,14 @@ class ClassificationMixin(ClassifierMixin):
             As `fit`, and if `classes` is missing in the first call or differs
             from it later.
         """
+        self._refuse_early_stopping()
         first = self._start_afresh(keep=True)
         _check_partial_fit_first_call(self, classes)
         return self._fit(X, y, sample_weight, epochs=1, first=first, incremental=True)
+
+    @property
+    def _criterion_arguments(self):
+        return {"label_smoothing": self.label_smoothing}
 
     @property
     def _n_outputs(self):
@@ -97,8 +134,8 @@ class ClassificationMixin(ClassifierMixin):
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(
-                f"y holds labels that the first call did not announce, {unknown}; "
-                f"the classes are {self.classes_}."
+                f"y holds labels that are not among the classes, {unknown}; the "
+                f"classes are {self.classes_}."
             )
         return np.searchsorted(self.classes_, y)
 
@@ -117,6 +154,14 @@ class ClassificationMixin(ClassifierMixin):
                 f"class_weight={self.class_weight!r} gives no sample a weight."
             )
         return class_weight if sample_weight is None else class_weight * sample_weight
+
+    def _strata(self, codes):
+        """Return the classes, each of which is to be held out from."""
+        return self.classes_[codes]
+
+    def _score_outputs(self, outputs, codes, weights):
+        """Return the accuracy."""
+        return np.average(outputs.argmax(axis=1) == codes, weights=weights)
 
     def predict(self, X):
         """Predict the label of each sample.

@@ -1,6 +1,8 @@
 """A convolutional network as classifier."""
 
-from sklearn.utils._param_validation import StrOptions
+from numbers import Real
+
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._classification import ClassificationMixin
 from ._parameters import CNNParameters
@@ -90,12 +92,22 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
     lr_schedule : str, callable or None, default="one_cycle"
         How the learning rate changes in the course of `fit`: "one_cycle" (rises
         for a quarter of the time, then falls to 0 [5]_), "cosine", "linear",
-        "step" (a tenth at a half and again at three quarters), None or
+        "step" (a tenth at a half and again at three quarters), "plateau" (a
+        fifth after three epochs without progress by `tol`, in the validation
+        score where there is one and in the training loss otherwise), None or
         "constant", or a function from the progress of training, in [0, 1), to a
-        factor of `lr`.
+        factor of `lr`. What falls by plan falls until `max_epochs`, also where
+        training is stopped early.
 
     weight_decay : float, default=0.01
         Strength of weight decay; decoupled from the gradient in "adamw".
+
+    weight_averaging : {"swa", "ema"} or None, default=None
+        Whether the network that `fit` leaves is an average over training:
+        "swa", of the weights at the end of each epoch of the last quarter [6]_;
+        "ema", an exponential moving average over the last epoch or so [7]_.
+        Batch-norm statistics are taken anew with the averaged weights.
+        `partial_fit` does not average.
 
     batch_size : int or "auto", default="auto"
         Largest number of samples of one training step. "auto" is a power of two
@@ -107,6 +119,26 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as a dict from label to weight; "balanced"
         weighs each class by the inverse of its frequency.
+
+    label_smoothing : float, default=0.0
+        Part of the target, in [0, 1), that is spread over all classes alike
+        [8]_, in the training loss only.
+
+    early_stopping : bool, default=False
+        Whether to hold out validation data, or take those that `fit` is given,
+        stop when their score, the accuracy, does not rise any more, and go back to
+        the best epoch; of epochs with the same score, the one of the lowest
+        validation loss.
+
+    validation_fraction : float, default=0.1
+        Part of the training data that is held out, in (0, 1), of each class
+        alike. Only used with `early_stopping` and without `X_val`.
+
+    n_iter_no_change : int, default=10
+        Number of epochs without an improvement that early stopping bears.
+
+    tol : float, default=1e-4
+        Smallest rise of the best score that is an improvement.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the network of the last call. The scale of
@@ -156,10 +188,18 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
 
     history_ : skorch.history.History
         One row for each epoch, with `epoch`, `train_loss` and `dur`, the
-        seconds it took.
+        seconds it took; with validation data also `valid_loss` and
+        `valid_score`.
 
     loss_curve_ : list of float
         Mean training loss of each epoch, cross-entropy in nats.
+
+    validation_scores_ : list of float or None
+        Accuracy of the validation data after each epoch, None where there are
+        none.
+
+    best_validation_score_ : float or None
+        Largest of `validation_scores_`.
 
     n_iter_ : int
         Number of epochs trained.
@@ -201,6 +241,12 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
     .. [4] Y. Wu, K. He, "Group normalization", ECCV 2018.
     .. [5] L. N. Smith, "A disciplined approach to neural network
        hyper-parameters", arXiv 1803.09820, 2018.
+    .. [6] P. Izmailov et al., "Averaging weights leads to wider optima and
+       better generalization", UAI 2018.
+    .. [7] B. Polyak, A. Juditsky, "Acceleration of stochastic approximation by
+       averaging", SIAM J. Control and Optimization 30(4), 1992.
+    .. [8] C. Szegedy et al., "Rethinking the Inception architecture for computer
+       vision", CVPR 2016.
 
     Examples
     --------
@@ -225,6 +271,7 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
     _parameter_constraints = {
         **CNNParameters._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
     def __init__(
@@ -246,9 +293,15 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
         lr=0.003,
         lr_schedule="one_cycle",
         weight_decay=0.01,
+        weight_averaging=None,
         batch_size="auto",
         max_epochs=20,
         class_weight=None,
+        label_smoothing=0.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
         warm_start=False,
         callbacks=None,
         verbose=0,
@@ -275,8 +328,13 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
             lr=lr,
             lr_schedule=lr_schedule,
             weight_decay=weight_decay,
+            weight_averaging=weight_averaging,
             batch_size=batch_size,
             max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
             warm_start=warm_start,
             callbacks=callbacks,
             verbose=verbose,
@@ -287,3 +345,4 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
             random_state=random_state,
         )
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing

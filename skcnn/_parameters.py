@@ -52,11 +52,16 @@ class CNNParameters(BaseCNN):
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "weight_averaging": [StrOptions({"swa", "ema"}), None],
         "batch_size": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
         ],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
         "verbose": ["verbose"],
@@ -86,8 +91,13 @@ class CNNParameters(BaseCNN):
         lr=0.003,
         lr_schedule="one_cycle",
         weight_decay=0.01,
+        weight_averaging=None,
         batch_size="auto",
         max_epochs=20,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
         warm_start=False,
         callbacks=None,
         verbose=0,
@@ -113,8 +123,13 @@ class CNNParameters(BaseCNN):
         self.lr = lr
         self.lr_schedule = lr_schedule
         self.weight_decay = weight_decay
+        self.weight_averaging = weight_averaging
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.verbose = verbose

@@ -3,16 +3,27 @@
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
 
 
 class RegressionMixin(RegressorMixin):
     """Targets, loss and predictions of regressors, for a :class:`BaseCNN`."""
 
     _criterion = torch.nn.MSELoss
+    _criterion_arguments = {}
     _y_checks = {"multi_output": True, "y_numeric": True}
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train the network.
 
         Parameters
@@ -26,6 +37,18 @@ class RegressionMixin(RegressorMixin):
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Non-negative weights, not all zero. None weighs all samples alike.
 
+        X_val : array-like or torch.Tensor of shape (n_val, ...), default=None
+            Validation data: after each epoch, their loss and score are recorded
+            in `history_` and `validation_scores_`, and `early_stopping` goes by
+            them. Samples have the shape of those of X. A pipeline transforms
+            them as it does X with ``Pipeline(..., transform_input=["X_val"])``.
+
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Values of the validation data.
+
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Non-negative weights in the loss and the score of the validation data.
+
         Returns
         -------
         self : object
@@ -35,13 +58,24 @@ class RegressionMixin(RegressorMixin):
         ------
         ValueError
             If X or y cannot be read, the shape of X does not suit the
-            architecture, the device is not there, or the loss diverges.
+            architecture, the device is not there, or the loss diverges; if
+            validation data do not suit X and y, or too few samples are there
+            to hold some out.
 
         MemoryError
             If a batch does not fit in memory.
         """
         first = self._start_afresh(keep=self.warm_start)
-        return self._fit(X, y, sample_weight, epochs=self.max_epochs, first=first)
+        return self._fit(
+            X,
+            y,
+            sample_weight,
+            epochs=self.max_epochs,
+            first=first,
+            X_val=X_val,
+            y_val=y_val,
+            sample_weight_val=sample_weight_val,
+        )
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
@@ -70,6 +104,7 @@ class RegressionMixin(RegressorMixin):
         ValueError
             As `fit`.
         """
+        self._refuse_early_stopping()
         first = self._start_afresh(keep=True)
         return self._fit(X, y, sample_weight, epochs=1, first=first, incremental=True)
 
@@ -91,6 +126,14 @@ class RegressionMixin(RegressorMixin):
                 f"fitted on {self._n_outputs}."
             )
         return (columns - self._y_mean) / self._y_scale
+
+    def _strata(self, targets):
+        """Return None: what is held out is drawn from all samples alike."""
+        return None
+
+    def _score_outputs(self, outputs, targets, weights):
+        """Return the coefficient of determination, no less of scaled outputs."""
+        return r2_score(targets, outputs, sample_weight=weights)
 
     def predict(self, X):
         """Predict the value or values of each sample.

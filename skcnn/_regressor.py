@@ -90,12 +90,22 @@ class CNNRegressor(RegressionMixin, CNNParameters):
     lr_schedule : str, callable or None, default="one_cycle"
         How the learning rate changes in the course of `fit`: "one_cycle" (rises
         for a quarter of the time, then falls to 0 [5]_), "cosine", "linear",
-        "step" (a tenth at a half and again at three quarters), None or
+        "step" (a tenth at a half and again at three quarters), "plateau" (a
+        fifth after three epochs without progress by `tol`, in the validation
+        score where there is one and in the training loss otherwise), None or
         "constant", or a function from the progress of training, in [0, 1), to a
-        factor of `lr`.
+        factor of `lr`. What falls by plan falls until `max_epochs`, also where
+        training is stopped early.
 
     weight_decay : float, default=0.01
         Strength of weight decay; decoupled from the gradient in "adamw".
+
+    weight_averaging : {"swa", "ema"} or None, default=None
+        Whether the network that `fit` leaves is an average over training:
+        "swa", of the weights at the end of each epoch of the last quarter [6]_;
+        "ema", an exponential moving average over the last epoch or so [7]_.
+        Batch-norm statistics are taken anew with the averaged weights.
+        `partial_fit` does not average.
 
     batch_size : int or "auto", default="auto"
         Largest number of samples of one training step. "auto" is a power of two
@@ -103,6 +113,22 @@ class CNNRegressor(RegressionMixin, CNNParameters):
 
     max_epochs : int, default=20
         Number of passes over the training samples.
+
+    early_stopping : bool, default=False
+        Whether to hold out validation data, or take those that `fit` is given,
+        stop when their score, R², does not rise any more, and go back to
+        the best epoch; of epochs with the same score, the one of the lowest
+        validation loss.
+
+    validation_fraction : float, default=0.1
+        Part of the training data that is held out, in (0, 1). Only
+        used with `early_stopping` and without `X_val`.
+
+    n_iter_no_change : int, default=10
+        Number of epochs without an improvement that early stopping bears.
+
+    tol : float, default=1e-4
+        Smallest rise of the best score that is an improvement.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the network of the last call. The scale of
@@ -149,11 +175,19 @@ class CNNRegressor(RegressionMixin, CNNParameters):
 
     history_ : skorch.history.History
         One row for each epoch, with `epoch`, `train_loss` and `dur`, the
-        seconds it took.
+        seconds it took; with validation data also `valid_loss` and
+        `valid_score`.
 
     loss_curve_ : list of float
         Mean training loss of each epoch, squared error in units of the
         variance of y.
+
+    validation_scores_ : list of float or None
+        R² of the validation data after each epoch, None where there are
+        none.
+
+    best_validation_score_ : float or None
+        Largest of `validation_scores_`.
 
     n_iter_ : int
         Number of epochs trained.
@@ -195,6 +229,10 @@ class CNNRegressor(RegressionMixin, CNNParameters):
     .. [4] Y. Wu, K. He, "Group normalization", ECCV 2018.
     .. [5] L. N. Smith, "A disciplined approach to neural network
        hyper-parameters", arXiv 1803.09820, 2018.
+    .. [6] P. Izmailov et al., "Averaging weights leads to wider optima and
+       better generalization", UAI 2018.
+    .. [7] B. Polyak, A. Juditsky, "Acceleration of stochastic approximation by
+       averaging", SIAM J. Control and Optimization 30(4), 1992.
 
     Examples
     --------

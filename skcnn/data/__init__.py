@@ -2,6 +2,7 @@
 
 from .images import MEMORY_FORMATS, Images
 from .layout import Layout, find_layout
+from .samples import Samples
 from .scaling import ChannelScaler
 from .training_set import Batches, TrainingSet
 from .validation import as_array, check_image_array, check_same_shape
@@ -12,6 +13,7 @@ __all__ = [
     "ChannelScaler",
     "Images",
     "Layout",
+    "Samples",
     "TrainingSet",
     "as_array",
     "check_image_array",

@@ -16,6 +16,7 @@ def build_net(
     make_module,
     *,
     criterion,
+    criterion_arguments,
     input_shape,
     n_outputs,
     optimizer,
@@ -37,6 +38,9 @@ def build_net(
 
     criterion : type
         Class of the loss, which has a `reduction`.
+
+    criterion_arguments : dict
+        Its arguments.
 
     input_shape : tuple of int
         ``(n_channels, *spatial_shape)`` of a sample.
@@ -80,6 +84,7 @@ def build_net(
         verbose=verbose,
         device=str(device),
         precision=precision,
+        **{f"criterion__{name}": v for name, v in criterion_arguments.items()},
     )
     net.flops_ = flops
     return net.initialize()

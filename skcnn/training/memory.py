@@ -1,8 +1,12 @@
 """What happens where a batch does not fit in memory."""
 
+import gc
+import warnings
 from contextlib import contextmanager
 
 import torch
+
+MIN_BATCH_SIZE = 4  # below, the statistics of a batch are too noisy to learn from
 
 
 @contextmanager
@@ -27,3 +31,53 @@ def explain_out_of_memory(batch_size):
                 f"Out of memory with batch_size={batch_size}. {advice}"
             ) from error
         raise
+
+
+def halve_until_it_fits(function, batch_size):
+    """Call a function with smaller and smaller batches until memory suffices.
+
+    Parameters
+    ----------
+    function : callable
+        Called with a batch size. It starts from the beginning each time.
+
+    batch_size : int
+        What is tried first.
+
+    Returns
+    -------
+    object
+        What the function returns.
+
+    Raises
+    ------
+    MemoryError
+        If a batch of four samples does not fit, either.
+
+    Warns
+    -----
+    RuntimeWarning
+        For each batch size that does not fit.
+    """
+    while batch_size > MIN_BATCH_SIZE:
+        try:
+            with explain_out_of_memory(batch_size):
+                return function(batch_size)
+        except MemoryError:
+            smaller = max(batch_size // 2, MIN_BATCH_SIZE)
+        _free_memory()  # the error, which held on to tensors, is gone by now
+        warnings.warn(
+            f"Out of memory with batch_size={batch_size}, which batch_size='auto' "
+            f"chose. Going on with batch_size={smaller}; set it to save the attempts.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        batch_size = smaller
+    with explain_out_of_memory(batch_size):
+        return function(batch_size)
+
+
+def _free_memory():
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
