@@ -109,7 +109,8 @@ class CNNRegressor(RegressionMixin, CNNParameters):
 
     batch_size : int or "auto", default="auto"
         Largest number of samples of one training step. "auto" is a power of two
-        near a fortieth of the samples, from 8 to 128.
+        near a fortieth of the samples, from 8 to 128; where that does not fit in
+        memory, half of it, and so on, with a warning each time, down to 4.
 
     max_epochs : int, default=20
         Number of passes over the training samples.
@@ -132,7 +133,8 @@ class CNNRegressor(RegressionMixin, CNNParameters):
 
     warm_start : bool, default=False
         Whether `fit` goes on from the network of the last call. The scale of
-        the pixels stays as well; the optimiser and its schedule start again.
+        the pixels stays as well, and so does the split of `early_stopping`; the
+        optimiser and its schedule start again.
 
     callbacks : list or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
@@ -161,9 +163,10 @@ class CNNRegressor(RegressionMixin, CNNParameters):
         the last axis of an image has a length of 1 to 4.
 
     random_state : int, RandomState instance or None, default=None
-        Seed of the initial weights, the order of the samples and the random
-        layers. None takes a seed from NumPy's global generator, as everywhere
-        in scikit-learn; otherwise no global generator is used or changed.
+        Seed of the initial weights, the order of the samples, what is held out
+        and the random layers. None takes a seed from NumPy's global generator, as
+        everywhere in scikit-learn; otherwise no global generator is used or
+        changed.
 
     Attributes
     ----------
