@@ -2,52 +2,42 @@
 
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
-from functools import partial
 from math import prod
-from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from ._validation import ValidationMixin, compose
 from .data import (
     ChannelScaler,
     Images,
+    Samples,
     TrainingSet,
     check_image_array,
     check_same_shape,
     find_layout,
 )
-from .modules import ACTIVATIONS, build_module
 from .training import (
     DTYPES,
-    OPTIMIZERS,
-    SCHEDULES,
+    CallbackSupportMixin,
+    EarlyStopping,
+    FitProgress,
+    Plateau,
+    WeightAveraging,
     build_net,
     check_device,
     explain_out_of_memory,
+    halve_until_it_fits,
     make_generator,
     predict_batches,
+    range_test,
     train_net,
 )
 
 MAX_SEED = np.iinfo(np.int32).max
-ARCHITECTURE_PARAMETERS = (
-    "n_layers",
-    "n_filters",
-    "filter_growth",
-    "kernel_size",
-    "stride",
-    "pooling",
-    "pool_size",
-    "activation",
-    "norm",
-    "dropout",
-    "hidden_layer_sizes",
-)
 PREDICT_BATCH_SIZE = 128
 
 
@@ -56,105 +46,14 @@ def auto_batch_size(n_samples):
     return int(2 ** np.clip(np.round(np.log2(n_samples / 40)), 3, 7))
 
 
-class BaseCNN(BaseEstimator, metaclass=ABCMeta):
-    """A convolutional network that is trained from scratch.
+class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+    """An estimator that trains a network.
+
+    A subclass has the parameters, and says which network they describe and what
+    targets and outputs mean.
 
     Warning: this class is not meant to be used, its subclasses are.
     """
-
-    _parameter_constraints = {
-        "architecture": [str, callable],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "n_filters": [Interval(Integral, 1, None, closed="left")],
-        "filter_growth": [Interval(Real, 0, None, closed="neither")],
-        "kernel_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
-        "stride": [Interval(Integral, 1, None, closed="left"), tuple, list],
-        "pooling": [StrOptions({"max", "avg", "stride"}), None],
-        "pool_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
-        "activation": [StrOptions(set(ACTIVATIONS)), callable],
-        "norm": [StrOptions({"batch", "group"}), None],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "hidden_layer_sizes": [
-            tuple,
-            list,
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), type],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "verbose": ["verbose"],
-        "device": [str, torch.device],
-        "precision": [StrOptions(set(DTYPES))],
-        "image_shape": [tuple, list, None],
-        "channel_axis": [StrOptions({"auto"}), Integral, None],
-        "random_state": ["random_state"],
-    }
-
-    @abstractmethod
-    def __init__(
-        self,
-        architecture,
-        *,
-        n_layers,
-        n_filters,
-        filter_growth,
-        kernel_size,
-        stride,
-        pooling,
-        pool_size,
-        activation,
-        norm,
-        dropout,
-        hidden_layer_sizes,
-        optimizer,
-        lr,
-        lr_schedule,
-        weight_decay,
-        batch_size,
-        max_epochs,
-        warm_start,
-        callbacks,
-        verbose,
-        device,
-        precision,
-        image_shape,
-        channel_axis,
-        random_state,
-    ):
-        self.architecture = architecture
-        self.n_layers = n_layers
-        self.n_filters = n_filters
-        self.filter_growth = filter_growth
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.pooling = pooling
-        self.pool_size = pool_size
-        self.activation = activation
-        self.norm = norm
-        self.dropout = dropout
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.optimizer = optimizer
-        self.lr = lr
-        self.lr_schedule = lr_schedule
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.device = device
-        self.precision = precision
-        self.image_shape = image_shape
-        self.channel_axis = channel_axis
-        self.random_state = random_state
 
     @property
     def module_(self):
@@ -179,36 +78,138 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
 
-    def _fit(self, X, y, sample_weight, *, epochs, first=True, incremental=False):
-        """Learn from X and y.
+    def _fit(self, X, y, sample_weight, *, epochs, first, incremental=False, **given):
+        """Learn from X and y, and judge by the validation data that are given.
 
         The first call learns the scale of the pixels and builds the network. An
         incremental one keeps the state of the optimiser and a constant learning
         rate.
         """
-        X, y = self._check_training_data(X, y, first)
-        weights = self._check_weights(X, y, sample_weight)
-        targets = self._encode_targets(y, weights, first)
-        if weights is not None and not weights.all():
-            keep = weights > 0
-            X, targets, weights = X[keep], targets[keep], weights[keep]
+        progress = FitProgress(self, X, y, sample_weight, epochs)
+        samples, kept = self._check_samples(X, y, sample_weight, first)
         if first:
             self._random_state = check_random_state(self.random_state)
-            self.scaler_ = ChannelScaler(self._layout).fit(X, weights)
-        batch_size = self._batch_size(auto=auto_batch_size(len(X)))
-        with self._fitted_or_forgotten(), explain_out_of_memory(batch_size):
+            self._validation_seed = None
+        samples, held_out = self._hold_out(samples, **given)
+        progress.rows = compose(kept, samples.rows)
+        if first:
+            weights = samples.weights_of_all_rows()
+            self.scaler_ = ChannelScaler(self._layout).fit(samples.X, weights)
+        with self._fitted_or_forgotten():
+            self.net_ = self._train(
+                samples, held_out, progress, epochs, first, incremental
+            )
+        progress.close()
+        return self
+
+    def _train(self, samples, held_out, progress, epochs, first, incremental):
+        """Return the net, trained on samples and validated on others."""
+        random_state = self._random_state.get_state()
+
+        def train(batch_size):
+            self._random_state.set_state(random_state)
             net = self._build_net(batch_size) if first else self.net_
             net.set_params(batch_size=batch_size, lr=self.lr, verbose=self.verbose)
+            dataset = self._shuffled(samples, net)
+            validation = self._validation(dataset, samples, held_out)
             train_net(
                 net,
-                self._training_set(X, targets, weights, torch.device(net.device)),
+                dataset,
                 epochs,
                 lr_schedule="constant" if incremental else self.lr_schedule,
                 fresh_optimizer=not (first or incremental),
                 generator=make_generator(self._next_seed(), net.device),
+                monitors=self._monitors(
+                    dataset, validation, progress, epochs, first, incremental
+                ),
             )
-            self.net_ = net
-        return self
+            return net
+
+        auto = auto_batch_size(len(samples))
+        if first:
+            net = self._with_memory(train, auto)
+            self._memory_limit = net.batch_size if net.batch_size < auto else None
+            return net
+        return self._with_memory(train, min(auto, self._memory_limit or auto), False)
+
+    def _monitors(self, dataset, validation, progress, epochs, first, incremental):
+        """Return what looks at the network between epochs, in the right order."""
+        monitors = []
+        if self.weight_averaging is not None and not incremental:
+            is_watched = validation is not None or progress.is_watched
+            monitors.append(
+                WeightAveraging(self.weight_averaging, dataset, epochs, is_watched)
+            )
+        if validation is not None:
+            monitors.append(validation)
+        monitors.append(progress)
+        if self.lr_schedule == "plateau" and not incremental:
+            monitors.append(Plateau(self.tol))
+        if self.early_stopping:
+            start = None if first else validation
+            monitors.append(EarlyStopping(self.n_iter_no_change, self.tol, start))
+        return monitors
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def find_lr(
+        self, X, y, sample_weight=None, *, lr_min=1e-6, lr_max=1.0, n_steps=100
+    ):
+        """Train for some steps at rising learning rates, to find a good one.
+
+        The estimator stays as it is, fitted or not: another one is trained.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            As in `fit`.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            As in `fit`.
+
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            As in `fit`.
+
+        lr_min : float, default=1e-6
+            Learning rate of the first step.
+
+        lr_max : float, default=1.0
+            Learning rate of the last step, where the loss has not diverged
+            before.
+
+        n_steps : int, default=100
+            Number of steps, each on one batch.
+
+        Returns
+        -------
+        skcnn.training.LearningRateCurve
+            The rates `lrs`, the `losses`, a `suggestion` for `lr`, and `plot`.
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and if not ``0 < lr_min < lr_max``.
+        """
+        if not 0 < lr_min < lr_max:
+            raise ValueError(
+                f"lr_min={lr_min!r} and lr_max={lr_max!r}, expected "
+                "0 < lr_min < lr_max."
+            )
+        other = clone(self).set_params(callbacks=None, verbose=0)
+        lrs = np.geomspace(lr_min, lr_max, n_steps)
+        return other._test_range(X, y, sample_weight, lrs)
+
+    def _test_range(self, X, y, sample_weight, lrs):
+        samples, _ = self._check_samples(X, y, sample_weight, first=True)
+        self._random_state = check_random_state(self.random_state)
+        self.scaler_ = ChannelScaler(self._layout).fit(samples.X, samples.weights)
+
+        def test(batch_size):
+            net = self._build_net(batch_size)
+            dataset = self._shuffled(samples, net)
+            generator = make_generator(self._next_seed(), net.device)
+            return range_test(net, dataset, lrs, generator)
+
+        return self._with_memory(test, auto_batch_size(len(samples)))
 
     def _start_afresh(self, keep):
         """Return whether nothing is learnt yet; forget it unless `keep`."""
@@ -242,6 +243,16 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
             check_same_shape(self, X, self._layout.sample_shape)
         return X, y
 
+    def _check_samples(self, X, y, sample_weight, first):
+        """Return samples that weigh something and, if they are not all, which."""
+        X, y = self._check_training_data(X, y, first)
+        weights = self._check_weights(X, y, sample_weight)
+        targets = self._encode_targets(y, weights, first)
+        if weights is None or weights.all():
+            return Samples(X, targets, weights), None
+        kept = np.flatnonzero(weights)
+        return Samples(X[kept], targets[kept], weights[kept]), kept
+
     def _check_weights(self, X, y, sample_weight):
         """Return weights of the samples with a mean of 1, or None."""
         sample_weight = self._combine_weights(X, y, sample_weight)
@@ -258,30 +269,32 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
 
-    def _batch_size(self, auto):
-        """Return `batch_size`, or `auto` where that is what it says."""
-        return auto if isinstance(self.batch_size, str) else self.batch_size
+    def _with_memory(self, function, auto, retry=True):
+        """Call a function of the batch size, `auto` where `batch_size` says so.
+
+        Only what "auto" chose is halved where it does not fit in memory.
+        """
+        if not isinstance(self.batch_size, str):
+            auto, retry = self.batch_size, False
+        if retry:
+            return halve_until_it_fits(function, auto)
+        with explain_out_of_memory(auto):
+            return function(auto)
 
     def _next_seed(self):
         return self._random_state.randint(MAX_SEED)
 
+    @abstractmethod
+    def _module_factory(self):
+        """Return a function without arguments that builds the network."""
+
     def _build_net(self, batch_size):
         """Return the network that the parameters describe, ready to be trained."""
-        input_shape = self._layout.input_shape
-        device = check_device(self.device)
-        hyperparameters = {
-            name: getattr(self, name) for name in ARCHITECTURE_PARAMETERS
-        }
         return build_net(
-            partial(
-                build_module,
-                self.architecture,
-                input_shape,
-                self._n_outputs,
-                hyperparameters,
-            ),
+            self._module_factory(),
             criterion=self._criterion,
-            input_shape=input_shape,
+            criterion_arguments=self._criterion_arguments,
+            input_shape=self._layout.input_shape,
             n_outputs=self._n_outputs,
             optimizer=self.optimizer,
             lr=self.lr,
@@ -289,7 +302,7 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
             batch_size=batch_size,
             callbacks=self.callbacks,
             verbose=self.verbose,
-            device=device,
+            device=check_device(self.device),
             precision=self.precision,
             seed=self._next_seed(),
         )
@@ -297,25 +310,34 @@ class BaseCNN(BaseEstimator, metaclass=ABCMeta):
     def _images(self, X, device):
         return Images(X, self.scaler_, device, DTYPES[self.precision])
 
-    def _training_set(self, X, targets, weights, device):
+    def _shuffled(self, samples, net):
+        """Return samples where the network is, with an order of their own."""
+        images = self._images(samples.X, torch.device(net.device))
+        return self._training_set(images, samples, make_generator(self._next_seed()))
+
+    def _training_set(self, images, samples, generator=None):
         """Return samples, targets and weights where the network is."""
-        targets = torch.as_tensor(targets, device=device)
+        dtype = DTYPES[self.precision]
+        targets = torch.as_tensor(samples.targets, device=images.device)
         if targets.is_floating_point():
-            targets = targets.to(DTYPES[self.precision])
+            targets = targets.to(dtype)
+        weights = samples.weights
         if weights is not None:
-            weights = torch.as_tensor(weights).to(device, DTYPES[self.precision])
-        generator = make_generator(self._next_seed())
-        return TrainingSet(self._images(X, device), targets, weights, generator)
+            weights = torch.as_tensor(weights).to(images.device, dtype)
+        return TrainingSet(images.subset(samples.rows), targets, weights, generator)
 
     def _outputs(self, X):
         """Return the outputs of the network for X, (n_samples, n_outputs)."""
         check_is_fitted(self)
         X = check_image_array(self, X, reset=False)
         check_same_shape(self, X, self._layout.sample_shape)
-        batch_size = self._batch_size(auto=PREDICT_BATCH_SIZE)
         images = self._images(X, next(self.module_.parameters()).device)
-        with explain_out_of_memory(batch_size):
-            return predict_batches(self.module_, images, batch_size, self.precision)
+        return self._with_memory(
+            lambda batch_size: predict_batches(
+                self.module_, images, batch_size, self.precision
+            ),
+            auto=PREDICT_BATCH_SIZE,
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

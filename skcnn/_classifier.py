@@ -1,20 +1,14 @@
 """A convolutional network as classifier."""
 
-import numpy as np
-import torch
-from scipy.special import log_softmax, softmax
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils import compute_sample_weight
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.multiclass import (
-    _check_partial_fit_first_call,
-    check_classification_targets,
-)
+from numbers import Real
 
-from ._base import BaseCNN
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ._classification import ClassificationMixin
+from ._parameters import CNNParameters
 
 
-class CNNClassifier(ClassifierMixin, BaseCNN):
+class CNNClassifier(ClassificationMixin, CNNParameters):
     """Classifier that trains a convolutional network.
 
     The default network is a stack of blocks (convolution, normalisation,
@@ -98,12 +92,22 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     lr_schedule : str, callable or None, default="one_cycle"
         How the learning rate changes in the course of `fit`: "one_cycle" (rises
         for a quarter of the time, then falls to 0 [5]_), "cosine", "linear",
-        "step" (a tenth at a half and again at three quarters), None or
+        "step" (a tenth at a half and again at three quarters), "plateau" (a
+        fifth after three epochs without progress by `tol`, in the validation
+        score where there is one and in the training loss otherwise), None or
         "constant", or a function from the progress of training, in [0, 1), to a
-        factor of `lr`.
+        factor of `lr`. What falls by plan falls until `max_epochs`, also where
+        training is stopped early.
 
     weight_decay : float, default=0.01
         Strength of weight decay; decoupled from the gradient in "adamw".
+
+    weight_averaging : {"swa", "ema"} or None, default=None
+        Whether the network that `fit` leaves is an average over training:
+        "swa", of the weights at the end of each epoch of the last quarter [6]_;
+        "ema", an exponential moving average over the last epoch or so [7]_.
+        Batch-norm statistics are taken anew with the averaged weights.
+        `partial_fit` does not average.
 
     batch_size : int or "auto", default="auto"
         Largest number of samples of one training step. "auto" is a power of two
@@ -115,6 +119,26 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as a dict from label to weight; "balanced"
         weighs each class by the inverse of its frequency.
+
+    label_smoothing : float, default=0.0
+        Part of the target, in [0, 1), that is spread over all classes alike
+        [8]_, in the training loss only.
+
+    early_stopping : bool, default=False
+        Whether to hold out validation data, or take those that `fit` is given,
+        stop when their score, the accuracy, does not rise any more, and go back to
+        the best epoch; of epochs with the same score, the one of the lowest
+        validation loss.
+
+    validation_fraction : float, default=0.1
+        Part of the training data that is held out, in (0, 1), of each class
+        alike. Only used with `early_stopping` and without `X_val`.
+
+    n_iter_no_change : int, default=10
+        Number of epochs without an improvement that early stopping bears.
+
+    tol : float, default=1e-4
+        Smallest rise of the best score that is an improvement.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the network of the last call. The scale of
@@ -164,10 +188,18 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
 
     history_ : skorch.history.History
         One row for each epoch, with `epoch`, `train_loss` and `dur`, the
-        seconds it took.
+        seconds it took; with validation data also `valid_loss` and
+        `valid_score`.
 
     loss_curve_ : list of float
         Mean training loss of each epoch, cross-entropy in nats.
+
+    validation_scores_ : list of float or None
+        Accuracy of the validation data after each epoch, None where there are
+        none.
+
+    best_validation_score_ : float or None
+        Largest of `validation_scores_`.
 
     n_iter_ : int
         Number of epochs trained.
@@ -209,6 +241,12 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     .. [4] Y. Wu, K. He, "Group normalization", ECCV 2018.
     .. [5] L. N. Smith, "A disciplined approach to neural network
        hyper-parameters", arXiv 1803.09820, 2018.
+    .. [6] P. Izmailov et al., "Averaging weights leads to wider optima and
+       better generalization", UAI 2018.
+    .. [7] B. Polyak, A. Juditsky, "Acceleration of stochastic approximation by
+       averaging", SIAM J. Control and Optimization 30(4), 1992.
+    .. [8] C. Szegedy et al., "Rethinking the Inception architecture for computer
+       vision", CVPR 2016.
 
     Examples
     --------
@@ -231,11 +269,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     """
 
     _parameter_constraints = {
-        **BaseCNN._parameter_constraints,
+        **CNNParameters._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
-    _criterion = torch.nn.CrossEntropyLoss
-    _y_checks = {}
 
     def __init__(
         self,
@@ -256,9 +293,15 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         lr=0.003,
         lr_schedule="one_cycle",
         weight_decay=0.01,
+        weight_averaging=None,
         batch_size="auto",
         max_epochs=20,
         class_weight=None,
+        label_smoothing=0.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
         warm_start=False,
         callbacks=None,
         verbose=0,
@@ -285,8 +328,13 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
             lr=lr,
             lr_schedule=lr_schedule,
             weight_decay=weight_decay,
+            weight_averaging=weight_averaging,
             batch_size=batch_size,
             max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
             warm_start=warm_start,
             callbacks=callbacks,
             verbose=verbose,
@@ -297,150 +345,4 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
             random_state=random_state,
         )
         self.class_weight = class_weight
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Images, signals or volumes, see the class.
-
-        y : array-like of shape (n_samples,)
-            Labels, of any kind that scikit-learn takes.
-
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Non-negative weights, not all zero. None weighs all samples alike.
-
-        Returns
-        -------
-        CNNClassifier
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X or y cannot be read, the shape of X does not suit the
-            architecture, the device is not there, or the loss diverges.
-
-        MemoryError
-            If a batch does not fit in memory.
-        """
-        first = self._start_afresh(keep=self.warm_start)
-        return self._fit(X, y, sample_weight, epochs=self.max_epochs, first=first)
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train for one more pass over X, at the constant learning rate `lr`.
-
-        The scale of the pixels is that of the first call.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Images, signals or volumes, see the class.
-
-        y : array-like of shape (n_samples,)
-            Labels.
-
-        classes : array-like of shape (n_classes,) or None, default=None
-            All labels that will ever come. Needed in the first call only.
-
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Non-negative weights, not all zero.
-
-        Returns
-        -------
-        CNNClassifier
-            The estimator.
-
-        Raises
-        ------
-        ValueError
-            As `fit`, and if `classes` is missing in the first call or differs
-            from it later.
-        """
-        first = self._start_afresh(keep=True)
-        _check_partial_fit_first_call(self, classes)
-        return self._fit(X, y, sample_weight, epochs=1, first=first, incremental=True)
-
-    @property
-    def _n_outputs(self):
-        return len(self.classes_)
-
-    def _encode_targets(self, y, weights, first):
-        """Return the position of each label among `classes_`."""
-        check_classification_targets(y)
-        if not hasattr(self, "classes_"):
-            self.classes_, codes = np.unique(y, return_inverse=True)
-            return codes
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y holds labels that the first call did not announce, {unknown}; "
-                f"the classes are {self.classes_}."
-            )
-        return np.searchsorted(self.classes_, y)
-
-    def _combine_weights(self, X, y, sample_weight):
-        sample_weight = super()._combine_weights(X, y, sample_weight)
-        if self.class_weight is None:
-            return sample_weight
-        class_weight = compute_sample_weight(self.class_weight, y)
-        if not np.isfinite(class_weight).all() or class_weight.min() < 0:
-            raise ValueError(
-                f"class_weight={self.class_weight!r} holds weights that are negative "
-                "or not finite."
-            )
-        if not class_weight.any():
-            raise ValueError(
-                f"class_weight={self.class_weight!r} gives no sample a weight."
-            )
-        return class_weight if sample_weight is None else class_weight * sample_weight
-
-    def predict(self, X):
-        """Predict the label of each sample.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Samples of the shape that `fit` saw.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            The most probable of `classes_`.
-        """
-        codes = self._outputs(X).argmax(axis=1)
-        return self.classes_[codes]
-
-    def predict_proba(self, X):
-        """Predict the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Samples of the shape that `fit` saw.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, the columns in the order of `classes_`; rows sum to 1.
-        """
-        return softmax(self._outputs(X), axis=1)
-
-    def predict_log_proba(self, X):
-        """Predict the logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Samples of the shape that `fit` saw.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Natural logarithms, finite also where `predict_proba` rounds to 0.
-        """
-        return log_softmax(self._outputs(X), axis=1)
+        self.label_smoothing = label_smoothing

@@ -1,13 +1,10 @@
 """A convolutional network as regressor."""
 
-import numpy as np
-import torch
-from sklearn.base import RegressorMixin, _fit_context
-
-from ._base import BaseCNN
+from ._parameters import CNNParameters
+from ._regression import RegressionMixin
 
 
-class CNNRegressor(RegressorMixin, BaseCNN):
+class CNNRegressor(RegressionMixin, CNNParameters):
     """Regressor that trains a convolutional network.
 
     It minimises the mean squared error; y is standardised inside.
@@ -93,12 +90,22 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     lr_schedule : str, callable or None, default="one_cycle"
         How the learning rate changes in the course of `fit`: "one_cycle" (rises
         for a quarter of the time, then falls to 0 [5]_), "cosine", "linear",
-        "step" (a tenth at a half and again at three quarters), None or
+        "step" (a tenth at a half and again at three quarters), "plateau" (a
+        fifth after three epochs without progress by `tol`, in the validation
+        score where there is one and in the training loss otherwise), None or
         "constant", or a function from the progress of training, in [0, 1), to a
-        factor of `lr`.
+        factor of `lr`. What falls by plan falls until `max_epochs`, also where
+        training is stopped early.
 
     weight_decay : float, default=0.01
         Strength of weight decay; decoupled from the gradient in "adamw".
+
+    weight_averaging : {"swa", "ema"} or None, default=None
+        Whether the network that `fit` leaves is an average over training:
+        "swa", of the weights at the end of each epoch of the last quarter [6]_;
+        "ema", an exponential moving average over the last epoch or so [7]_.
+        Batch-norm statistics are taken anew with the averaged weights.
+        `partial_fit` does not average.
 
     batch_size : int or "auto", default="auto"
         Largest number of samples of one training step. "auto" is a power of two
@@ -106,6 +113,22 @@ class CNNRegressor(RegressorMixin, BaseCNN):
 
     max_epochs : int, default=20
         Number of passes over the training samples.
+
+    early_stopping : bool, default=False
+        Whether to hold out validation data, or take those that `fit` is given,
+        stop when their score, R², does not rise any more, and go back to
+        the best epoch; of epochs with the same score, the one of the lowest
+        validation loss.
+
+    validation_fraction : float, default=0.1
+        Part of the training data that is held out, in (0, 1). Only
+        used with `early_stopping` and without `X_val`.
+
+    n_iter_no_change : int, default=10
+        Number of epochs without an improvement that early stopping bears.
+
+    tol : float, default=1e-4
+        Smallest rise of the best score that is an improvement.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the network of the last call. The scale of
@@ -152,11 +175,19 @@ class CNNRegressor(RegressorMixin, BaseCNN):
 
     history_ : skorch.history.History
         One row for each epoch, with `epoch`, `train_loss` and `dur`, the
-        seconds it took.
+        seconds it took; with validation data also `valid_loss` and
+        `valid_score`.
 
     loss_curve_ : list of float
         Mean training loss of each epoch, squared error in units of the
         variance of y.
+
+    validation_scores_ : list of float or None
+        R² of the validation data after each epoch, None where there are
+        none.
+
+    best_validation_score_ : float or None
+        Largest of `validation_scores_`.
 
     n_iter_ : int
         Number of epochs trained.
@@ -198,6 +229,10 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     .. [4] Y. Wu, K. He, "Group normalization", ECCV 2018.
     .. [5] L. N. Smith, "A disciplined approach to neural network
        hyper-parameters", arXiv 1803.09820, 2018.
+    .. [6] P. Izmailov et al., "Averaging weights leads to wider optima and
+       better generalization", UAI 2018.
+    .. [7] B. Polyak, A. Juditsky, "Acceleration of stochastic approximation by
+       averaging", SIAM J. Control and Optimization 30(4), 1992.
 
     Examples
     --------
@@ -210,181 +245,3 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     >>> reg.score(X[150:], frequency[150:]) > 0.9
     True
     """
-
-    _parameter_constraints = {**BaseCNN._parameter_constraints}
-    _criterion = torch.nn.MSELoss
-    _y_checks = {"multi_output": True, "y_numeric": True}
-
-    def __init__(
-        self,
-        architecture="convnet",
-        *,
-        n_layers=3,
-        n_filters=32,
-        filter_growth=2,
-        kernel_size=3,
-        stride=1,
-        pooling="max",
-        pool_size=2,
-        activation="relu",
-        norm="batch",
-        dropout=0.0,
-        hidden_layer_sizes=(),
-        optimizer="adamw",
-        lr=0.003,
-        lr_schedule="one_cycle",
-        weight_decay=0.01,
-        batch_size="auto",
-        max_epochs=20,
-        warm_start=False,
-        callbacks=None,
-        verbose=0,
-        device="auto",
-        precision="float32",
-        image_shape=None,
-        channel_axis="auto",
-        random_state=None,
-    ):
-        super().__init__(
-            architecture,
-            n_layers=n_layers,
-            n_filters=n_filters,
-            filter_growth=filter_growth,
-            kernel_size=kernel_size,
-            stride=stride,
-            pooling=pooling,
-            pool_size=pool_size,
-            activation=activation,
-            norm=norm,
-            dropout=dropout,
-            hidden_layer_sizes=hidden_layer_sizes,
-            optimizer=optimizer,
-            lr=lr,
-            lr_schedule=lr_schedule,
-            weight_decay=weight_decay,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            verbose=verbose,
-            device=device,
-            precision=precision,
-            image_shape=image_shape,
-            channel_axis=channel_axis,
-            random_state=random_state,
-        )
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Images, signals or volumes, see the class.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Values, of any unit and range: they are standardised inside.
-
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Non-negative weights, not all zero. None weighs all samples alike.
-
-        Returns
-        -------
-        CNNRegressor
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X or y cannot be read, the shape of X does not suit the
-            architecture, the device is not there, or the loss diverges.
-
-        MemoryError
-            If a batch does not fit in memory.
-        """
-        first = self._start_afresh(keep=self.warm_start)
-        return self._fit(X, y, sample_weight, epochs=self.max_epochs, first=first)
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
-        """Train for one more pass over X, at the constant learning rate `lr`.
-
-        The scales of the pixels and of y are those of the first call.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Images, signals or volumes, see the class.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Values.
-
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Non-negative weights, not all zero.
-
-        Returns
-        -------
-        CNNRegressor
-            The estimator.
-
-        Raises
-        ------
-        ValueError
-            As `fit`.
-        """
-        first = self._start_afresh(keep=True)
-        return self._fit(X, y, sample_weight, epochs=1, first=first, incremental=True)
-
-    @property
-    def _n_outputs(self):
-        return len(self._y_mean)
-
-    def _encode_targets(self, y, weights, first):
-        """Return y standardised, (n_samples, n_outputs)."""
-        columns = y.reshape(len(y), -1).astype(np.float64)
-        if np.isnan(columns).any():
-            raise ValueError("Input y contains NaN.")
-        if first:
-            self._y_is_1d = y.ndim == 1
-            self._y_mean, self._y_scale = _mean_and_scale(columns, weights)
-        elif columns.shape[1] != self._n_outputs:
-            raise ValueError(
-                f"y has {columns.shape[1]} outputs, but CNNRegressor was fitted on "
-                f"{self._n_outputs}."
-            )
-        return (columns - self._y_mean) / self._y_scale
-
-    def predict(self, X):
-        """Predict the value or values of each sample.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Samples of the shape that `fit` saw.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Values in the units of y, in the shape that y had.
-        """
-        values = self._outputs(X) * self._y_scale + self._y_mean
-        return values[:, 0] if self._y_is_1d else values
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-
-def _mean_and_scale(columns, weights):
-    """Return weighted mean and standard deviation, which is 1 for constants."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.average(columns, axis=0, weights=weights)
-        variance = np.average((columns - mean) ** 2, axis=0, weights=weights)
-    if not np.isfinite(variance).all():
-        raise ValueError(
-            "y holds values too large to be scaled: their variance overflows. Divide "
-            "y by a constant first."
-        )
-    return mean, np.where(variance > 0, np.sqrt(variance), 1.0)

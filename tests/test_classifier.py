@@ -367,3 +367,21 @@ def test_networks_for_images_refuse_signals(name, rng):
     X, y = rng.normal(size=(16, 30)), np.arange(16) % 2
     with pytest.raises(ValueError, match=f"{name} takes images"):
         CNNClassifier(name).fit(X, y)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_label_smoothing_spreads_a_part_of_the_target(images, weighted):
+    X, y = images
+    weights = np.linspace(0.5, 1.5, len(y)) if weighted else None
+    still = {"batch_size": len(y), "lr": 1e-12, "max_epochs": 1, "random_state": 0}
+    clf = CNNClassifier(Flat, label_smoothing=0.3, **still).fit(X, y, weights)
+    loss = -clf.predict_log_proba(X)
+    own = loss[np.arange(len(y)), np.searchsorted(clf.classes_, y)]
+    expected = np.average(0.7 * own + 0.3 * loss.mean(axis=1), weights=weights)
+    assert clf.loss_curve_[0] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("label_smoothing", [-0.1, 1, 1.5])
+def test_label_smoothing_outside_its_range_is_refused(images, label_smoothing):
+    with pytest.raises(ValueError, match="label_smoothing"):
+        CNNClassifier(label_smoothing=label_smoothing).fit(*images)

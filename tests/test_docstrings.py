@@ -15,7 +15,13 @@ from sklearn.utils._param_validation import StrOptions
 import skcnn
 from skcnn.data import ChannelScaler, Layout
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
-from skcnn.training import PrivateRandomness, make_generator
+from skcnn.training import (
+    FitProgress,
+    LearningRateCurve,
+    Monitor,
+    PrivateRandomness,
+    make_generator,
+)
 
 MODULES = ["skcnn", "skcnn.modules", "skcnn.data", "skcnn.training"]
 ESTIMATORS = [
@@ -70,8 +76,19 @@ def is_forward(name):
     return name.startswith("skcnn.modules") and name.endswith(".forward")
 
 
+def is_of_monitors(name):
+    """Return whether it is what training calls, documented in the base class."""
+    class_name, _, method = name.rpartition(".")
+    cls = CLASSES.get(class_name, object)
+    return cls is not Monitor and issubclass(cls, Monitor) and method in vars(Monitor)
+
+
 FORWARDS = [name for name in METHODS if is_forward(name)]
-DOCUMENTED = {name: value for name, value in CALLABLES.items() if name not in FORWARDS}
+DOCUMENTED = {
+    name: value
+    for name, value in CALLABLES.items()
+    if name not in FORWARDS and not is_of_monitors(name)
+}
 
 
 def parse(value):
@@ -180,6 +197,8 @@ INSTANCES = {
     ChannelScaler: fitted_scaler,
     ConvBlock: lambda: ConvBlock(1, 1, (3,)),
     Dropout: lambda: Dropout(0.5),
+    FitProgress: lambda: FitProgress(object(), None, None, None, 1),
+    LearningRateCurve: lambda: LearningRateCurve([1], [1], 1).plot(),
     PrivateRandomness: lambda: PrivateRandomness(make_generator(0)),
 }
 WITH_ATTRIBUTES = [

@@ -3,6 +3,7 @@
 from .files import ImageFiles
 from .images import MEMORY_FORMATS, Images
 from .layout import Layout, find_layout
+from .samples import Samples
 from .scaling import ChannelScaler
 from .sources import as_image_list, is_image_files
 from .training_set import Batches, TrainingSet
@@ -15,6 +16,7 @@ __all__ = [
     "ImageFiles",
     "Images",
     "Layout",
+    "Samples",
     "TrainingSet",
     "as_array",
     "as_image_list",

@@ -1,5 +1,7 @@
 """Images that become tensors when their batch comes."""
 
+import copy
+
 import numpy as np
 import torch
 
@@ -51,12 +53,32 @@ class Images:
         self.scaler = scaler
         self.device = device
         self.dtype = dtype
+        self.rows = None
         self.source = _as_source(X)
         if isinstance(self.source, torch.Tensor) and _fits(self.source, device):
             self.source = self.source.to(device)
 
     def __len__(self):
-        return self.source.shape[0]
+        return self.source.shape[0] if self.rows is None else len(self.rows)
+
+    def subset(self, rows):
+        """Return the images of some rows, which share the array.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,) or None
+            Positions in the array, None for all.
+
+        Returns
+        -------
+        Images
+            The chosen images.
+        """
+        view = copy.copy(self)
+        view.rows = None
+        if rows is not None:
+            view.rows = torch.as_tensor(rows, device=self.device)
+        return view
 
     def take(self, index):
         """Return a batch.
@@ -71,6 +93,8 @@ class Images:
         torch.Tensor of shape (n, n_channels, *spatial_shape)
             Scaled images on the device, their channels last in memory.
         """
+        if self.rows is not None:
+            index = self.rows[index]
         if isinstance(self.source, np.ndarray):
             batch = _convert(self.source[_as_numpy_index(index)])
         elif isinstance(index, slice):

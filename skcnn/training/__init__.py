@@ -3,22 +3,40 @@
 `engine` is the only module of the package that imports skorch.
 """
 
+from .averaging import WeightAveraging
+from .build import build_net
 from .devices import DTYPES, check_device
-from .engine import build_net, explain_out_of_memory, train_net
+from .early_stopping import EarlyStopping
+from .engine import train_net
 from .inference import predict_batches
+from .lr_finder import LearningRateCurve, range_test
+from .memory import explain_out_of_memory, halve_until_it_fits
+from .monitor import Monitor
 from .optimizers import OPTIMIZERS
+from .progress import CallbackSupportMixin, FitProgress
 from .randomness import PrivateRandomness, make_generator
-from .schedules import SCHEDULES
+from .schedules import SCHEDULES, Plateau
+from .validation import Validation
 
 __all__ = [
     "DTYPES",
     "OPTIMIZERS",
     "SCHEDULES",
+    "CallbackSupportMixin",
+    "EarlyStopping",
+    "FitProgress",
+    "LearningRateCurve",
+    "Monitor",
+    "Plateau",
     "PrivateRandomness",
+    "Validation",
+    "WeightAveraging",
     "build_net",
     "check_device",
     "explain_out_of_memory",
+    "halve_until_it_fits",
     "make_generator",
     "predict_batches",
+    "range_test",
     "train_net",
 ]

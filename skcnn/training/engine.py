@@ -7,7 +7,7 @@ them.
 """
 
 from contextlib import contextmanager, nullcontext
-from math import isfinite, prod
+from math import isfinite
 
 import numpy as np
 import torch
@@ -15,13 +15,12 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
-from torch.utils.flop_counter import FlopCounterMode
 
-from ..data import MEMORY_FORMATS, Batches
+from ..data import Batches
 from ..modules import Dropout
 from .devices import DTYPES, autocast
-from .optimizers import optimizer_arguments
-from .randomness import PrivateRandomness, make_generator
+from .inference import compute_outputs
+from .randomness import PrivateRandomness
 from .schedules import SCHEDULES
 from .threads import SMALL_BATCH_FLOPS, FixedOrderSums, fitting_threads
 
@@ -80,7 +79,7 @@ class Net(NeuralNet):
         )
         return self
 
-    def train(self, dataset, epochs, schedule, generator, fix_sums):
+    def train(self, dataset, epochs, schedule, generator, fix_sums, monitors=()):
         """Train for some epochs.
 
         Unlike :meth:`skorch.NeuralNet.partial_fit` it lets Ctrl-C through.
@@ -101,26 +100,65 @@ class Net(NeuralNet):
 
         fix_sums : bool
             Whether sums may not depend on the number of threads.
+
+        monitors : sequence of Monitor, default=()
+            What looks at the network between epochs.
         """
         self._schedule = schedule
         self._n_steps = epochs * len(Batches(dataset, self.batch_size))
         self._step = 0
+        self._monitors = monitors
+        with self.ready(dataset, generator, fix_sums):
+            self.notify("on_train_begin", X=dataset, y=None)
+            for monitor in monitors:
+                monitor.begin(self)
+            for _ in range(epochs):
+                if self._train_epoch(dataset):
+                    break
+            for monitor in monitors:
+                monitor.end(self)
+            self.notify("on_train_end", X=dataset, y=None)
+        del self._schedule, self._monitors
+
+    @contextmanager
+    def ready(self, dataset, generator, fix_sums):
+        """Within this context, `infer` can take training batches.
+
+        Parameters
+        ----------
+        dataset : TrainingSet
+            Where the batches come from.
+
+        generator : torch.Generator
+            For random layers, on the device of the network.
+
+        fix_sums : bool
+            Whether sums may not depend on the number of threads.
+        """
         self._randomness = PrivateRandomness(generator)
         self._give_generator(generator)
         self._sums = FixedOrderSums() if fix_sums else nullcontext()
         self._frozen_statistics = len(dataset) == 1
         self._is_plain = all(map(is_never_random, self.module_.modules()))
         try:
-            self.notify("on_train_begin", X=dataset, y=None)
-            try:
-                self.fit_loop(dataset, epochs=epochs)
-            except KeyboardInterrupt:
-                if not self._has_stopped_early():
-                    raise
-            self.notify("on_train_end", X=dataset, y=None)
+            yield
         finally:
             self._give_generator(None)
-            del self._schedule, self._randomness, self._sums
+            del self._randomness, self._sums
+
+    def _train_epoch(self, dataset):
+        """Train for an epoch and return whether it was the last one."""
+        for monitor in self._monitors:
+            monitor.begin_epoch(self)
+        interrupted = False
+        try:
+            self.fit_loop(dataset, epochs=1)
+        except KeyboardInterrupt:
+            if not self._has_stopped_early():
+                raise
+            interrupted = True
+        stops = [monitor.end_epoch(self) for monitor in self._monitors]
+        return interrupted or any(stops)
 
     def _has_stopped_early(self):
         """Return whether skorch's EarlyStopping, which interrupts, has had enough."""
@@ -137,20 +175,35 @@ class Net(NeuralNet):
                 module.generator = generator
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Run one epoch and record its mean loss as ``<prefix>_loss``."""
-        if iterator is None:
+        """Run one epoch and record its mean loss, or what monitors record."""
+        if not training:
+            for monitor in self._monitors:
+                monitor.evaluate(self)
             return
         if self._wants_batches():
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             loss = self._mean_of_batches(prefix)
         else:
             loss = self._run_lean_epoch(iterator)
+        self.check_loss(loss, "training")
+        self.history.record(f"{prefix}_loss", loss)
+
+    def check_loss(self, loss, kind):
+        """Raise a ValueError where the loss of an epoch is not finite.
+
+        Parameters
+        ----------
+        loss : float
+            The loss.
+
+        kind : {"training", "validation"}
+            Named in the message.
+        """
         if not isfinite(loss):
             raise ValueError(
-                f"The training loss became {loss} in epoch {len(self.history)}. Lower "
+                f"The {kind} loss became {loss} in epoch {len(self.history)}. Lower "
                 f"lr (it is {self.lr}), or choose another optimizer or lr_schedule."
             )
-        self.history.record(f"{prefix}_loss", loss)
 
     def _wants_batches(self):
         """Return whether a callback looks at single batches."""
@@ -173,13 +226,31 @@ class Net(NeuralNet):
         losses, sizes = [], []
         for X, y in batches:
             self._set_learning_rate()
-            self.optimizer_.zero_grad()
-            loss = self.get_loss(self.infer(X), y)
-            loss.backward()
-            self.optimizer_.step()
-            losses.append(loss.detach())
+            losses.append(self.step(X, y))
             sizes.append(len(X))
         return float(np.average(torch.stack(losses).tolist(), weights=sizes))
+
+    def step(self, X, y):
+        """Train on a batch.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n, n_channels, *spatial_shape)
+            Scaled images.
+
+        y : torch.Tensor or tuple
+            Targets, or ``(targets, weights)``.
+
+        Returns
+        -------
+        torch.Tensor
+            Mean loss before the step, a scalar on the device.
+        """
+        self.optimizer_.zero_grad()
+        loss = self.get_loss(self.infer(X), y)
+        loss.backward()
+        self.optimizer_.step()
+        return loss.detach()
 
     def train_step(self, batch, **fit_params):
         """Make a step of skorch's own, at the scheduled learning rate."""
@@ -211,6 +282,24 @@ class Net(NeuralNet):
             self._randomness = nullcontext()  # no other layer draws
         return out
 
+    def predict_images(self, images):
+        """Return the outputs for images during training, as `predict_batches` does.
+
+        Parameters
+        ----------
+        images : Images
+            The samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+            Outputs in double precision, perhaps not finite.
+        """
+        with self._sums:
+            return compute_outputs(
+                self.module_, images, self.batch_size, self.precision
+            )
+
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the mean loss of a batch, weighted where samples have weights."""
         if not isinstance(y_true, tuple):
@@ -230,123 +319,9 @@ def is_never_random(module):
     return known and not isinstance(module, RANDOM_LAYERS)
 
 
-def build_net(
-    make_module,
-    *,
-    criterion,
-    input_shape,
-    n_outputs,
-    optimizer,
-    lr,
-    weight_decay,
-    batch_size,
-    callbacks,
-    verbose,
-    device,
-    precision,
-    seed,
+def train_net(
+    net, dataset, epochs, *, lr_schedule, fresh_optimizer, generator, monitors=()
 ):
-    """Build a network on its device, and the net that trains it.
-
-    Parameters
-    ----------
-    make_module : callable
-        Called without arguments, returns the :class:`torch.nn.Module`.
-
-    criterion : type
-        Class of the loss, which has a `reduction`.
-
-    input_shape : tuple of int
-        ``(n_channels, *spatial_shape)`` of a sample.
-
-    n_outputs : int
-        Number of values that the network must return for a sample.
-
-    optimizer, lr, weight_decay, batch_size, callbacks, verbose
-        As of the estimators.
-
-    device : torch.device
-        Where the network computes.
-
-    precision : str
-        A key of `skcnn.training.DTYPES`.
-
-    seed : int
-        Of the initial weights.
-
-    Returns
-    -------
-    Net
-        Initialised, with ``flops_``, the forward operations of one sample.
-    """
-    with PrivateRandomness(make_generator(seed)):
-        module = make_module()
-        flops = probe(module, input_shape, n_outputs)
-    module = module.to(device=device, dtype=DTYPES[precision])
-    module = module.to(
-        memory_format=MEMORY_FORMATS.get(1 + len(input_shape), torch.preserve_format)
-    )
-    optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
-    net = Net(
-        module,
-        criterion=criterion,
-        optimizer=optimizer,
-        optimizer_arguments=arguments,
-        lr=lr,
-        batch_size=batch_size,
-        callbacks=callbacks,
-        verbose=verbose,
-        device=str(device),
-        precision=precision,
-    )
-    net.flops_ = flops
-    return net.initialize()
-
-
-def probe(module, input_shape, n_outputs):
-    """Try `module` on one blank sample and count its forward operations.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network, on the CPU. Lazy layers learn their shapes here.
-
-    input_shape : tuple of int
-        ``(n_channels, *spatial_shape)`` of a sample.
-
-    n_outputs : int
-        Number of values expected for a sample.
-
-    Returns
-    -------
-    int
-        Floating-point operations of one sample.
-
-    Raises
-    ------
-    ValueError
-        If the network cannot take the shape or returns another one.
-    """
-    counter = FlopCounterMode(display=False)
-    module.eval()
-    try:
-        with torch.no_grad(), counter:
-            out = module(torch.zeros(1, *input_shape))
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"The architecture cannot take samples of shape {tuple(input_shape)} "
-            f"(channels, *spatial axes): {error}"
-        ) from error
-    shape = tuple(getattr(out, "shape", ()))
-    if shape != (1, n_outputs):
-        raise ValueError(
-            f"The architecture returned {shape or type(out).__name__} for one sample "
-            f"of shape {tuple(input_shape)}, expected (1, {n_outputs})."
-        )
-    return max(counter.get_total_flops(), prod(input_shape))
-
-
-def train_net(net, dataset, epochs, *, lr_schedule, fresh_optimizer, generator):
     """Train `net` for some epochs, with as many threads as pay.
 
     Parameters
@@ -369,6 +344,9 @@ def train_net(net, dataset, epochs, *, lr_schedule, fresh_optimizer, generator):
 
     generator : torch.Generator
         For random layers, on the device of the network.
+
+    monitors : sequence of Monitor, default=()
+        What looks at the network between epochs.
     """
     if fresh_optimizer:
         net._initialize_optimizer()
@@ -378,28 +356,4 @@ def train_net(net, dataset, epochs, *, lr_schedule, fresh_optimizer, generator):
     flops = net.flops_ * batch
     with fitting_threads(flops):
         fix_sums = flops >= SMALL_BATCH_FLOPS
-        net.train(dataset, epochs, lr_schedule, generator, fix_sums)
-
-
-@contextmanager
-def explain_out_of_memory(batch_size):
-    """Raise a MemoryError that says what to do where memory runs out.
-
-    Parameters
-    ----------
-    batch_size : int
-        Named in the message.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if known or "can't allocate memory" in text or "not enough memory" in text:
-            advice = "Use smaller images or a smaller network."
-            if batch_size > 1:
-                advice = f"Use a smaller one, for example batch_size={batch_size // 2}."
-            raise MemoryError(
-                f"Out of memory with batch_size={batch_size}. {advice}"
-            ) from error
-        raise
+        net.train(dataset, epochs, lr_schedule, generator, fix_sums, monitors)

@@ -1,5 +1,6 @@
 """Outputs of a trained network."""
 
+import numpy as np
 import torch
 
 from .devices import autocast
@@ -34,6 +35,17 @@ def predict_batches(module, images, batch_size, precision):
     ValueError
         If an output is not finite.
     """
+    outputs = compute_outputs(module, images, batch_size, precision)
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            "The network returned NaN or infinity. X holds values far outside the "
+            "range of the images in fit: scale them alike."
+        )
+    return outputs
+
+
+def compute_outputs(module, images, batch_size, precision):
+    """Compute what `predict_batches` does, whether it is finite or not."""
     module.eval()
     outputs = []
     with torch.inference_mode(), autocast(images.device, precision):
@@ -41,13 +53,7 @@ def predict_batches(module, images, batch_size, precision):
             stop = min(start + batch_size, len(images))
             batch = images.take(_filled_up(start, stop))
             outputs.append(module(batch)[: stop - start])
-        outputs = torch.cat(outputs).to("cpu", torch.float64)
-    if not torch.isfinite(outputs).all():
-        raise ValueError(
-            "The network returned NaN or infinity. X holds values far outside the "
-            "range of the images in fit: scale them alike."
-        )
-    return outputs.numpy()
+        return torch.cat(outputs).to("cpu", torch.float64).numpy()
 
 
 def _filled_up(start, stop):

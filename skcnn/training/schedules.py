@@ -6,7 +6,13 @@ factor by which `lr` is multiplied.
 
 from math import cos, pi
 
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from .monitor import Monitor
+
 WARM_UP = 0.25
+PLATEAU_FACTOR = 0.2
+PLATEAU_PATIENCE = 3
 
 
 def constant(progress):
@@ -41,5 +47,40 @@ SCHEDULES = {
     "cosine": cosine,
     "linear": linear,
     "one_cycle": one_cycle,
+    "plateau": constant,  # within an epoch; `Plateau` lowers it between epochs
     "step": step,
 }
+
+
+class Plateau(Monitor):
+    """Divide the learning rate by 5 when progress stagnates for three epochs.
+
+    Progress is the validation score where there is one, and the training loss
+    otherwise.
+
+    Parameters
+    ----------
+    tol : float
+        Smallest change of the best value that counts as progress.
+    """
+
+    def __init__(self, tol):
+        self.tol = tol
+
+    def begin(self, net):
+        """Follow the optimiser of `net`."""
+        self.scheduler = ReduceLROnPlateau(
+            net.optimizer_,
+            factor=PLATEAU_FACTOR,
+            patience=PLATEAU_PATIENCE - 1,
+            threshold=self.tol,
+            threshold_mode="abs",
+        )
+
+    def end_epoch(self, net):
+        """Lower the learning rate where it is time; never stop."""
+        row = net.history[-1]
+        self.scheduler.step(
+            -row["valid_score"] if "valid_score" in row else row["train_loss"]
+        )
+        return False

@@ -178,3 +178,15 @@ def test_shuffled_batches_on_a_gpu_are_those_on_the_cpu(array, make_images):
         passes.append([X.cpu() for X, _ in Batches(dataset, 3, shuffle=True)])
     for on_cpu, on_gpu in zip(*passes, strict=True):
         torch.testing.assert_close(on_gpu, on_cpu, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [np.copy, read_only])
+@pytest.mark.parametrize("index", [slice(1, 3), torch.tensor([2, 0])])
+def test_a_subset_takes_its_rows_and_shares_the_array(make_images, rng, form, index):
+    images = make_images(form(rng.normal(size=(6, 4, 4))))
+    rows = np.array([5, 1, 3])
+    subset = images.subset(rows)
+    assert len(subset) == 3
+    assert subset.source is images.source
+    assert torch.equal(subset.take(index), images.take(torch.as_tensor(rows)[index]))
+    assert len(subset.subset(None)) == len(images) == 6

@@ -47,6 +47,7 @@ def make_net():
         factory = partial(build_module, architecture, (1, 8, 8), 2, hyperparameters)
         defaults = {
             "criterion": torch.nn.CrossEntropyLoss,
+            "criterion_arguments": {},
             "input_shape": (1, 8, 8),
             "n_outputs": 2,
             "optimizer": "adamw",

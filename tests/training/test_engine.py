@@ -7,14 +7,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from skcnn.data import Batches
-from skcnn.training import (
-    SCHEDULES,
-    build_net,
-    explain_out_of_memory,
-    make_generator,
-    train_net,
-)
-from skcnn.training.engine import probe
+from skcnn.training import SCHEDULES, make_generator, train_net
 from skcnn.training.threads import fitting_threads
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")
@@ -317,81 +310,3 @@ def test_verbose_prints_a_line_for_each_epoch(
 ):
     train(make_net(verbose=verbose), make_dataset())
     assert len(capsys.readouterr().out.splitlines()) == n_lines
-
-
-def test_weights_are_initialised_by_the_seed_alone(make_net):
-    assert_equal_weights(make_net(), make_net())
-    assert not torch.equal(weights(make_net())[0], weights(make_net(seed=1))[0])
-
-
-@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
-def test_weights_have_the_dtype_of_the_precision(make_net, precision):
-    expected = torch.float64 if precision == "float64" else torch.float32
-    assert {w.dtype for w in weights(make_net(precision=precision))} == {expected}
-
-
-def test_lazy_layers_learn_their_shapes(make_net, make_dataset):
-    def lazy(input_shape, n_outputs):
-        return nn.Sequential(nn.Flatten(), nn.LazyLinear(n_outputs))
-
-    net = train(make_net(lazy), make_dataset())
-    assert net.module_[1].weight.shape == (2, 64)
-
-
-def test_operations_of_a_sample_are_counted(make_net):
-    assert make_net(Head).flops_ == 2 * 64 * 2
-    assert probe(nn.Flatten(), (1, 4, 4), 16) == 16
-
-
-@pytest.mark.parametrize("out", [torch.zeros(1, 3), torch.zeros(2), [1, 2], None])
-def test_a_network_that_returns_another_shape_is_refused(out):
-    class Wrong(nn.Module):
-        def forward(self, x):
-            return out
-
-    with pytest.raises(ValueError, match=r"for one sample of shape \(1, 8, 8\)") as e:
-        probe(Wrong(), (1, 8, 8), 2)
-    assert "expected (1, 2)" in str(e.value)
-
-
-def test_a_network_that_cannot_take_the_shape_is_refused():
-    with torch.random.fork_rng():
-        module = nn.Sequential(nn.Conv2d(1, 2, 9), nn.Flatten())
-    with pytest.raises(ValueError, match=r"cannot take samples of shape \(1, 8, 8\)"):
-        probe(module, (1, 8, 8), 2)
-
-
-def test_build_net_refuses_what_probe_refuses(make_net):
-    with pytest.raises(ValueError, match=r"expected \(1, 3\)"):
-        make_net(Head, n_outputs=3)
-    assert callable(build_net)
-
-
-def too_much_memory():
-    return torch.empty(2**60, dtype=torch.uint8)
-
-
-def raise_memory_error():
-    raise MemoryError
-
-
-@pytest.mark.parametrize("allocate", [too_much_memory, raise_memory_error])
-def test_out_of_memory_names_the_batch_size_and_a_smaller_one(allocate):
-    with (
-        pytest.raises(MemoryError, match=r"batch_size=64\..*batch_size=32\."),
-        explain_out_of_memory(64),
-    ):
-        allocate()
-
-
-def test_out_of_memory_with_one_sample_does_not_advise_the_same_batch_size():
-    with pytest.raises(MemoryError) as error, explain_out_of_memory(1):
-        raise_memory_error()
-    assert "for example batch_size=1" not in str(error.value)
-
-
-@pytest.mark.parametrize("error", [RuntimeError("other"), ValueError("memory")])
-def test_other_errors_pass(error):
-    with pytest.raises(type(error)) as caught, explain_out_of_memory(64):
-        raise error
-    assert caught.value is error

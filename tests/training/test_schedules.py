@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
+from skorch.history import History
 
-from skcnn.training import SCHEDULES
+from skcnn.training import SCHEDULES, Plateau
 from skcnn.training.schedules import WARM_UP
 
 PROGRESS = np.linspace(0, 1, 1001)
@@ -53,3 +57,32 @@ def test_one_cycle_rises_for_a_quarter_of_the_time_without_a_jump():
 )
 def test_step_falls_to_a_tenth_at_a_half_and_at_three_quarters(progress, factor):
     assert SCHEDULES["step"](progress) == pytest.approx(factor)
+
+
+def rates(records, tol=0.01):
+    """Return the learning rate after each epoch, from 1."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    net = SimpleNamespace(optimizer_=optimizer, history=History())
+    plateau = Plateau(tol)
+    plateau.begin(net)
+    found = []
+    for record in records:
+        net.history.new_epoch()
+        for name, value in record.items():
+            net.history.record(name, value)
+        assert plateau.end_epoch(net) is False
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+def test_plateau_falls_after_three_epochs_without_progress():
+    scores = [0.5, 0.6, 0.6, 0.605, 0.6, 0.6, 0.6, 0.6, 0.7]
+    expected = [1, 1, 1, 1, 0.2, 0.2, 0.2, 0.04, 0.04]
+    assert rates([{"valid_score": s} for s in scores]) == pytest.approx(expected)
+
+
+def test_plateau_goes_by_the_training_loss_where_there_is_no_score():
+    losses = [{"train_loss": loss} for loss in (3, 2, 2, 2, 2)]
+    assert rates(losses) == pytest.approx([1, 1, 1, 1, 0.2])
+    scored = [{"train_loss": 1, "valid_score": i} for i in range(5)]
+    assert rates(scored) == [1] * 5

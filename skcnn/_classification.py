@@ -1,0 +1,210 @@
+"""What a network that predicts labels does with y and with its outputs."""
+
+import numpy as np
+import torch
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import compute_sample_weight
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+)
+
+
+class ClassificationMixin(ClassifierMixin):
+    """Targets, loss and predictions of classifiers, for a :class:`BaseCNN`."""
+
+    _criterion = torch.nn.CrossEntropyLoss
+    _y_checks = {}
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Images, signals or volumes, see the class.
+
+        y : array-like of shape (n_samples,)
+            Labels, of any kind that scikit-learn takes.
+
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero. None weighs all samples alike.
+
+        X_val : array-like or torch.Tensor of shape (n_val, ...), default=None
+            Validation data: after each epoch, their loss and score are recorded
+            in `history_` and `validation_scores_`, and `early_stopping` goes by
+            them. Samples have the shape of those of X. A pipeline transforms
+            them as it does X with ``Pipeline(..., transform_input=["X_val"])``.
+
+        y_val : array-like of shape (n_val,), default=None
+            Labels, all among those of y, of the validation data.
+
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Non-negative weights in the loss and the score of the validation data.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be read, the shape of X does not suit the
+            architecture, the device is not there, or the loss diverges; if
+            validation data do not suit X and y, or too few samples are there
+            to hold some out.
+
+        MemoryError
+            If a batch does not fit in memory.
+        """
+        first = self._start_afresh(keep=self.warm_start)
+        return self._fit(
+            X,
+            y,
+            sample_weight,
+            epochs=self.max_epochs,
+            first=first,
+            X_val=X_val,
+            y_val=y_val,
+            sample_weight_val=sample_weight_val,
+        )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one more pass over X, at the constant learning rate `lr`.
+
+        The scale of the pixels is that of the first call.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Images, signals or volumes, see the class.
+
+        y : array-like of shape (n_samples,)
+            Labels.
+
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels that will ever come. Needed in the first call only.
+
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and if `classes` is missing in the first call or differs
+            from it later.
+        """
+        self._refuse_early_stopping()
+        first = self._start_afresh(keep=True)
+        _check_partial_fit_first_call(self, classes)
+        return self._fit(X, y, sample_weight, epochs=1, first=first, incremental=True)
+
+    @property
+    def _criterion_arguments(self):
+        return {"label_smoothing": self.label_smoothing}
+
+    @property
+    def _n_outputs(self):
+        return len(self.classes_)
+
+    def _encode_targets(self, y, weights, first):
+        """Return the position of each label among `classes_`."""
+        check_classification_targets(y)
+        if not hasattr(self, "classes_"):
+            self.classes_, codes = np.unique(y, return_inverse=True)
+            return codes
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds labels that are not among the classes, {unknown}; the "
+                f"classes are {self.classes_}."
+            )
+        return np.searchsorted(self.classes_, y)
+
+    def _combine_weights(self, X, y, sample_weight):
+        sample_weight = super()._combine_weights(X, y, sample_weight)
+        if self.class_weight is None:
+            return sample_weight
+        class_weight = compute_sample_weight(self.class_weight, y)
+        if not np.isfinite(class_weight).all() or class_weight.min() < 0:
+            raise ValueError(
+                f"class_weight={self.class_weight!r} holds weights that are negative "
+                "or not finite."
+            )
+        if not class_weight.any():
+            raise ValueError(
+                f"class_weight={self.class_weight!r} gives no sample a weight."
+            )
+        return class_weight if sample_weight is None else class_weight * sample_weight
+
+    def _strata(self, codes):
+        """Return the classes, each of which is to be held out from."""
+        return self.classes_[codes]
+
+    def _score_outputs(self, outputs, codes, weights):
+        """Return the accuracy."""
+        return np.average(outputs.argmax(axis=1) == codes, weights=weights)
+
+    def predict(self, X):
+        """Predict the label of each sample.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The most probable of `classes_`.
+        """
+        codes = self._outputs(X).argmax(axis=1)
+        return self.classes_[codes]
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, the columns in the order of `classes_`; rows sum to 1.
+        """
+        return softmax(self._outputs(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Natural logarithms, finite also where `predict_proba` rounds to 0.
+        """
+        return log_softmax(self._outputs(X), axis=1)

@@ -1,0 +1,145 @@
+"""Averages of the weights over the course of training."""
+
+import copy
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
+
+from ..data import Batches
+from .devices import autocast
+from .monitor import Monitor
+from .randomness import make_generator
+
+SWA_START = 0.75
+EMA_EPOCHS = 1.0
+
+
+class WeightAveraging(Monitor):
+    """Average the weights, and put the average in their place when it is wanted.
+
+    Parameters
+    ----------
+    kind : {"swa", "ema"}
+        "swa" is the mean of the weights at the end of each epoch of the last
+        quarter [1]_; "ema" an exponential moving average over the steps [2]_,
+        whose memory is one epoch.
+
+    dataset : TrainingSet
+        Where batch-norm statistics are taken from.
+
+    epochs : int
+        Number of epochs that are planned.
+
+    is_watched : bool
+        Whether somebody looks at the network between epochs.
+
+    References
+    ----------
+    .. [1] P. Izmailov et al., "Averaging weights leads to wider optima and
+       better generalization", UAI 2018.
+    .. [2] B. Polyak, A. Juditsky, "Acceleration of stochastic approximation by
+       averaging", SIAM J. Control and Optimization 30(4), 1992.
+    """
+
+    def __init__(self, kind, dataset, epochs, is_watched):
+        self.kind = kind
+        self.dataset = dataset
+        self.first_epoch = int(SWA_START * epochs) if kind == "swa" else 0
+        self.is_watched = is_watched
+        self.n_epochs = 0
+        self.n_averaged = 0
+        self.average = None
+        self.hidden = None
+
+    def begin(self, net):
+        """Follow the weights that are trained."""
+        self.weights = [p for p in net.module_.parameters() if p.requires_grad]
+        if self.kind == "ema":
+            n_steps = len(Batches(self.dataset, net.batch_size))
+            self.decay = 1 - 1 / (EMA_EPOCHS * n_steps + 1)
+            self.hook = net.optimizer_.register_step_post_hook(self._after_step)
+
+    def _after_step(self, optimizer, args, kwargs):
+        # early on, the memory is as long as training has been
+        decay = min(self.decay, (1 + self.n_averaged) / (10 + self.n_averaged))
+        self._update(get_ema_multi_avg_fn(decay))
+
+    @torch.no_grad()
+    def _update(self, average_in):
+        weights = [w.detach() for w in self.weights]
+        if self.average is None:
+            self.average = [w.clone() for w in weights]
+        else:
+            average_in(self.average, weights, self.n_averaged)
+        self.n_averaged += 1
+
+    def begin_epoch(self, net):
+        """Train on with the weights themselves."""
+        if self.hidden is not None:
+            net.module_.load_state_dict(self.hidden)
+            self.hidden = None
+
+    def evaluate(self, net):
+        """Show the average to whoever looks."""
+        self.n_epochs += 1
+        if self.kind == "swa" and self.n_epochs > self.first_epoch:
+            self._update(get_swa_multi_avg_fn())
+        if self.is_watched:
+            self._show(net)
+
+    def _show(self, net):
+        """Put the average in the place of the weights, its statistics renewed."""
+        if self.average is None or self.hidden is not None:
+            return
+        state = net.module_.state_dict()
+        self.hidden = {name: value.clone() for name, value in state.items()}
+        with torch.no_grad():
+            for weight, average in zip(self.weights, self.average, strict=True):
+                weight.copy_(average)
+        renew_batch_norm(net, self.dataset)
+
+    def end(self, net):
+        """Leave the average in the network."""
+        if self.kind == "ema":
+            self.hook.remove()
+        self._show(net)
+
+
+def renew_batch_norm(net, dataset):
+    """Take the statistics of batch normalisation from the weights as they are.
+
+    Layers that stay in evaluation mode in training keep theirs.
+
+    Parameters
+    ----------
+    net : Net
+        A net in training.
+
+    dataset : TrainingSet
+        Training data.
+    """
+    net._set_training(True)
+    layers = [
+        layer
+        for layer in net.module_.modules()
+        if isinstance(layer, _BatchNorm)
+        and layer.training
+        and layer.track_running_stats
+    ]
+    if not layers:
+        return
+    net.module_.eval()
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.train()
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all batches
+    dataset = copy.copy(dataset)
+    dataset.generator = make_generator(0)  # leaves the order of training alone
+    with torch.no_grad():
+        for X, _ in Batches(dataset, net.batch_size, shuffle=True):
+            with net._sums, autocast(X.device, net.precision):
+                net.module_(X)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum

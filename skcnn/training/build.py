@@ -1,0 +1,133 @@
+"""A network on its device, tried out, and the net that trains it."""
+
+from math import prod
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..data import MEMORY_FORMATS
+from .devices import DTYPES
+from .engine import Net
+from .optimizers import optimizer_arguments
+from .randomness import PrivateRandomness, make_generator
+
+
+def build_net(
+    make_module,
+    *,
+    criterion,
+    criterion_arguments,
+    input_shape,
+    n_outputs,
+    optimizer,
+    lr,
+    weight_decay,
+    batch_size,
+    callbacks,
+    verbose,
+    device,
+    precision,
+    seed,
+):
+    """Build a network on its device, and the net that trains it.
+
+    Parameters
+    ----------
+    make_module : callable
+        Called without arguments, returns the :class:`torch.nn.Module`.
+
+    criterion : type
+        Class of the loss, which has a `reduction`.
+
+    criterion_arguments : dict
+        Its arguments.
+
+    input_shape : tuple of int
+        ``(n_channels, *spatial_shape)`` of a sample.
+
+    n_outputs : int
+        Number of values that the network must return for a sample.
+
+    optimizer, lr, weight_decay, batch_size, callbacks, verbose
+        As of the estimators.
+
+    device : torch.device
+        Where the network computes.
+
+    precision : str
+        A key of `skcnn.training.DTYPES`.
+
+    seed : int
+        Of the initial weights.
+
+    Returns
+    -------
+    Net
+        Initialised, with ``flops_``, the forward operations of one sample.
+    """
+    with PrivateRandomness(make_generator(seed)):
+        module = make_module()
+        flops = probe(module, input_shape, n_outputs)
+    module = module.to(device=device, dtype=DTYPES[precision])
+    module = module.to(
+        memory_format=MEMORY_FORMATS.get(1 + len(input_shape), torch.preserve_format)
+    )
+    optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
+    net = Net(
+        module,
+        criterion=criterion,
+        optimizer=optimizer,
+        optimizer_arguments=arguments,
+        lr=lr,
+        batch_size=batch_size,
+        callbacks=callbacks,
+        verbose=verbose,
+        device=str(device),
+        precision=precision,
+        **{f"criterion__{name}": v for name, v in criterion_arguments.items()},
+    )
+    net.flops_ = flops
+    return net.initialize()
+
+
+def probe(module, input_shape, n_outputs):
+    """Try `module` on one blank sample and count its forward operations.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, on the CPU. Lazy layers learn their shapes here.
+
+    input_shape : tuple of int
+        ``(n_channels, *spatial_shape)`` of a sample.
+
+    n_outputs : int
+        Number of values expected for a sample.
+
+    Returns
+    -------
+    int
+        Floating-point operations of one sample.
+
+    Raises
+    ------
+    ValueError
+        If the network cannot take the shape or returns another one.
+    """
+    counter = FlopCounterMode(display=False)
+    module.eval()
+    try:
+        with torch.no_grad(), counter:
+            out = module(torch.zeros(1, *input_shape))
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"The architecture cannot take samples of shape {tuple(input_shape)} "
+            f"(channels, *spatial axes): {error}"
+        ) from error
+    shape = tuple(getattr(out, "shape", ()))
+    if shape != (1, n_outputs):
+        raise ValueError(
+            f"The architecture returned {shape or type(out).__name__} for one sample "
+            f"of shape {tuple(input_shape)}, expected (1, {n_outputs})."
+        )
+    return max(counter.get_total_flops(), prod(input_shape))

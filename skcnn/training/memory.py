@@ -1,0 +1,83 @@
+"""What happens where a batch does not fit in memory."""
+
+import gc
+import warnings
+from contextlib import contextmanager
+
+import torch
+
+MIN_BATCH_SIZE = 4  # below, the statistics of a batch are too noisy to learn from
+
+
+@contextmanager
+def explain_out_of_memory(batch_size):
+    """Raise a MemoryError that says what to do where memory runs out.
+
+    Parameters
+    ----------
+    batch_size : int
+        Named in the message.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if known or "can't allocate memory" in text or "not enough memory" in text:
+            advice = "Use smaller images or a smaller network."
+            if batch_size > 1:
+                advice = f"Use a smaller one, for example batch_size={batch_size // 2}."
+            raise MemoryError(
+                f"Out of memory with batch_size={batch_size}. {advice}"
+            ) from error
+        raise
+
+
+def halve_until_it_fits(function, batch_size):
+    """Call a function with smaller and smaller batches until memory suffices.
+
+    Parameters
+    ----------
+    function : callable
+        Called with a batch size. It starts from the beginning each time.
+
+    batch_size : int
+        What is tried first.
+
+    Returns
+    -------
+    object
+        What the function returns.
+
+    Raises
+    ------
+    MemoryError
+        If a batch of four samples does not fit, either.
+
+    Warns
+    -----
+    RuntimeWarning
+        For each batch size that does not fit.
+    """
+    while batch_size > MIN_BATCH_SIZE:
+        try:
+            with explain_out_of_memory(batch_size):
+                return function(batch_size)
+        except MemoryError:
+            smaller = max(batch_size // 2, MIN_BATCH_SIZE)
+        _free_memory()  # the error, which held on to tensors, is gone by now
+        warnings.warn(
+            f"Out of memory with batch_size={batch_size}, which batch_size='auto' "
+            f"chose. Going on with batch_size={smaller}; set it to save the attempts.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        batch_size = smaller
+    with explain_out_of_memory(batch_size):
+        return function(batch_size)
+
+
+def _free_memory():
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
