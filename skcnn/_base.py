@@ -40,9 +40,9 @@ from .training import (
 MAX_SEED = np.iinfo(np.int32).max
 
 
-def auto_batch_size(n_samples):
+def auto_batch_size(n_samples, smallest=8):
     """Return the power of two near a fortieth of the samples, from 8 to 128."""
-    return int(2 ** np.clip(np.round(np.log2(n_samples / 40)), 3, 7))
+    return max(smallest, int(2 ** np.clip(np.round(np.log2(n_samples / 40)), 3, 7)))
 
 
 class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
@@ -130,7 +130,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             )
             return net
 
-        auto = auto_batch_size(len(samples))
+        auto = self._auto_batch_size(len(samples))
         if first:
             net = self._with_memory(train, auto)
             self._memory_limit = net.batch_size if net.batch_size < auto else None
@@ -214,7 +214,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             generator = make_generator(self._next_seed(), net.device)
             return range_test(net, dataset, lrs, generator)
 
-        return self._with_memory(test, auto_batch_size(len(samples)))
+        return self._with_memory(test, self._auto_batch_size(len(samples)))
 
     def _start_afresh(self, keep):
         """Return whether nothing is learnt yet; forget it unless `keep`."""
@@ -289,6 +289,9 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             return halve_until_it_fits(function, auto)
         with explain_out_of_memory(auto):
             return function(auto)
+
+    def _auto_batch_size(self, n_samples):
+        return auto_batch_size(n_samples)
 
     def _next_seed(self):
         return self._random_state.randint(MAX_SEED)
