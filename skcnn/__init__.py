@@ -2,6 +2,8 @@
 
 from ._classifier import CNNClassifier
 from ._feature_transformer import CNNFeatureTransformer
+from ._fine_tuned_classifier import FineTunedClassifier
+from ._fine_tuned_regressor import FineTunedRegressor
 from ._regressor import CNNRegressor
 from .backbones import list_backbones
 from .features import clear_cache
@@ -12,6 +14,8 @@ __all__ = [
     "CNNClassifier",
     "CNNFeatureTransformer",
     "CNNRegressor",
+    "FineTunedClassifier",
+    "FineTunedRegressor",
     "__version__",
     "clear_cache",
     "list_backbones",

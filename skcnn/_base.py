@@ -38,12 +38,11 @@ from .training import (
 )
 
 MAX_SEED = np.iinfo(np.int32).max
-PREDICT_BATCH_SIZE = 128
 
 
-def auto_batch_size(n_samples):
+def auto_batch_size(n_samples, smallest=8):
     """Return the power of two near a fortieth of the samples, from 8 to 128."""
-    return int(2 ** np.clip(np.round(np.log2(n_samples / 40)), 3, 7))
+    return max(smallest, int(2 ** np.clip(np.round(np.log2(n_samples / 40)), 3, 7)))
 
 
 class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
@@ -54,6 +53,8 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
 
     Warning: this class is not meant to be used, its subclasses are.
     """
+
+    _predict_batch_size = 128
 
     @property
     def module_(self):
@@ -93,8 +94,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         samples, held_out = self._hold_out(samples, **given)
         progress.rows = compose(kept, samples.rows)
         if first:
-            weights = samples.weights_of_all_rows()
-            self.scaler_ = ChannelScaler(self._layout).fit(samples.X, weights)
+            self._learn_scale(samples)
         with self._fitted_or_forgotten():
             self.net_ = self._train(
                 samples, held_out, progress, epochs, first, incremental
@@ -102,13 +102,18 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         progress.close()
         return self
 
+    def _learn_scale(self, samples):
+        """Learn the scale of the pixels from the samples that are trained on."""
+        weights = samples.weights_of_all_rows()
+        self.scaler_ = ChannelScaler(self._layout).fit(samples.X, weights)
+
     def _train(self, samples, held_out, progress, epochs, first, incremental):
         """Return the net, trained on samples and validated on others."""
         random_state = self._random_state.get_state()
 
         def train(batch_size):
             self._random_state.set_state(random_state)
-            net = self._build_net(batch_size) if first else self.net_
+            net = self._build_net(batch_size, samples) if first else self.net_
             net.set_params(batch_size=batch_size, lr=self.lr, verbose=self.verbose)
             dataset = self._shuffled(samples, net)
             validation = self._validation(dataset, samples, held_out)
@@ -125,7 +130,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             )
             return net
 
-        auto = auto_batch_size(len(samples))
+        auto = self._auto_batch_size(len(samples))
         if first:
             net = self._with_memory(train, auto)
             self._memory_limit = net.batch_size if net.batch_size < auto else None
@@ -201,15 +206,15 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
     def _test_range(self, X, y, sample_weight, lrs):
         samples, _ = self._check_samples(X, y, sample_weight, first=True)
         self._random_state = check_random_state(self.random_state)
-        self.scaler_ = ChannelScaler(self._layout).fit(samples.X, samples.weights)
+        self._learn_scale(samples)
 
         def test(batch_size):
-            net = self._build_net(batch_size)
+            net = self._build_net(batch_size, samples)
             dataset = self._shuffled(samples, net)
             generator = make_generator(self._next_seed(), net.device)
             return range_test(net, dataset, lrs, generator)
 
-        return self._with_memory(test, auto_batch_size(len(samples)))
+        return self._with_memory(test, self._auto_batch_size(len(samples)))
 
     def _start_afresh(self, keep):
         """Return whether nothing is learnt yet; forget it unless `keep`."""
@@ -240,8 +245,12 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             self.image_shape_ = self._layout.image_shape
             self.n_features_in_ = prod(self.image_shape_)
         else:
-            check_same_shape(self, X, self._layout.sample_shape)
+            self._check_shape(X)
         return X, y
+
+    def _check_shape(self, X):
+        """Raise an error where samples differ in shape from those of fit."""
+        check_same_shape(self, X, self._layout.sample_shape)
 
     def _check_samples(self, X, y, sample_weight, first):
         """Return samples that weigh something and, if they are not all, which."""
@@ -281,6 +290,9 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         with explain_out_of_memory(auto):
             return function(auto)
 
+    def _auto_batch_size(self, n_samples):
+        return auto_batch_size(n_samples)
+
     def _next_seed(self):
         return self._random_state.randint(MAX_SEED)
 
@@ -288,13 +300,18 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
     def _module_factory(self):
         """Return a function without arguments that builds the network."""
 
-    def _build_net(self, batch_size):
+    @property
+    def _input_shape(self):
+        """Shape of a sample as the network takes it, channels first."""
+        return self._layout.input_shape
+
+    def _build_net(self, batch_size, samples):
         """Return the network that the parameters describe, ready to be trained."""
         return build_net(
             self._module_factory(),
             criterion=self._criterion,
             criterion_arguments=self._criterion_arguments,
-            input_shape=self._layout.input_shape,
+            input_shape=self._input_shape,
             n_outputs=self._n_outputs,
             optimizer=self.optimizer,
             lr=self.lr,
@@ -307,12 +324,20 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             seed=self._next_seed(),
         )
 
+    def _scaling(self, X):
+        """Return what turns the images of X into the input of the network."""
+        return self.scaler_
+
     def _images(self, X, device):
-        return Images(X, self.scaler_, device, DTYPES[self.precision])
+        return Images(X, self._scaling(X), device, DTYPES[self.precision])
+
+    def _training_images(self, X, device):
+        """Return the images of X as training and validation read them."""
+        return self._images(X, device)
 
     def _shuffled(self, samples, net):
         """Return samples where the network is, with an order of their own."""
-        images = self._images(samples.X, torch.device(net.device))
+        images = self._training_images(samples.X, torch.device(net.device))
         return self._training_set(images, samples, make_generator(self._next_seed()))
 
     def _training_set(self, images, samples, generator=None):
@@ -330,13 +355,17 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         """Return the outputs of the network for X, (n_samples, n_outputs)."""
         check_is_fitted(self)
         X = check_image_array(self, X, reset=False)
-        check_same_shape(self, X, self._layout.sample_shape)
+        self._check_shape(X)
+        return self._compute_outputs(X)
+
+    def _compute_outputs(self, X):
+        """Return the outputs of the network for images that are validated."""
         images = self._images(X, next(self.module_.parameters()).device)
         return self._with_memory(
             lambda batch_size: predict_batches(
                 self.module_, images, batch_size, self.precision
             ),
-            auto=PREDICT_BATCH_SIZE,
+            auto=self._predict_batch_size,
         )
 
     def __sklearn_tags__(self):

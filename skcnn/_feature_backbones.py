@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import log2, prod
 from numbers import Integral
 
 import numpy as np
@@ -18,11 +19,20 @@ from .backbones import (
     module_identity,
 )
 from .data import ChannelScaler, find_layout
-from .features import PublishedScaling, explain_refused_shape
+from .features import (
+    CachedFeatures,
+    FeatureCache,
+    PublishedScaling,
+    default_cache_folder,
+    explain_refused_shape,
+)
 from .modules import build_module
 from .training import PrivateRandomness, explain_out_of_memory, make_generator
 
 N_UNUSED_OUTPUTS = 10
+# A batch of this many pixels is worth its overhead, and what a layer returns for it
+# still fits into the processor's cache; a GPU wants more.
+BATCH_PIXELS = {"cpu": 16 * 224 * 224, "cuda": 128 * 224 * 224, "mps": 32 * 224 * 224}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +104,13 @@ class FeatureBackbone:
                 )
             )
         check_channels(layout.n_channels, self.preprocessing.n_channels, self.name)
+
+    def batch_size(self, device):
+        """Return the number of images of a forward pass that suits a device."""
+        n_pixels = prod(self.input_shape[1:])
+        return int(
+            2 ** np.clip(round(log2(BATCH_PIXELS[device.type] / n_pixels)), 3, 8)
+        )
 
     def context(self):
         """Return all that features depend on besides image, layer and pooling."""
@@ -195,7 +212,12 @@ def ready_backbone(backbone, weights, preprocessing, image_size):
         )
     if isinstance(backbone, FrozenEstimator):
         backbone = backbone.estimator
-    return FeatureBackbone(name, backbone.module_, scaler=backbone.scaler_)
+    return FeatureBackbone(
+        name,
+        backbone.module_,
+        getattr(backbone, "preprocessing_", None),
+        getattr(backbone, "scaler_", None),
+    )
 
 
 def untrained_backbone(name, image_size, seed):
@@ -283,6 +305,48 @@ def explain_failure(backbone, extractor, batch_size):
         explain_out_of_memory(batch_size),
     ):
         yield
+
+
+def cached_features(
+    source, backbone, extractor, batch_size, precision, memory, bytes_limit
+):
+    """Return the features of a source, which a cache has or gets.
+
+    Parameters
+    ----------
+    source, extractor, batch_size
+        As of `CachedFeatures`.
+
+    backbone : FeatureBackbone
+        The network.
+
+    precision : str
+        What the network computes in.
+
+    memory : str, path-like or True
+        Folder of the cache, True for the user's.
+
+    bytes_limit : int
+        Of the cache.
+
+    Returns
+    -------
+    CachedFeatures
+        Nothing is computed yet.
+    """
+    folder = default_cache_folder() if memory is True else memory
+    context = f"{backbone.context()} {extractor.pooling} {precision} {extractor.device}"
+    cache = FeatureCache(folder, bytes_limit)
+    return CachedFeatures(source, extractor, batch_size, cache, context)
+
+
+def no_preprocessing(name):
+    """Return an error about image files that nobody says how to resize."""
+    return ValueError(
+        f"X holds image files, but nothing is published of {name} that says how to "
+        "resize and scale them. Pass an array; or, for a torch.nn.Module, "
+        "preprocessing='resnet18' or another name of a backbone."
+    )
 
 
 def feature_widths(backbone, extractor):

@@ -2,7 +2,7 @@
 
 from collections import Counter, namedtuple
 from functools import lru_cache
-from math import log2, prod
+from math import prod
 from numbers import Integral
 from os import PathLike
 
@@ -16,12 +16,14 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from ._base import MAX_SEED, BaseCNN
 from ._feature_backbones import (
     backbone_name,
+    cached_features,
     check_uses,
     explain_failure,
     feature_widths,
     is_fitted_estimator,
     is_own,
     needs_fit,
+    no_preprocessing,
     ready_backbone,
     scaled_backbone,
     untrained_backbone,
@@ -37,19 +39,13 @@ from .features import (
     POOLINGS,
     PRECISIONS,
     ArraySource,
-    CachedFeatures,
-    FeatureCache,
     FeatureExtractor,
     FileSource,
     compute_features,
-    default_cache_folder,
 )
 from .training import check_device
 
 CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
-# A batch of this many pixels is worth its overhead, and what a layer returns for it
-# still fits into the processor's cache; a GPU wants more.
-BATCH_PIXELS = {"cpu": 16 * 224 * 224, "cuda": 128 * 224 * 224, "mps": 32 * 224 * 224}
 N_EXTRACTORS = 4
 
 
@@ -339,7 +335,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         if isinstance(self.backbone, str) and not is_own(self.backbone):
             return untrained_backbone(self.backbone, self.image_size, seed)
         if not isinstance(X, np.ndarray):
-            raise _no_preprocessing(name)
+            raise no_preprocessing(name)
         if isinstance(self.backbone, BaseCNN):
             self.estimator_ = self._clone_estimator(seed).fit(X, y)
             return ready_backbone(self.estimator_, None, None, None)
@@ -465,7 +461,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         device, dtype = extractor.device, extractor.input_dtype
         if isinstance(X, list):
             if backbone.preprocessing is None:
-                raise _no_preprocessing(backbone.name)
+                raise no_preprocessing(backbone.name)
             return FileSource(X, backbone.preprocessing, device, dtype, self.on_error)
         scaling = backbone.scaling(X, self.image_shape, self.channel_axis)
         fitted_shape = getattr(self, "_sample_shape", None)
@@ -487,13 +483,14 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
 
     def _look_up(self, source, backbone, extractor, batch_size):
         """Return features from the cache, those computed that it does not hold."""
-        folder = default_cache_folder() if self.memory is True else self.memory
-        cached = CachedFeatures(
+        cached = cached_features(
             source,
+            backbone,
             extractor,
             batch_size,
-            FeatureCache(folder, self.memory_bytes_limit),
-            f"{backbone.context()} {self.pooling} {self.precision} {extractor.device}",
+            self.precision,
+            self.memory,
+            self.memory_bytes_limit,
         )
         features = cached.compute()
         counts = vars(self).setdefault("_counts", Counter())
@@ -505,10 +502,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         """Return the number of images of one forward pass."""
         if not isinstance(self.batch_size, str):
             return self.batch_size
-        n_pixels = prod(backbone.input_shape[1:])
-        return int(
-            2 ** np.clip(round(log2(BATCH_PIXELS[device.type] / n_pixels)), 3, 8)
-        )
+        return backbone.batch_size(device)
 
     @property
     def _output_dtype(self):
@@ -622,12 +616,3 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
 def _shared_extractor(module, layers, **options):
     """Return the extractor that earlier calls of this process made, if they did."""
     return FeatureExtractor(module, layers, **options)
-
-
-def _no_preprocessing(name):
-    """Return an error about image files that nobody says how to resize."""
-    return ValueError(
-        f"X holds image files, but nothing is published of {name} that says how to "
-        "resize and scale them. Pass an array; or, for a torch.nn.Module, "
-        "preprocessing='resnet18' or another name of a backbone."
-    )

@@ -79,7 +79,7 @@ class ValidationMixin:
             return None
         images = dataset.images
         if held_out.X is not samples.X:
-            images = self._images(held_out.X, images.device)
+            images = self._training_images(held_out.X, images.device)
         dataset = self._training_set(images, held_out)
         criterion = self._criterion(reduction="none")
         return Validation(dataset, criterion, self._score_outputs)

@@ -3,6 +3,7 @@
 from .backbone import Backbone, BackboneInfo
 from .catalogue import find_backbone, list_backbones
 from .download import fetch
+from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
 from .layers import cut_network, has_channels_last, layer_names
 from .loading import LoadedBackbone, load_backbone
@@ -18,6 +19,7 @@ from .weights import (
 __all__ = [
     "Backbone",
     "BackboneInfo",
+    "FineTunedNetwork",
     "LoadedBackbone",
     "Preprocessing",
     "WeightsCard",
@@ -32,6 +34,7 @@ __all__ = [
     "list_backbones",
     "load_backbone",
     "load_weights",
+    "make_head",
     "module_identity",
     "read_state_dict",
     "weights_digest",

@@ -1,8 +1,10 @@
 """What X may be, and how it becomes batches of tensors."""
 
+from .decoded import decode_files
 from .files import ImageFiles
 from .images import MEMORY_FORMATS, Images
 from .layout import Layout, find_layout
+from .rows import Rows
 from .samples import Samples
 from .scaling import ChannelScaler
 from .sources import as_image_list, is_image_files
@@ -16,12 +18,14 @@ __all__ = [
     "ImageFiles",
     "Images",
     "Layout",
+    "Rows",
     "Samples",
     "TrainingSet",
     "as_array",
     "as_image_list",
     "check_image_array",
     "check_same_shape",
+    "decode_files",
     "find_layout",
     "is_image_files",
 ]

@@ -72,12 +72,31 @@ class Net(NeuralNet):
         return [*timer, ("print_log", PrintLog())] if self.verbose else timer
 
     def initialize_optimizer(self, *args, **kwargs):
-        """Set up the optimiser for the parameters that are trained."""
-        parameters = [p for p in self.module_.parameters() if p.requires_grad]
+        """Set up the optimiser for the parameters that are trained.
+
+        A network that wants other learning rates for some of them has a method
+        `parameter_groups`, whose groups have an `lr_factor`.
+        """
+        groups = getattr(self.module_, "parameter_groups", self._one_group)()
         self.optimizer_ = self.optimizer(
-            parameters, lr=self.lr, **dict(self.optimizer_arguments)
+            groups, lr=self.lr, **dict(self.optimizer_arguments)
         )
+        self.set_learning_rate(self.lr)
         return self
+
+    def _one_group(self):
+        return [{"params": [p for p in self.module_.parameters() if p.requires_grad]}]
+
+    def set_learning_rate(self, lr):
+        """Set the learning rate, times the factor of each group of parameters.
+
+        Parameters
+        ----------
+        lr : float
+            The learning rate of parameters whose factor is 1.
+        """
+        for group in self.optimizer_.param_groups:
+            group["lr"] = lr * group.get("lr_factor", 1)
 
     def train(self, dataset, epochs, schedule, generator, fix_sums, monitors=()):
         """Train for some epochs.
@@ -108,6 +127,7 @@ class Net(NeuralNet):
         self._n_steps = epochs * len(Batches(dataset, self.batch_size))
         self._step = 0
         self._monitors = monitors
+        self.set_learning_rate(self.lr)  # set_params may have set that of all groups
         with self.ready(dataset, generator, fix_sums):
             self.notify("on_train_begin", X=dataset, y=None)
             for monitor in monitors:
@@ -259,9 +279,8 @@ class Net(NeuralNet):
 
     def _set_learning_rate(self):
         if self._schedule is not SCHEDULES["constant"]:
-            lr = self.lr * self._schedule(self._step / self._n_steps)
-            for group in self.optimizer_.param_groups:
-                group["lr"] = lr
+            factor = self._schedule(self._step / self._n_steps)
+            self.set_learning_rate(self.lr * factor)
         self._step += 1
 
     def _set_training(self, training=True):

@@ -106,8 +106,7 @@ def range_test(net, dataset, lrs, generator):
     ):
         net._set_training(True)
         for lr, (X, y) in zip(lrs, _endless(dataset, net.batch_size), strict=False):
-            for group in net.optimizer_.param_groups:
-                group["lr"] = lr
+            net.set_learning_rate(lr)
             average = SMOOTHING * average + (1 - SMOOTHING) * net.step(X, y).item()
             loss = average / (1 - SMOOTHING ** (len(losses) + 1))
             if not loss <= DIVERGED * min([loss, *losses]):  # NaN is not, either

@@ -1,0 +1,348 @@
+"""A network with a new head, of which the first layers may be frozen.
+
+What runs first and what runs later is found out by running the network, so
+that networks which cannot be traced have an order, too.
+"""
+
+import copy
+from bisect import bisect_right
+from collections import defaultdict
+from difflib import get_close_matches
+from numbers import Integral
+
+import torch
+from torch import nn
+
+from ..modules import Dropout
+from .layers import SKIPPED, WITH_WEIGHTS
+
+MIN_BLOCKS = 4
+
+
+class FineTunedNetwork(nn.Module):
+    """A network whose last layer with weights is replaced by a new head.
+
+    The head is a dropout and a fully connected layer that starts at zero. It
+    replaces the network's own last dropout, too. Layers behind the last one
+    with weights, such as the pooling of SqueezeNet, stay, activations excepted.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network, of which a copy is kept.
+
+    input_shape : tuple of int
+        ``(n_channels, *spatial_shape)`` of one sample.
+
+    n_outputs : int
+        Number of values returned for a sample.
+
+    trainable : "all", "head", str or int, default="all"
+        "head" freezes all layers but the head; the name of a layer those that
+        run before it; a number all but so many last blocks, see `find_blocks`.
+        What is frozen stays in evaluation mode.
+
+    lr_decay : float, default=1.0
+        Factor of the learning rate from each block to the one before.
+
+    dropout : float, default=0.0
+        Probability that a feature is left out of a training step.
+
+    Attributes
+    ----------
+    backbone : torch.nn.Module
+        The network without its last layer.
+
+    head : torch.nn.Sequential
+        Dropout and fully connected layer.
+
+    blocks : tuple of str
+        Names of the blocks in the order in which they run.
+
+    frozen : tuple of str
+        Names of the modules of `backbone` that stay in evaluation mode.
+
+    lr_factors : dict of str to float
+        Factor of the learning rate of each parameter of `backbone`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, or there are fewer blocks.
+
+    Examples
+    --------
+    >>> from skcnn.backbones.fine_tuned import FineTunedNetwork
+    >>> from skcnn.modules import LeNet5
+    >>> network = FineTunedNetwork(LeNet5((1, 28, 28), 10), (1, 28, 28), 3, trainable=1)
+    >>> network.head
+    Sequential(
+      (0): Dropout(p=0.0)
+      (1): Linear(in_features=84, out_features=3, bias=True)
+    )
+    """
+
+    def __init__(
+        self,
+        network,
+        input_shape,
+        n_outputs,
+        *,
+        trainable="all",
+        lr_decay=1.0,
+        dropout=0.0,
+    ):
+        super().__init__()
+        self.backbone = _plain_copy(network)
+        order = RunningOrder(self.backbone, input_shape)
+        remove_last_layer(self.backbone, order)
+        self.blocks = tuple(find_blocks(self.backbone, order))
+        self._freeze(order, order.find_start(trainable, self.blocks))
+        self.lr_factors = self._find_lr_factors(order, lr_decay)
+        with torch.no_grad():
+            n_features = self.features(torch.zeros(1, *input_shape)).shape[1]
+        self.head = make_head(n_features, n_outputs, dropout)
+
+    def features(self, x):
+        """Map ``(n, *input_shape)`` to what the head takes, ``(n, n_features)``."""
+        out = self.backbone(x)
+        return out.flatten(2).mean(2) if out.ndim > 2 else out
+
+    def forward(self, x):
+        """Map ``(n, *input_shape)``, or their features, to ``(n, n_outputs)``."""
+        if (x.ndim == 2) is True:  # while it is traced, x has no number of axes
+            return self.head(x)
+        return self.head(self.features(x))
+
+    def train(self, mode=True):
+        """Set the mode of what is not frozen."""
+        super().train(mode)
+        for name in self.frozen:
+            self.backbone.get_submodule(name).training = False
+        return self
+
+    def parameter_groups(self):
+        """Return the parameters that are trained, by the factor of their rate.
+
+        Returns
+        -------
+        list of dict
+            With `params` and `lr_factor`, for an optimiser.
+        """
+        groups = defaultdict(list)
+        for name, parameter in self.backbone.named_parameters():
+            if parameter.requires_grad:
+                groups[self.lr_factors[name]].append(parameter)
+        groups[1.0] += self.head.parameters()
+        return [
+            {"params": params, "lr_factor": factor} for factor, params in groups.items()
+        ]
+
+    def _freeze(self, order, start):
+        """Freeze what runs before a position."""
+        for name, parameter in self.backbone.named_parameters():
+            parameter.requires_grad_(order.position(_owner(name)) >= start)
+        self.frozen = tuple(
+            name
+            for name, module in self.backbone.named_modules()
+            if all(
+                order.position(f"{name}.{inner}".strip(".")) < start
+                for inner, _ in module.named_modules()
+            )
+        )
+
+    def _find_lr_factors(self, order, lr_decay):
+        """Return the factor of each parameter, by the blocks that come after it."""
+        starts = [order.position(block) for block in self.blocks]
+        factors = {}
+        for name, _ in self.backbone.named_parameters():
+            n_before = bisect_right(starts, order.position(_owner(name)))
+            factors[name] = float(lr_decay ** (len(starts) - n_before + 1))
+        return factors
+
+
+class RunningOrder:
+    """The order in which the modules of a network begin to run.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network, in evaluation mode.
+
+    input_shape : tuple of int
+        Shape of a sample, channels first.
+
+    Attributes
+    ----------
+    modules : dict of str to torch.nn.Module
+        In that order, the network itself first, as "".
+    """
+
+    def __init__(self, network, input_shape):
+        self.modules = {}
+        handles = [
+            module.register_forward_pre_hook(self._noting(name))
+            for name, module in network.named_modules()
+        ]
+        try:
+            with torch.no_grad():
+                network(torch.zeros(1, *input_shape))
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.positions = {name: i for i, name in enumerate(self.modules)}
+
+    def _noting(self, name):
+        return lambda module, args: self.modules.setdefault(name, module) and None
+
+    def position(self, name):
+        """Return the position of a module, of its parent where it never runs."""
+        while name not in self.positions:
+            name = _owner(name)
+        return self.positions[name]
+
+    def find_start(self, trainable, blocks):
+        """Return the position from which on modules are trained.
+
+        Parameters
+        ----------
+        trainable : str or int
+            As of `FineTunedNetwork`.
+
+        blocks : sequence of str
+            Names of the blocks.
+
+        Returns
+        -------
+        int
+            0 to train all; the number of modules to train none.
+        """
+        if trainable in ("head", 0):
+            return len(self.modules)
+        if trainable == "all":
+            return 0
+        if not isinstance(trainable, Integral):
+            return self._find_layer(trainable)
+        if trainable > len(blocks):
+            raise ValueError(
+                f"trainable={trainable}, but the network has {len(blocks)} blocks: "
+                f"{', '.join(blocks)}. Use trainable='all' to train all layers."
+            )
+        return self.positions[blocks[-trainable]]
+
+    def _find_layer(self, name):
+        if name in self.positions:
+            return self.positions[name]
+        names = list(self.modules)[1:]
+        close = get_close_matches(name, names, n=5, cutoff=0.4) or names[-5:]
+        raise ValueError(
+            f"trainable={name!r} is neither 'all' nor 'head' nor one of the network's "
+            f"{len(names)} layers that have a name. Close ones are "
+            f"{', '.join(map(repr, close))}."
+        )
+
+
+def make_head(n_features, n_outputs, dropout):
+    """Return a dropout and a fully connected layer that starts at zero."""
+    linear = nn.Linear(n_features, n_outputs)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(Dropout(dropout), linear)
+
+
+def remove_last_layer(network, order):
+    """Replace the last layer with weights by nothing.
+
+    The dropout directly before it and activations after it go as well.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network, which is changed.
+
+    order : RunningOrder
+        Of its modules.
+
+    Raises
+    ------
+    ValueError
+        If it has no such layer.
+    """
+    names = list(order.modules)
+    weighted = [name for name in names if isinstance(order.modules[name], WITH_WEIGHTS)]
+    if not any(weighted):
+        raise ValueError(
+            "The network has no convolution or fully connected layer that a new head "
+            "could replace."
+        )
+    last = names.index(weighted[-1])
+    first = last
+    while isinstance(order.modules[names[first - 1]], SKIPPED):
+        first -= 1
+    activations = [name for name in names[last:] if _is_activation(order.modules[name])]
+    for name in [*names[first : last + 1], *activations]:
+        network.set_submodule(name, nn.Identity())
+
+
+def find_blocks(network, order):
+    """Return the names of the blocks of a network in the order in which they run.
+
+    They are the network's children that have weights. While these are fewer than
+    four, the one with the most layers is replaced by its own children: so the
+    blocks of a ResNet are its stem and its stages, those of a network that is one
+    long sequence are its members.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network.
+
+    order : RunningOrder
+        Of its modules.
+
+    Returns
+    -------
+    list of str
+        The names.
+    """
+    blocks = _children(network, "")
+    while len(blocks) < MIN_BLOCKS:
+        sizes = {name: _count_layers(network.get_submodule(name)) for name in blocks}
+        largest = max(blocks, key=sizes.get, default=None)
+        if largest is None or sizes[largest] < 2:
+            break
+        blocks.remove(largest)
+        blocks += _children(network.get_submodule(largest), f"{largest}.")
+    return sorted(blocks, key=order.position)
+
+
+def _plain_copy(network):
+    """Return a copy of which nothing is frozen, in evaluation mode, on the CPU."""
+    network = copy.deepcopy(network).to("cpu", torch.float32)
+    for module in network.modules():
+        if isinstance(module, FineTunedNetwork):
+            module.frozen = ()
+    return network.eval().requires_grad_()
+
+
+def _children(module, prefix):
+    """Return the names of the children that have weights."""
+    return [
+        f"{prefix}{name}"
+        for name, child in module.named_children()
+        if _count_layers(child)
+    ]
+
+
+def _count_layers(module):
+    """Return the number of modules that have weights of their own."""
+    return sum(any(True for _ in part.parameters(False)) for part in module.modules())
+
+
+def _is_activation(module):
+    return type(module).__module__ == "torch.nn.modules.activation"
+
+
+def _owner(name):
+    """Return the name of the module that has a parameter or a module."""
+    return name.rpartition(".")[0]

@@ -1,0 +1,61 @@
+"""Rows of numbers in the place of images."""
+
+import copy
+
+import torch
+
+
+class Rows:
+    """Features that are trained on like images.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_features)
+        The features.
+
+    device : torch.device
+        Where the batches are wanted.
+
+    dtype : torch.dtype
+        Of the batches.
+    """
+
+    def __init__(self, values, device, dtype):
+        self.values = torch.as_tensor(values).to(device, dtype)
+        self.device = device
+
+    def __len__(self):
+        return len(self.values)
+
+    def subset(self, rows):
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,) or None
+            Positions, None for all.
+
+        Returns
+        -------
+        Rows
+            The chosen ones.
+        """
+        view = copy.copy(self)
+        if rows is not None:
+            view.values = self.values[torch.as_tensor(rows, device=self.device)]
+        return view
+
+    def take(self, index):
+        """Return a batch.
+
+        Parameters
+        ----------
+        index : slice or torch.Tensor
+            Which rows.
+
+        Returns
+        -------
+        torch.Tensor of shape (n, n_features)
+            The rows on the device.
+        """
+        return self.values[index]
