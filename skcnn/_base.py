@@ -2,6 +2,7 @@
 
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -19,6 +20,7 @@ from .data import (
     check_image_array,
     check_same_shape,
     find_layout,
+    make_augmentation,
 )
 from .training import (
     DTYPES,
@@ -337,10 +339,20 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
 
     def _shuffled(self, samples, net):
         """Return samples where the network is, with an order of their own."""
-        images = self._training_images(samples.X, torch.device(net.device))
-        return self._training_set(images, samples, make_generator(self._next_seed()))
+        device = torch.device(net.device)
+        images = self._training_images(samples.X, device)
+        order = make_generator(self._next_seed())
+        return self._training_set(images, samples, order, self._augment(device))
 
-    def _training_set(self, images, samples, generator=None):
+    def _augment(self, device):
+        """Return what augments batches, with random numbers of its own, or None."""
+        if self.augmentation is None:
+            return None
+        augment = make_augmentation(self.augmentation, len(self._input_shape) - 1)
+        generator = make_generator(self._next_seed(), device)
+        return partial(augment, generator=generator)
+
+    def _training_set(self, images, samples, generator=None, augment=None):
         """Return samples, targets and weights where the network is."""
         dtype = DTYPES[self.precision]
         targets = torch.as_tensor(samples.targets, device=images.device)
@@ -349,7 +361,8 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         weights = samples.weights
         if weights is not None:
             weights = torch.as_tensor(weights).to(images.device, dtype)
-        return TrainingSet(images.subset(samples.rows), targets, weights, generator)
+        images = images.subset(samples.rows)
+        return TrainingSet(images, targets, weights, generator, augment)
 
     def _outputs(self, X):
         """Return the outputs of the network for X, (n_samples, n_outputs)."""

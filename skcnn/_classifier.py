@@ -82,6 +82,13 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
     hidden_layer_sizes : tuple of int or int, default=()
         Widths of fully connected layers between the last block and the output.
 
+    augmentation : str, callable, list or None, default=None
+        Random changes of the training images, never of those to predict: a
+        preset ("light", "standard", "strong"), a name of
+        `skcnn.data.augmentation` ("shift", "flip", "rotation", "scale", "cutout",
+        "mixup", ...), an instance, a function from ``(batch, generator)`` to a
+        batch, or a list of these. "standard" mirrors images, "light" does not.
+
     optimizer : str or type, default="adamw"
         "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
         Nesterov momentum of 0.9), or a :class:`torch.optim.Optimizer` class.
@@ -292,6 +299,7 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
         norm="batch",
         dropout=0.0,
         hidden_layer_sizes=(),
+        augmentation=None,
         optimizer="adamw",
         lr=0.003,
         lr_schedule="one_cycle",
@@ -327,6 +335,7 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
             norm=norm,
             dropout=dropout,
             hidden_layer_sizes=hidden_layer_sizes,
+            augmentation=augmentation,
             optimizer=optimizer,
             lr=lr,
             lr_schedule=lr_schedule,

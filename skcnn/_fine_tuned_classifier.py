@@ -63,6 +63,13 @@ class FineTunedClassifier(ClassificationMixin, FineTunedCNN):
         own. It takes one pass over the images. 0 leaves it out, and so do random
         weights.
 
+    augmentation : str, callable, list or None, default=None
+        Random changes of the training images, never of those to predict: a
+        preset ("light", "standard", "strong"), a name of
+        `skcnn.data.augmentation` ("shift", "flip", "rotation", "scale", "cutout",
+        "mixup", ...), an instance, a function from ``(batch, generator)`` to a
+        batch, or a list of these. "standard" mirrors images, "light" does not.
+
     optimizer : str or type, default="adamw"
         "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
         Nesterov momentum of 0.9), or a :class:`torch.optim.Optimizer` class.
@@ -294,6 +301,7 @@ class FineTunedClassifier(ClassificationMixin, FineTunedCNN):
         trainable="all",
         dropout=0.0,
         head_epochs=20,
+        augmentation=None,
         optimizer="adamw",
         lr=1e-4,
         lr_decay=0.8,
@@ -326,6 +334,7 @@ class FineTunedClassifier(ClassificationMixin, FineTunedCNN):
             trainable=trainable,
             dropout=dropout,
             head_epochs=head_epochs,
+            augmentation=augmentation,
             optimizer=optimizer,
             lr=lr,
             lr_decay=lr_decay,

@@ -23,6 +23,7 @@ SMALLEST_BATCH = 16  # steps of smaller ones are too noisy for weights worth kee
 FEATURES_ATOL = 5e-2  # of features in bfloat16, times the largest one
 TRAINING_PARAMETERS = (
     "dropout",
+    "augmentation",
     "optimizer",
     "lr",
     "lr_schedule",
@@ -74,6 +75,7 @@ class FineTunedCNN(HeadTraining, PretrainedInput):
         trainable="all",
         dropout=0.0,
         head_epochs=20,
+        augmentation=None,
         optimizer="adamw",
         lr=1e-4,
         lr_decay=0.8,
@@ -103,6 +105,7 @@ class FineTunedCNN(HeadTraining, PretrainedInput):
         self.trainable = trainable
         self.dropout = dropout
         self.head_epochs = head_epochs
+        self.augmentation = augmentation
         self.optimizer = optimizer
         self.lr = lr
         self.lr_decay = lr_decay

@@ -60,7 +60,8 @@ class HeadTraining:
 
     def _training_images(self, X, device):
         """Return features where they are all that training needs."""
-        if self.trainable in ("head", 0) and self._extractor is not None:
+        is_head = self.trainable in ("head", 0) and self.augmentation is None
+        if is_head and self._extractor is not None:
             return Rows(self._features(X), device, DTYPES[self.precision])
         return super()._training_images(X, device)
 

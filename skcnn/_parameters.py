@@ -48,6 +48,7 @@ class CNNParameters(BaseCNN):
             list,
             Interval(Integral, 1, None, closed="left"),
         ],
+        "augmentation": [str, callable, list, tuple, None],
         "optimizer": [StrOptions(set(OPTIMIZERS)), type],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
@@ -87,6 +88,7 @@ class CNNParameters(BaseCNN):
         norm="batch",
         dropout=0.0,
         hidden_layer_sizes=(),
+        augmentation=None,
         optimizer="adamw",
         lr=0.003,
         lr_schedule="one_cycle",
@@ -119,6 +121,7 @@ class CNNParameters(BaseCNN):
         self.norm = norm
         self.dropout = dropout
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.augmentation = augmentation
         self.optimizer = optimizer
         self.lr = lr
         self.lr_schedule = lr_schedule

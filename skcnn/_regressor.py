@@ -80,6 +80,13 @@ class CNNRegressor(RegressionMixin, CNNParameters):
     hidden_layer_sizes : tuple of int or int, default=()
         Widths of fully connected layers between the last block and the output.
 
+    augmentation : str, callable, list or None, default=None
+        Random changes of the training images, never of those to predict: a
+        preset ("light", "standard", "strong"), a name of
+        `skcnn.data.augmentation` ("shift", "flip", "rotation", "scale", "cutout",
+        "mixup", ...), an instance, a function from ``(batch, generator)`` to a
+        batch, or a list of these. "standard" mirrors images, "light" does not.
+
     optimizer : str or type, default="adamw"
         "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
         Nesterov momentum of 0.9), or a :class:`torch.optim.Optimizer` class.

@@ -13,7 +13,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import StrOptions
 
 import skcnn
-from skcnn.data import ChannelScaler, Layout
+from skcnn import (
+    CNNClassifier,
+    CNNFeatureTransformer,
+    CNNRegressor,
+    FineTunedClassifier,
+    FineTunedRegressor,
+)
+from skcnn.data import ChannelScaler, ImageFiles, Layout
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
 from skcnn.training import (
     FitProgress,
@@ -172,10 +179,20 @@ def test_strings_that_a_parameter_may_be_are_those_that_its_text_quotes(cls):
             assert set(re.findall(r'"(\w+)"', text)) == options, entry.name
 
 
+SMALL = {"max_epochs": 1, "random_state": 0}
+QUICK = {
+    CNNClassifier: CNNClassifier(n_filters=2, **SMALL),
+    CNNFeatureTransformer: CNNFeatureTransformer(CNNClassifier(n_filters=2, **SMALL)),
+    CNNRegressor: CNNRegressor(n_filters=2, **SMALL),
+    FineTunedClassifier: FineTunedClassifier("convnet", weights=None, **SMALL),
+    FineTunedRegressor: FineTunedRegressor("convnet", weights=None, **SMALL),
+}
+
+
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_attributes_are_those_that_a_fit_leaves(cls):
     X = pd.DataFrame(np.eye(12), columns=[f"x{i}" for i in range(12)])
-    estimator = cls(n_filters=2, max_epochs=1, random_state=0).fit(X, [0, 1] * 6)
+    estimator = QUICK[cls].fit(X, [0, 1] * 6)
     properties = [
         name for name, value in own_members(cls) if isinstance(value, property)
     ]
@@ -197,6 +214,7 @@ INSTANCES = {
     ChannelScaler: fitted_scaler,
     ConvBlock: lambda: ConvBlock(1, 1, (3,)),
     Dropout: lambda: Dropout(0.5),
+    ImageFiles: lambda: ImageFiles([], None),
     FitProgress: lambda: FitProgress(object(), None, None, None, 1),
     LearningRateCurve: lambda: LearningRateCurve([1], [1], 1).plot(),
     PrivateRandomness: lambda: PrivateRandomness(make_generator(0)),

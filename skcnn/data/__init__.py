@@ -1,5 +1,6 @@
 """What X may be, and how it becomes batches of tensors."""
 
+from .augmentation import make_augmentation
 from .decoded import decode_files
 from .files import ImageFiles
 from .images import MEMORY_FORMATS, Images
@@ -28,4 +29,5 @@ __all__ = [
     "decode_files",
     "find_layout",
     "is_image_files",
+    "make_augmentation",
 ]

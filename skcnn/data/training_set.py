@@ -1,7 +1,11 @@
 """Images with their targets, in shuffled batches."""
 
+import copy
+
 import torch
 from torch.utils.data import Dataset
+
+from .augmentation import mix_targets
 
 
 class TrainingSet(Dataset):
@@ -20,13 +24,18 @@ class TrainingSet(Dataset):
 
     generator : torch.Generator
         Where the order of the samples comes from.
+
+    augment : callable or None, default=None
+        Maps a batch of images to ``(batch, mix)``, see
+        `skcnn.data.augmentation.make_augmentation`.
     """
 
-    def __init__(self, images, targets, weights, generator):
+    def __init__(self, images, targets, weights, generator, augment=None):
         self.images = images
         self.targets = targets
         self.weights = weights
         self.generator = generator
+        self.augment = augment
 
     def __len__(self):
         return len(self.images)
@@ -48,13 +57,35 @@ class TrainingSet(Dataset):
         X : torch.Tensor of shape (n, n_channels, *spatial_shape)
             Scaled images.
 
-        y : torch.Tensor or tuple
-            Targets, or ``(targets, weights)``.
+        y : torch.Tensor or tuple or list
+            Targets, or ``(targets, weights)``, or what `mix_targets` returns.
         """
         X = self.images.take(index)
         index = index.to(self.targets.device)
         y = self.targets[index]
-        return X, y if self.weights is None else (y, self.weights[index])
+        if self.weights is not None:
+            y = y, self.weights[index]
+        if self.augment is None:
+            return X, y
+        X, mix = self.augment(X)
+        return X, mix_targets(y, mix)
+
+    def plain(self, generator):
+        """Return the same samples as they are, in an order of their own.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            Where the order comes from.
+
+        Returns
+        -------
+        TrainingSet
+            Without augmentation.
+        """
+        view = copy.copy(self)
+        view.generator, view.augment = generator, None
+        return view
 
 
 class Batches:

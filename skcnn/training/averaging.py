@@ -1,7 +1,5 @@
 """Averages of the weights over the course of training."""
 
-import copy
-
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
@@ -135,8 +133,7 @@ def renew_batch_norm(net, dataset):
         layer.train()
         layer.reset_running_stats()
         layer.momentum = None  # the mean over all batches
-    dataset = copy.copy(dataset)
-    dataset.generator = make_generator(0)  # leaves the order of training alone
+    dataset = dataset.plain(make_generator(0))  # leaves the order of training alone
     with torch.no_grad():
         for X, _ in Batches(dataset, net.batch_size, shuffle=True):
             with net._sums, autocast(X.device, net.precision):
