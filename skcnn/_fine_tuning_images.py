@@ -5,8 +5,8 @@ import torch
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import (
     _check_feature_names,
+    _check_y,
     check_is_fitted,
-    validate_data,
 )
 
 from ._base import MAX_SEED, BaseCNN
@@ -63,7 +63,12 @@ class PretrainedInput(BaseCNN):
         """Return the pixels of image files, and y validated."""
         _check_feature_names(self, X, reset=first)
         sources = as_image_list(X)
-        y = validate_data(self, X="no_validation", y=y, **self._y_checks)
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None."
+            )
+        y = _check_y(y, estimator=self, **self._y_checks)
         check_consistent_length(sources, y)
         if first:
             self._backbone = self._find_backbone(sources)

@@ -139,8 +139,11 @@ class FineTunedNetwork(nn.Module):
         ]
 
     def _freeze(self, order, start):
-        """Freeze what runs before a position."""
-        for name, parameter in self.backbone.named_parameters():
+        """Freeze what runs before a position, all where no weights run later."""
+        parameters = dict(self.backbone.named_parameters())
+        if not any(order.position(_owner(name)) >= start for name in parameters):
+            start = len(order.modules)
+        for name, parameter in parameters.items():
             parameter.requires_grad_(order.position(_owner(name)) >= start)
         self.frozen = tuple(
             name
@@ -305,14 +308,14 @@ def find_blocks(network, order):
     list of str
         The names.
     """
-    blocks = _children(network, "")
+    blocks = _children(network, "", order)
     while len(blocks) < MIN_BLOCKS:
         sizes = {name: _count_layers(network.get_submodule(name)) for name in blocks}
         largest = max(blocks, key=sizes.get, default=None)
         if largest is None or sizes[largest] < 2:
             break
         blocks.remove(largest)
-        blocks += _children(network.get_submodule(largest), f"{largest}.")
+        blocks += _children(network.get_submodule(largest), f"{largest}.", order)
     return sorted(blocks, key=order.position)
 
 
@@ -325,12 +328,12 @@ def _plain_copy(network):
     return network.eval().requires_grad_()
 
 
-def _children(module, prefix):
-    """Return the names of the children that have weights."""
+def _children(module, prefix, order):
+    """Return the names of the children that have weights and run."""
     return [
         f"{prefix}{name}"
         for name, child in module.named_children()
-        if _count_layers(child)
+        if _count_layers(child) and f"{prefix}{name}" in order.positions
     ]
 
 

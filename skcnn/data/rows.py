@@ -23,17 +23,18 @@ class Rows:
     def __init__(self, values, device, dtype):
         self.values = torch.as_tensor(values).to(device, dtype)
         self.device = device
+        self.rows = slice(None)
 
     def __len__(self):
-        return len(self.values)
+        return len(self.values[self.rows])
 
     def subset(self, rows):
-        """Return some of the rows.
+        """Return some rows of the whole.
 
         Parameters
         ----------
         rows : ndarray of shape (n,) or None
-            Positions, None for all.
+            Positions in `values`, None for all.
 
         Returns
         -------
@@ -41,8 +42,9 @@ class Rows:
             The chosen ones.
         """
         view = copy.copy(self)
+        view.rows = slice(None)
         if rows is not None:
-            view.values = self.values[torch.as_tensor(rows, device=self.device)]
+            view.rows = torch.as_tensor(rows, device=self.device)
         return view
 
     def take(self, index):
@@ -58,4 +60,4 @@ class Rows:
         torch.Tensor of shape (n, n_features)
             The rows on the device.
         """
-        return self.values[index]
+        return self.values[self.rows][index]
