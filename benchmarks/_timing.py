@@ -1,13 +1,17 @@
 """Timing of alternatives in one run: interleaved, medians, ratios."""
 
 import gc
+import os
 import platform
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import sklearn
 import skorch
 import torch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def describe_machine():
@@ -20,6 +24,31 @@ def describe_machine():
     )
     if torch.cuda.is_available():
         print(torch.cuda.get_device_name())
+    describe_load()
+
+
+def describe_load():
+    """Print how many processes wanted a core, which says what figures are worth."""
+    one, five, _ = os.getloadavg()
+    print(f"load of the last minute {one:.1f}, of the last five {five:.1f}")
+
+
+def data_folder():
+    """Return the folder of the real data, or end with a sentence if there is none.
+
+    Returns
+    -------
+    Path
+        What the environment variable ``SKCNN_DATA`` names, or ``shared/data``
+        beside the repository.
+    """
+    default = REPOSITORY.parent / "shared" / "data"
+    folder = Path(os.environ.get("SKCNN_DATA", default))
+    if not folder.is_dir():
+        raise SystemExit(
+            f"Skipped: no data at {folder}. Set SKCNN_DATA to the folder that has it."
+        )
+    return folder
 
 
 def synchronize():

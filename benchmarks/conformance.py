@@ -2,10 +2,12 @@
 
     python benchmarks/conformance.py
 
-The API checks and the full suite are run on both estimators with default
-parameters. The one check that fails there, the equivalence of weighted and
+The API checks and the full suite are run on both trained estimators with default
+parameters, and on the feature transformer with random filters and with a network
+that it trains. The one check that fails there, the equivalence of weighted and
 repeated samples, is run once more where batches are the whole training set and
-nothing depends on their composition.
+nothing depends on their composition. The check of array API input is skipped
+unless the environment variable ``SCIPY_ARRAY_API`` is 1.
 """
 
 import warnings
@@ -17,7 +19,7 @@ from sklearn.utils.estimator_checks import (
     check_sample_weight_equivalence_on_dense_data,
 )
 
-from skcnn import CNNClassifier, CNNRegressor
+from skcnn import CNNClassifier, CNNFeatureTransformer, CNNRegressor
 
 EXACT = {"norm": None, "batch_size": 1000, "precision": "float64"}
 
@@ -27,9 +29,10 @@ def report(estimator, legacy):
     results = check_estimator(estimator, legacy=legacy, on_fail=None, on_skip=None)
     counts = Counter(result["status"] for result in results)
     suite = "full" if legacy else "API"
+    name = " ".join(str(estimator).split())
     print(
-        f"{type(estimator).__name__:14} {suite:5} passed {counts['passed']} of "
-        f"{len(results)}, failed {counts['failed']}, skipped {counts['skipped']}"
+        f"{name:55} {suite:5} passed {counts['passed']} of {len(results)}, "
+        f"failed {counts['failed']}, skipped {counts['skipped']}"
     )
     for result in results:
         if result["status"] != "passed":
@@ -41,13 +44,19 @@ def main():
     """Run the suites."""
     warnings.simplefilter("ignore")
     print(f"scikit-learn {sklearn.__version__}")
+    for estimator in (
+        CNNClassifier(),
+        CNNRegressor(),
+        CNNFeatureTransformer("convnet", weights=None),
+        CNNFeatureTransformer(CNNClassifier()),
+    ):
+        report(estimator, legacy=False)
+        report(estimator, legacy=True)
     for estimator in (CNNClassifier, CNNRegressor):
-        report(estimator(), legacy=False)
-        report(estimator(), legacy=True)
         check_sample_weight_equivalence_on_dense_data(
             estimator.__name__, estimator(**EXACT)
         )
-        print(f"{'':14} equivalence of weights passed with {EXACT}")
+        print(f"{estimator.__name__}: equivalence of weights passed with {EXACT}")
 
 
 if __name__ == "__main__":

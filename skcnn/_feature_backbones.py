@@ -243,8 +243,8 @@ def scaled_backbone(backbone, X, image_shape, channel_axis, seed):
     image_shape, channel_axis
         As of the transformer.
 
-    seed : int
-        Of random weights.
+    seed : int or None
+        Of the random weights of a network of the package.
 
     Returns
     -------

@@ -331,13 +331,13 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         """Return the network with what it needs to learn from X and y."""
         name = backbone_name(self.backbone)
         self._check_uses()
-        seed = check_random_state(self.random_state).randint(MAX_SEED)
+        seed = self._draw_seed() if isinstance(self.backbone, str) else None
         if isinstance(self.backbone, str) and not is_own(self.backbone):
             return untrained_backbone(self.backbone, self.image_size, seed)
         if not isinstance(X, np.ndarray):
             raise no_preprocessing(name)
         if isinstance(self.backbone, BaseCNN):
-            self.estimator_ = self._clone_estimator(seed).fit(X, y)
+            self.estimator_ = self._clone_estimator().fit(X, y)
             return ready_backbone(self.estimator_, None, None, None)
         if isinstance(self.backbone, BaseEstimator):
             raise TypeError(
@@ -352,11 +352,14 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         """Raise an error where the backbone has no use for a parameter."""
         check_uses(self.backbone, self.weights, self.preprocessing, self.image_size)
 
-    def _clone_estimator(self, seed):
+    def _draw_seed(self):
+        return check_random_state(self.random_state).randint(MAX_SEED)
+
+    def _clone_estimator(self):
         """Return an unfitted copy of the estimator that is the backbone."""
         estimator = clone(self.backbone)
         if self.random_state is not None:
-            estimator.set_params(random_state=seed)
+            estimator.set_params(random_state=self._draw_seed())
         return estimator
 
     def transform(self, X):
@@ -463,9 +466,9 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
             if backbone.preprocessing is None:
                 raise no_preprocessing(backbone.name)
             return FileSource(X, backbone.preprocessing, device, dtype, self.on_error)
+        check_same_shape(self, X, getattr(self, "_sample_shape", None) or X.shape[1:])
         scaling = backbone.scaling(X, self.image_shape, self.channel_axis)
-        fitted_shape = getattr(self, "_sample_shape", None)
-        check_same_shape(self, X, fitted_shape or scaling.layout.sample_shape)
+        check_same_shape(self, X, scaling.layout.sample_shape)
         return ArraySource(X, scaling, device, dtype)
 
     def _compute(self, source, backbone, extractor):

@@ -1,5 +1,8 @@
 """The contract: scikit-learn's own checks, then the same intents on images.
 
+The intents on images are those of the trained estimators here, and those of the
+feature transformer in ``test_feature_transformer.py``.
+
 ``python tests/test_common.py`` prints how many of scikit-learn's checks pass.
 """
 
@@ -16,7 +19,8 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.metrics import recall_score
-from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.neighbors import NeighborhoodComponentsAnalysis
+from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
@@ -27,7 +31,7 @@ from sklearn.utils.estimator_checks import (
 )
 from skorch.callbacks import Callback
 
-from skcnn import CNNClassifier, CNNRegressor
+from skcnn import CNNClassifier, CNNFeatureTransformer, CNNRegressor
 
 # Without batch statistics and mini-batches, in double precision.
 EXACT = {"norm": None, "batch_size": 1000, "precision": "float64"}
@@ -42,10 +46,15 @@ WEIGHTS_ARE_NOT_REPEATS = {
 INSTANCES = [
     (CNNClassifier(), WEIGHTS_ARE_NOT_REPEATS),
     (CNNRegressor(), WEIGHTS_ARE_NOT_REPEATS),
+    (CNNFeatureTransformer("convnet", weights=None), {}),
+    (CNNFeatureTransformer(CNNClassifier(max_epochs=2)), {}),
+    (CNNFeatureTransformer(CNNRegressor(max_epochs=2)), {}),
     (CNNClassifier(**EXACT), {}),
     (CNNRegressor(**EXACT), {}),
 ]
+N_REPORTED = 5
 MINIMUM_N_CHECKS = 55
+MINIMUM_N_CHECKS_OF_TRANSFORMERS = 45
 
 
 def expected_failed_checks(estimator):
@@ -82,6 +91,28 @@ def test_no_tag_shrinks_the_suite(estimator, peer):
     assert tags.requires_fit
     assert not any([tags.no_validation, tags.non_deterministic, tags._skip_test])
     assert not (tags.classifier_tags or tags.regressor_tags).poor_score
+
+
+@pytest.mark.parametrize(
+    ("estimator", "peer"),
+    [
+        (CNNFeatureTransformer("convnet", weights=None), BernoulliRBM()),
+        (CNNFeatureTransformer(CNNClassifier()), NeighborhoodComponentsAnalysis()),
+    ],
+    ids=["random", "supervised"],
+)
+def test_no_tag_shrinks_the_suite_of_transformers(estimator, peer):
+    names = names_of_checks(estimator)
+    assert len(names) >= MINIMUM_N_CHECKS_OF_TRANSFORMERS
+    # features are computed in single precision whatever the dtype of X is
+    assert set(names_of_checks(peer)) - set(names) == {
+        "check_transformer_preserve_dtypes"
+    }
+    tags = get_tags(estimator)
+    assert tags.input_tags.two_d_array
+    assert tags.input_tags.three_d_array
+    assert tags.requires_fit
+    assert not any([tags.no_validation, tags.non_deterministic, tags._skip_test])
 
 
 # The project's own battery: every kind of X, both estimators.
@@ -760,7 +791,7 @@ def test_a_diverging_fit_leaves_the_estimator_unfitted(case):
 
 def report():
     """Print how many of scikit-learn's checks pass for the default estimators."""
-    for estimator, expected in INSTANCES[:2]:
+    for estimator, expected in INSTANCES[:N_REPORTED]:
         results = check_estimator(
             estimator, expected_failed_checks=expected, on_fail=None, on_skip=None
         )

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,9 @@ from skcnn import (
     FineTunedClassifier,
     FineTunedRegressor,
 )
+from skcnn.backbones import FineTunedNetwork
 from skcnn.data import ChannelScaler, ImageFiles, Layout
+from skcnn.features import CachedFeatures, FeatureCache
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
 from skcnn.training import (
     FitProgress,
@@ -30,7 +33,14 @@ from skcnn.training import (
     make_generator,
 )
 
-MODULES = ["skcnn", "skcnn.modules", "skcnn.data", "skcnn.training"]
+MODULES = [
+    "skcnn",
+    "skcnn.backbones",
+    "skcnn.data",
+    "skcnn.features",
+    "skcnn.modules",
+    "skcnn.training",
+]
 ESTIMATORS = [
     value
     for value in vars(skcnn).values()
@@ -80,7 +90,7 @@ CALLABLES = EXPORTED | METHODS
 
 def is_forward(name):
     """Return whether it is the `forward` of a network, whose first line says all."""
-    return name.startswith("skcnn.modules") and name.endswith(".forward")
+    return name.endswith(".forward")
 
 
 def is_of_monitors(name):
@@ -90,11 +100,16 @@ def is_of_monitors(name):
     return cls is not Monitor and issubclass(cls, Monitor) and method in vars(Monitor)
 
 
+def is_error(value):
+    """Return whether it is an exception, which takes a message."""
+    return inspect.isclass(value) and issubclass(value, Exception)
+
+
 FORWARDS = [name for name in METHODS if is_forward(name)]
 DOCUMENTED = {
     name: value
     for name, value in CALLABLES.items()
-    if name not in FORWARDS and not is_of_monitors(name)
+    if name not in FORWARDS and not is_of_monitors(name) and not is_error(value)
 }
 
 
@@ -210,12 +225,24 @@ def fitted_scaler():
     return ChannelScaler(Layout((3,), (3,), None)).fit(np.eye(3))
 
 
+class NoImages(list):
+    def digests(self):
+        return []
+
+
+def no_features():
+    return CachedFeatures(NoImages(), SimpleNamespace(layers=()), 1, None, "")
+
+
 INSTANCES = {
+    CachedFeatures: no_features,
     ChannelScaler: fitted_scaler,
     ConvBlock: lambda: ConvBlock(1, 1, (3,)),
     Dropout: lambda: Dropout(0.5),
-    ImageFiles: lambda: ImageFiles([], None),
+    FeatureCache: lambda: FeatureCache("folder"),
+    FineTunedNetwork: lambda: FineTunedNetwork(ConvBlock(1, 1, (3,)), (1, 3), 1),
     FitProgress: lambda: FitProgress(object(), None, None, None, 1),
+    ImageFiles: lambda: ImageFiles([], None),
     LearningRateCurve: lambda: LearningRateCurve([1], [1], 1).plot(),
     PrivateRandomness: lambda: PrivateRandomness(make_generator(0)),
 }

@@ -104,7 +104,18 @@ class FineTunedNetwork(nn.Module):
         self.head = make_head(n_features, n_outputs, dropout)
 
     def features(self, x):
-        """Map ``(n, *input_shape)`` to what the head takes, ``(n, n_features)``."""
+        """Return what the head takes of a batch.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (n, *input_shape)
+            The batch.
+
+        Returns
+        -------
+        torch.Tensor of shape (n, n_features)
+            Means of maps over their positions.
+        """
         out = self.backbone(x)
         return out.flatten(2).mean(2) if out.ndim > 2 else out
 
@@ -115,7 +126,18 @@ class FineTunedNetwork(nn.Module):
         return self.head(self.features(x))
 
     def train(self, mode=True):
-        """Set the mode of what is not frozen."""
+        """Set the mode of what is not frozen.
+
+        Parameters
+        ----------
+        mode : bool, default=True
+            Whether it is the mode for training.
+
+        Returns
+        -------
+        FineTunedNetwork
+            The network.
+        """
         super().train(mode)
         for name in self.frozen:
             self.backbone.get_submodule(name).training = False
@@ -246,7 +268,24 @@ class RunningOrder:
 
 
 def make_head(n_features, n_outputs, dropout):
-    """Return a dropout and a fully connected layer that starts at zero."""
+    """Return a dropout and a fully connected layer that starts at zero.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of values that come in for a sample.
+
+    n_outputs : int
+        Number of values that go out.
+
+    dropout : float
+        Probability that a feature is left out of a training step.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        The head.
+    """
     linear = nn.Linear(n_features, n_outputs)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

@@ -42,8 +42,12 @@ def _definitions(attributes):
         value = getattr(value, "__func__", getattr(value, "fget", value))
         if isinstance(value, FunctionType):
             found.append(f"{name}: {_describe_function(value)}")
-        elif isinstance(value, PLAIN_TYPES) and not name.startswith("__"):
-            found += [f"{name}: {_text(value)}"] * (name != "training")
+        elif name.startswith("__") or name == "training":
+            continue
+        elif isinstance(value, PLAIN_TYPES):
+            found.append(f"{name}: {_text(value)}")
+        elif hasattr(value, "__qualname__"):  # a class, or a function written in C
+            found.append(f"{name}: {value.__module__} {value.__qualname__}")
     return "\n".join(found)
 
 

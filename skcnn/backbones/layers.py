@@ -11,7 +11,8 @@ import copy
 import math
 from collections import Counter
 from difflib import get_close_matches
-from threading import Lock
+from functools import cache
+from threading import Lock, get_ident
 
 import torch
 from torch import fx, nn
@@ -22,6 +23,7 @@ PENULTIMATE = "penultimate"
 TRACED_LIBRARIES = ("torchvision.", "timm.", "skcnn.", "torch.nn.")
 WITH_WEIGHTS = (_ConvNd, nn.Linear)
 SKIPPED = (nn.modules.dropout._DropoutNd, nn.Identity)
+TRACING = Lock()
 # The names of the AlexNet paper's fully connected layers, after their ReLU.
 ALIASES = {
     "AlexNet": {"fc6": "classifier.2", "fc7": "classifier.5"},
@@ -94,7 +96,17 @@ def cut_network(module, layers):
 
 
 def has_channels_last(module):
-    """Return whether the maps of a network are ``(n, height, width, channels)``."""
+    """Return whether the maps of a network are ``(n, height, width, channels)``.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+
+    Returns
+    -------
+    bool
+    """
     is_swin = type(module).__name__ == "SwinTransformer"
     return is_swin or getattr(module, "output_fmt", "NCHW") == "NHWC"
 
@@ -109,21 +121,47 @@ def _evaluating(module):
 def _trace(module):
     """Return the graph's nodes by name, or None where it cannot be traced."""
     from torchvision import ops
-    from torchvision.models.feature_extraction import NodePathTracer
 
     if not type(module).__module__.startswith(TRACED_LIBRARIES):
         return None
     leaves, functions = _untraceable_of_timm(module)
-    tracer = NodePathTracer(
+    tracer = _tracer_class()(
         autowrap_modules=(math, ops),
         autowrap_functions=functions,
         leaf_modules=leaves,
     )
     try:
-        tracer.trace(module)
+        with TRACING:
+            tracer.trace(module)
     except (TypeError, ValueError, RuntimeError, AttributeError, fx.proxy.TraceError):
         return None
     return {name: node for node, name in tracer.node_to_qualname.items()}
+
+
+@cache
+def _tracer_class():
+    """Return a tracer that leaves other threads alone.
+
+    That of torch changes how all modules of the process are called meanwhile.
+    """
+    from torchvision.models.feature_extraction import NodePathTracer
+
+    class Tracer(NodePathTracer):
+        def trace(self, root, concrete_args=None):
+            self.thread = get_ident()
+            return super().trace(root, concrete_args)
+
+        def call_module(self, m, forward, args, kwargs):
+            if get_ident() != self.thread:
+                return forward(*args, **kwargs)
+            return super().call_module(m, forward, args, kwargs)
+
+        def getattr(self, attr, attr_val, parameter_proxy_cache):
+            if get_ident() != self.thread:
+                return attr_val
+            return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    return Tracer
 
 
 def _untraceable_of_timm(module):

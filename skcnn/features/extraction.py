@@ -53,7 +53,16 @@ class FeatureExtractor:
     """
 
     def __init__(
-        self, module, layers, *, pooling, n_axes, device, precision, compile, fill
+        self,
+        module,
+        layers,
+        *,
+        pooling,
+        n_axes,
+        device,
+        precision,
+        compile=False,
+        fill=False,
     ):
         network = cut_network(module, layers).requires_grad_(False)
         self.dtype = PRECISIONS[precision]

@@ -51,6 +51,7 @@ def _takes(run, shape):
 def _explain(run, input_shape, name, published_side, error):
     """Return what a network takes, as far as it can be found out."""
     n_channels, *sides = input_shape
+    images = "images" if len(sides) == 2 else "samples"
 
     def takes(side):
         return _takes(run, (n_channels, *(side for _ in sides)))
@@ -61,11 +62,11 @@ def _explain(run, input_shape, name, published_side, error):
     given = " x ".join(map(str, sides))
     side = _smallest_side(takes, min(sides), published_side)
     if side is not None and not takes(side + 1):
-        return f"{name} takes images of {size(side)} pixels only, got {given}."
+        return f"{name} takes {images} of {size(side)} only, got {given}."
     if side is not None and side > min(sides):
         return (
-            f"{name} takes images of at least {size(side)} pixels, got {given}. Use "
-            "larger images, or choose a layer closer to the first."
+            f"{name} takes {images} of at least {size(side)}, got {given}. Use larger "
+            f"{images}, or choose a layer closer to the first."
         )
     return (
         f"{name} cannot take samples of shape {tuple(input_shape)}, channels first: "

@@ -1,5 +1,7 @@
 """Where the images of an extraction come from: an array, or files."""
 
+from collections import deque
+
 import numpy as np
 import torch
 import xxhash
@@ -32,7 +34,26 @@ class PublishedScaling:
         self.is_16_bit = self.is_unsigned and dtype.itemsize == 2
 
     def transform(self, batch, dtype):
-        """Return pixels of any dtype resized, cropped and normalised."""
+        """Return pixels of any dtype resized, cropped and normalised.
+
+        Parameters
+        ----------
+        batch : torch.Tensor of shape (n, c, height, width)
+            Pixels as they stand in X; of 16 and more bits without a sign, in what
+            torch computes with.
+
+        dtype : torch.dtype
+            Of the result.
+
+        Returns
+        -------
+        torch.Tensor of shape (n, n_channels, height, width)
+
+        Raises
+        ------
+        ValueError
+            If pixels lie outside of the range of their dtype.
+        """
         if self.is_16_bit:  # they come as wider integers
             batch = batch.to(torch.float32) / np.iinfo(np.uint16).max
         elif self.is_unsigned and batch.is_floating_point():  # of 32 or 64 bits
@@ -80,12 +101,20 @@ class ArraySource:
         ]
 
     def batches(self, chunks):
-        """Yield rows and their images, (n, n_channels, *spatial_shape).
+        """Yield rows and their images.
 
         Parameters
         ----------
         chunks : iterable of ndarray of int
             Rows of X, batch by batch.
+
+        Yields
+        ------
+        rows : ndarray of int
+            Those of the batch.
+
+        batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
+            Their images, scaled, on the device.
         """
         for rows in chunks:
             yield rows, self.images.take(torch.from_numpy(rows))
@@ -126,10 +155,27 @@ class FileSource:
 
     def digests(self):
         """Return a digest of each file, None of one that could not be read."""
-        return self.files.digests(np.arange(len(self)))
+        digests = self.files.digests(np.arange(len(self)))
+        if None in digests:  # no batch may follow that would warn of it
+            deque(self.files.batches([]), maxlen=0)
+        return digests
 
     def batches(self, chunks):
-        """Yield the rows that could be read, and their images."""
+        """Yield the rows that could be read, and their images.
+
+        Parameters
+        ----------
+        chunks : iterable of ndarray of int
+            Rows, batch by batch.
+
+        Yields
+        ------
+        rows : ndarray of int
+            Those of the batch that could be read.
+
+        batch : torch.Tensor of shape (n, n_channels, height, width)
+            Their images, normalised, on the device.
+        """
         for rows, batch in self.files.batches(chunks):
             if self.device.type == "cuda":
                 batch = batch.pin_memory().to(self.device, non_blocking=True)

@@ -1,6 +1,7 @@
 """Layers by name, and networks that end at them."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -248,3 +249,30 @@ def test_networks_of_timm_are_cut():
             rtol=1e-4,
             atol=1e-5,
         )
+
+
+def test_networks_may_be_cut_while_other_threads_cut_and_run_networks():
+    network = with_statistics(CIFARResNet((3, 16, 16), 3))
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    call, getattr_ = nn.Module.__call__, nn.Module.__getattr__
+    with torch.inference_mode():
+        expected = network(x)
+
+    def work(index):
+        with torch.inference_mode():
+            if index % 2:
+                return network(x)
+            return cut_network(network, [layer_names(network)[-1]])(x)[0]
+
+    with ThreadPoolExecutor(4) as pool:
+        for output in pool.map(work, range(24)):
+            torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+    assert nn.Module.__call__ is call
+    assert nn.Module.__getattr__ is getattr_
+
+
+def test_a_network_that_runs_as_it_is_can_be_copied():
+    cut = cut_network(with_statistics(Branching()), ["penultimate"])
+    x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(copy.deepcopy(cut)(x)[0], cut(x)[0])

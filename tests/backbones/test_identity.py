@@ -1,0 +1,179 @@
+"""The digest that tells networks apart."""
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skcnn.backbones import module_identity
+from skcnn.modules import ConvNet
+
+SOURCE = """
+from functools import wraps
+import torch
+from torch import nn
+
+
+class Base(nn.Module):
+    steps = 2
+
+    def __init__(self, power=2, act=torch.relu):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        nn.init.constant_(self.conv.weight, 0.5)
+        nn.init.constant_(self.conv.bias, 0.1)
+        self.power = power
+        self.act = act
+
+    @staticmethod
+    def shift(x, by=1.0):
+        return x + by
+
+    @property
+    def is_wide(self):
+        return self.conv.out_channels > 1
+
+    def forward(self, x):
+        if "none" in {"a", "b", "c", "d", "e"}:
+            return x
+        return self.shift(self.act(self.conv(x)) ** self.power)
+
+
+class Net(Base):
+    '''A network.'''
+
+    def forward(self, x):
+        return [y * 2 for y in super().forward(x)]
+"""
+PRINT = """
+import sys
+from skcnn.backbones import module_identity
+scope = {"__name__": "__main__"}
+exec(sys.stdin.read(), scope)
+print(module_identity(scope["Net"]()))
+"""
+
+
+def make(source=SOURCE, **parameters):
+    scope = {"__name__": "somewhere"}
+    exec(source, scope)
+    return scope["Net"](**parameters)
+
+
+def test_a_copy_has_the_same_identity():
+    for module in (make(), ConvNet((1, 8, 8), 3)):
+        identity = module_identity(module)
+        assert module_identity(copy.deepcopy(module)) == identity
+        assert module_identity(module.train()) == module_identity(module.eval())
+
+
+def test_the_identity_is_the_same_in_every_process_and_wherever_it_is_defined():
+    expected = module_identity(make())
+    assert module_identity(make("# a line more\n\n" + SOURCE)) == expected
+    for seed in ("1", "2"):  # the order of sets depends on it
+        run = subprocess.run(
+            [sys.executable, "-c", PRINT],
+            input=SOURCE,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("y * 2", "y * 3"),
+        ("y * 2", "y + 2"),
+        ("x + by", "x - by"),
+        ("by=1.0", "by=2.0"),
+        ("steps = 2", "steps = 3"),
+        ("** self.power", "* self.power"),
+        ("out_channels > 1", "out_channels > 2"),
+        ('"none" in', '"some" in'),
+        ('"a", "b"', '"a", "x"'),
+        ("super().forward(x)", "super().forward(-x)"),
+        ("self.act(self.conv(x))", "self.act(self.conv(x)).sqrt()"),
+    ],
+)
+def test_other_code_is_another_identity(old, new):
+    assert SOURCE.count(old) == 1
+    changed = module_identity(make(SOURCE.replace(old, new)))
+    assert changed != module_identity(make())
+
+
+def wrapped(how):
+    decorator = f"""
+def decorated(function):
+    @wraps(function)
+    def wrapper(*args):
+        return {how}
+    return wrapper
+
+
+class Net(Base):
+    @decorated
+"""
+    return SOURCE.replace("class Net(Base):\n    '''A network.'''\n", decorator)
+
+
+def test_what_a_decorator_does_counts():
+    plain, same, other = "function(*args)", "function(*args)", "-function(*args)"
+    identities = [module_identity(make(wrapped(how))) for how in (plain, same, other)]
+    assert identities[0] == identities[1] != identities[2]
+    assert module_identity(make()) not in identities
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"power": 3}, {"act": torch.tanh}, {"act": F.relu6}, {"act": nn.ReLU}],
+    ids=["number", "function-in-c", "function", "class"],
+)
+def test_another_attribute_is_another_identity(parameters):
+    assert module_identity(make(**parameters)) != module_identity(make())
+
+
+def test_a_function_as_attribute_counts():
+    identities = {
+        module_identity(make(act=act))
+        for act in (lambda x: x + 1, lambda x: x + 2, lambda x: x * 2)
+    }
+    assert len(identities) == 3
+    assert module_identity(make(act=lambda x: x + 1)) in identities
+
+
+@pytest.mark.parametrize("name", ["conv.weight", "conv.bias"])
+def test_any_bit_of_a_weight_counts(name):
+    module = make()
+    before = module_identity(module)
+    tensor = module.get_parameter(name)
+    tensor.data.view(torch.int32).flatten()[0] ^= 1
+    assert module_identity(module) != before
+    tensor.data.view(torch.int32).flatten()[0] ^= 1
+    assert module_identity(module) == before
+
+
+def test_buffers_names_and_dtypes_count():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    identities = [module_identity(module)]
+    module[1].running_mean[0] = 1
+    identities.append(module_identity(module))
+    identities.append(module_identity(nn.Sequential(*module[:1], module[1], nn.ReLU())))
+    identities.append(module_identity(copy.deepcopy(module).double()))
+    assert len(set(identities)) == 4
+
+
+def test_settings_that_a_library_does_not_print_count():
+    layers = [
+        nn.TransformerEncoderLayer(8, nhead, 16, batch_first=True) for nhead in (2, 4)
+    ]
+    layers[1].load_state_dict(layers[0].state_dict())
+    assert repr(layers[0]) == repr(layers[1])
+    assert module_identity(layers[0]) != module_identity(layers[1])

@@ -1,0 +1,208 @@
+"""The features of all images of a source, each computed once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from skcnn.features import CachedFeatures, FeatureCache, compute_features
+from skcnn.features.computing import FeatureTable
+
+
+class Source:
+    """Numbers in the place of images."""
+
+    def __init__(self, values, unreadable=()):
+        self.values = np.asarray(values, dtype=np.float32)
+        self.unreadable = set(unreadable)
+
+    def __len__(self):
+        return len(self.values)
+
+    def digests(self):
+        return [
+            None if row in self.unreadable else int(value).to_bytes(16, "big")
+            for row, value in enumerate(self.values)
+        ]
+
+    def batches(self, chunks):
+        for rows in chunks:
+            kept = np.array([row for row in rows if row not in self.unreadable])
+            if len(kept):
+                yield kept, torch.from_numpy(self.values[kept])[:, None]
+
+
+class Extractor:
+    """Two layers: the value, and its square with a constant."""
+
+    layers = ("value", "square")
+
+    def __init__(self):
+        self.batches = []
+        self.lock = threading.Lock()
+
+    def __call__(self, batch, n_rows):
+        assert len(batch) <= n_rows
+        with self.lock:
+            self.batches.append(batch[:, 0].tolist())
+        return batch.clone(), torch.cat([batch**2, torch.ones_like(batch)], dim=1)
+
+    @property
+    def seen(self):
+        return sorted(value for batch in self.batches for value in batch)
+
+
+def expected(values):
+    values = np.asarray(values, dtype=np.float32)[:, None]
+    return [values, np.hstack([values**2, np.ones_like(values)])]
+
+
+def assert_features(found, values):
+    for part, wanted in zip(found, expected(values), strict=True):
+        np.testing.assert_array_equal(part, wanted)
+
+
+def cached(values, extractor, folder, batch_size=4, context="", **parameters):
+    source = Source(values, **parameters)
+    return CachedFeatures(source, extractor, batch_size, FeatureCache(folder), context)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 1000])
+def test_every_row_is_computed_in_its_place(batch_size):
+    extractor = Extractor()
+    found = compute_features(Source(range(10)), extractor, batch_size)
+    assert_features(found, range(10))
+    assert [len(batch) for batch in extractor.batches[:-1]] == [batch_size] * (
+        len(extractor.batches) - 1
+    )
+
+
+def test_rows_that_cannot_be_read_are_nan(tmp_path):
+    for compute in (
+        lambda source: compute_features(source, Extractor(), 4),
+        lambda source: CachedFeatures(
+            source, Extractor(), 4, FeatureCache(tmp_path), ""
+        ).compute(),
+    ):
+        found = compute(Source(range(10), unreadable=[0, 3, 9]))
+        good = [1, 2, 4, 5, 6, 7, 8]
+        assert_features([part[good] for part in found], good)
+        assert all(np.isnan(part[[0, 3, 9]]).all() for part in found)
+        assert compute(Source(range(3), unreadable=range(3))) is None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_no_numbers_are_an_error_and_not_kept(value, tmp_path):
+    class Broken(Extractor):
+        def __call__(self, batch, n_rows):
+            return tuple(part * value for part in super().__call__(batch, n_rows))
+
+    with pytest.raises(ValueError, match="returned NaN or infinity"):
+        compute_features(Source(range(1, 5)), Broken(), 2)
+    with pytest.raises(ValueError, match="returned NaN or infinity"):
+        cached(range(1, 5), Broken(), tmp_path).compute()
+    assert len(FeatureCache(tmp_path)) == 0
+
+
+def test_what_is_cached_is_not_computed(tmp_path):
+    extractor = Extractor()
+    first = cached(range(6), extractor, tmp_path)
+    assert_features(first.compute(), range(6))
+    assert first.n_computed == 6
+    second = cached([9, 4, 2, 7, 0], extractor, tmp_path)
+    assert_features(second.compute(), [9, 4, 2, 7, 0])
+    assert second.n_computed == 2
+    assert extractor.seen == [0, 1, 2, 3, 4, 5, 7, 9]
+
+
+def test_equal_images_are_computed_once(tmp_path):
+    extractor = Extractor()
+    values = [3, 1, 3, 3, 2, 1, 3]
+    features = cached(values, extractor, tmp_path)
+    assert_features(features.compute(), values)
+    assert features.n_computed == 3
+    assert extractor.seen == [1, 2, 3]
+
+
+def test_another_context_or_layer_is_computed_anew(tmp_path):
+    extractor = Extractor()
+    for context in ("a", "b", "a"):
+        assert_features(
+            cached(range(4), extractor, tmp_path, context=context).compute(), range(4)
+        )
+    assert len(extractor.seen) == 8
+    extractor.layers = ("value", "cube")  # one of them is known
+    cached(range(4), extractor, tmp_path, context="a").compute()
+    assert len(extractor.seen) == 12
+    extractor.layers = ("cube", "value")  # both are, each under its own name
+    found = cached(range(4), extractor, tmp_path, context="a").compute()
+    assert len(extractor.seen) == 12
+    assert_features(found[::-1], range(4))
+
+
+def test_batches_are_full_whatever_is_cached(tmp_path):
+    extractor = Extractor()
+    cached(range(0, 40, 3), extractor, tmp_path).compute()
+    extractor.batches.clear()
+    cached(range(40), extractor, tmp_path, batch_size=5).compute()
+    assert [len(batch) for batch in extractor.batches] == [5, 5, 5, 5, 5, 1]
+
+
+def test_workers_that_meet_the_same_images_share_the_work(tmp_path):
+    extractor = Extractor()
+    barrier = threading.Barrier(4)
+
+    def work(start):
+        barrier.wait()
+        values = np.roll(np.arange(60), start)
+        features = cached(values, extractor, tmp_path)
+        assert_features(features.compute(), values)
+        return features.n_computed
+
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(work, (0, 15, 30, 45)))
+    assert extractor.seen == list(range(60))
+    assert sum(counts) == 60
+
+
+def test_what_a_failed_worker_has_claimed_is_computed_by_the_next(tmp_path):
+    class Failing(Extractor):
+        def __call__(self, batch, n_rows):
+            if len(self.batches) == 2:
+                raise KeyboardInterrupt
+            return super().__call__(batch, n_rows)
+
+    with pytest.raises(KeyboardInterrupt):
+        cached(range(20), Failing(), tmp_path).compute()
+    extractor = Extractor()
+    features = cached(range(20), extractor, tmp_path)
+    assert_features(features.compute(), range(20))
+    assert 12 <= features.n_computed <= 16  # the batch before the fault may be lost
+
+
+def test_unreadable_rows_of_other_workers_are_waited_for_by_no_one(tmp_path):
+    """What was claimed and could not be read is given back at the end."""
+
+    class Decoding(Source):
+        def digests(self):  # the fault shows when the image is decoded
+            return [int(value).to_bytes(16, "big") for value in self.values]
+
+    for _ in range(2):
+        source = Decoding(range(8), unreadable=[5])
+        features = CachedFeatures(source, Extractor(), 4, FeatureCache(tmp_path), "")
+        found = features.compute()
+        assert np.isnan(found[0][5]).all()
+        good = [0, 1, 2, 3, 4, 6, 7]
+        assert_features([part[good] for part in found], good)
+
+
+def test_a_table_that_is_filled_in_parts_is_nan_elsewhere():
+    table = FeatureTable(4)
+    assert table.arrays is None
+    table.fill(np.array([2, 0]), [np.array([[1.0], [2.0]]), np.ones((2, 3))])
+    table.fill(np.array([3]), [np.array([[5.0]]), np.zeros((1, 3))])
+    np.testing.assert_array_equal(table.arrays[0], [[2], [np.nan], [1], [5]])
+    assert table.arrays[1].shape == (4, 3)
+    assert np.isnan(table.arrays[1][1]).all()

@@ -1,0 +1,179 @@
+"""Features of a batch."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import nn
+
+from skcnn.features import PRECISIONS, FeatureExtractor, pool
+from skcnn.modules import CIFARResNet, ConvNet
+
+
+def seeded(make):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = make()
+        for part in module.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.running_mean.uniform_(-0.2, 0.2)
+                part.running_var.uniform_(0.5, 2)
+        return module.eval()
+
+
+class Branching(nn.Module):
+    """A network that looks at its values, so that it cannot be traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.conv(x)
+        if x.mean() > 1e6:
+            x = -x
+        return self.head(x.relu().mean((2, 3)))
+
+
+NETWORKS = {
+    "images": (lambda: ConvNet((1, 12, 12), 3), (1, 12, 12)),
+    "signals": (lambda: ConvNet((2, 20), 3), (2, 20)),
+    "volumes": (lambda: ConvNet((1, 6, 6, 6), 3), (1, 6, 6, 6)),
+    "residual": (lambda: CIFARResNet((3, 16, 16), 3), (3, 16, 16)),
+    "untraceable": (Branching, (1, 9, 9)),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request):
+    make, shape = NETWORKS[request.param]
+    return seeded(make), shape
+
+
+def make_extractor(module, shape, layers=("penultimate",), **parameters):
+    settings = {
+        "pooling": "avg",
+        "device": torch.device("cpu"),
+        "precision": "float32",
+        "compile": False,
+        "fill": False,
+    }
+    return FeatureExtractor(
+        module, layers, n_axes=len(shape) - 1, **settings | parameters
+    )
+
+
+def batch_of(n, shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, *shape, generator=generator)
+
+
+def before_head(module, x):
+    """Return what the last fully connected layer receives."""
+    seen = []
+    head = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
+    handle = head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    with torch.inference_mode():
+        module(x)
+    handle.remove()
+    return seen[0]
+
+
+def test_features_are_what_the_head_receives(network):
+    module, shape = network
+    x = batch_of(5, shape)
+    (features,) = make_extractor(module, shape)(x)
+    expected = before_head(module, x)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
+    assert not features.requires_grad
+
+
+def test_the_network_is_left_as_it_is(network):
+    module, shape = network
+    before = copy.deepcopy(module.state_dict())
+    make_extractor(module, shape, precision="bfloat16")(batch_of(2, shape))
+    after = module.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_precision_is_that_of_the_weights_and_never_below_single(network, precision):
+    module, shape = network
+    extractor = make_extractor(module, shape, precision=precision)
+    dtypes = {parameter.dtype for parameter in extractor.network.parameters()}
+    assert dtypes == {PRECISIONS[precision]}
+    x = batch_of(3, shape)
+    (features,) = extractor(x.to(extractor.input_dtype))
+    assert features.dtype == extractor.input_dtype
+    assert features.dtype in (torch.float32, torch.float64)
+    expected = before_head(module, x).to(features.dtype)
+    atol = 0.05 * expected.abs().max() if precision == "bfloat16" else 1e-4
+    torch.testing.assert_close(features, expected, rtol=0, atol=float(atol))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_filled_batches_give_features_that_depend_on_no_other(network, n):
+    module, shape = network
+    extractor = make_extractor(module, shape, fill=True)
+    x = batch_of(8, shape)
+    (whole,) = extractor(x)
+    (part,) = extractor(x[:n])
+    assert part.shape == (n, whole.shape[1])
+    torch.testing.assert_close(part, whole[:n], rtol=0, atol=1e-6)
+
+
+def test_widths_are_those_of_the_features(network):
+    module, shape = network
+    for pooling in ("avg", None):
+        extractor = make_extractor(
+            module, shape, ["penultimate", "penultimate"], pooling=pooling
+        )
+        found = [part.shape[1] for part in extractor(batch_of(2, shape))]
+        assert extractor.widths(shape) == found
+
+
+def test_several_layers_come_from_one_pass():
+    module, shape = seeded(NETWORKS["residual"][0]), NETWORKS["residual"][1]
+    calls = []
+    layers = ["conv1", "layer2", "penultimate"]
+    extractor = make_extractor(module, shape, layers)
+    x = batch_of(2, shape)
+    first = extractor.network.conv1
+    first.register_forward_hook(lambda *args: calls.append(1))
+    together = extractor(x)
+    assert len(calls) == 1
+    for layer, features in zip(layers, together, strict=True):
+        (single,) = make_extractor(module, shape, [layer])(x)
+        torch.testing.assert_close(features, single, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["max", "gem", None])
+def test_maps_are_pooled(pooling):
+    module, shape = seeded(NETWORKS["residual"][0]), NETWORKS["residual"][1]
+    x = batch_of(3, shape)
+    (maps,) = make_extractor(module, shape, ["layer1"], pooling=None)(x)
+    (features,) = make_extractor(module, shape, ["layer1"], pooling=pooling)(x)
+    maps = maps.reshape(3, 16, 16, 16)
+    torch.testing.assert_close(features, pool(maps, pooling, 2), rtol=1e-5, atol=1e-6)
+
+
+def test_threads_may_share_an_extractor(network):
+    module, shape = network
+    extractor = make_extractor(module, shape)
+    batches = [batch_of(4, shape, seed) for seed in range(12)]
+    expected = [extractor(batch)[0] for batch in batches]
+    with ThreadPoolExecutor(4) as pool_of_threads:
+        found = list(pool_of_threads.map(lambda batch: extractor(batch)[0], batches))
+    for features, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(features, wanted, rtol=0, atol=1e-6)
+
+
+def test_features_are_in_eager_mode_what_a_batch_of_another_length_gives():
+    """`n_rows` is for compiled networks, whose batches all have one length."""
+    module, shape = seeded(NETWORKS["images"][0]), NETWORKS["images"][1]
+    x = batch_of(3, shape)
+    extractor = make_extractor(module, shape)
+    torch.testing.assert_close(extractor(x, 8)[0], extractor(x)[0])

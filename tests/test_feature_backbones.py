@@ -1,0 +1,543 @@
+"""Backbones of the feature transformer: names, weights, layers, modules, estimators."""
+
+import copy
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+from torch import nn
+
+from skcnn import CNNClassifier, CNNFeatureTransformer, CNNRegressor
+from skcnn.backbones import WeightsError, load_backbone
+from skcnn.features import POOLINGS
+
+RTOL = 1e-5
+SMALL = {"n_layers": 2, "n_filters": 4, "max_epochs": 2, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def weights(data_dir):
+    """Files of weights by the name of the backbone."""
+    folder = data_dir / "weights"
+    return {
+        "resnet20": folder / "resnet20_cifar10.safetensors",
+        "squeezenet1_0": folder / "squeezenet1_0_imagenet.fp32.safetensors",
+    }
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, size=(6, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Grey images whose brighter half is the label."""
+    rng = np.random.default_rng(0)
+    y = np.arange(36) % 3
+    X = rng.integers(0, 150, size=(36, 9, 8))
+    for image, label in zip(X, y, strict=True):
+        image[3 * label : 3 * label + 3] += 90
+    return X, y
+
+
+def assert_close(features, expected, rtol=RTOL):
+    np.testing.assert_allclose(
+        features, expected, rtol=0, atol=rtol * np.abs(expected).max()
+    )
+
+
+# Names and weights
+
+
+def test_the_same_weights_are_loaded_once(weights, pixels):
+    first, second = (
+        CNNFeatureTransformer("resnet20", weights=str(weights["resnet20"])).fit(pixels)
+        for _ in range(2)
+    )
+    assert clone(first).fit(pixels).module_ is first.module_ is second.module_
+
+
+def test_a_pickle_holds_no_published_weights(weights, pixels):
+    fitted = CNNFeatureTransformer("resnet20", weights=weights["resnet20"]).fit(pixels)
+    fitted.transform(pixels)
+    assert len(pickle.dumps(fitted)) < 4000
+
+
+def test_half_precision_files_give_features_that_are_near(weights, data_dir, pixels):
+    fp16 = data_dir / "weights" / "squeezenet1_0_imagenet.fp16.safetensors"
+    found, expected = (
+        CNNFeatureTransformer(
+            "squeezenet1_0", weights=path, image_size=64
+        ).fit_transform(pixels)
+        for path in (fp16, weights["squeezenet1_0"])
+    )
+    assert not np.array_equal(found, expected)
+    assert_close(found, expected, 0.01)
+
+
+@pytest.mark.parametrize("backbone", ["resnet20", "convnet", "resnet18"])
+def test_random_weights_are_those_of_the_random_state(backbone, pixels):
+    def features(random_state):
+        transformer = CNNFeatureTransformer(
+            backbone, weights=None, random_state=random_state
+        )
+        return transformer.fit_transform(pixels[:2])
+
+    first = features(0)
+    np.testing.assert_array_equal(features(0), first)
+    assert not np.allclose(features(1), first, rtol=1e-2)
+    generator = np.random.RandomState(0)
+    np.testing.assert_array_equal(features(generator), first)
+    assert not np.allclose(features(generator), first, rtol=1e-2)
+    np.random.seed(0)  # noqa: NPY002, which None stands for in scikit-learn
+    np.testing.assert_array_equal(features(None), first)
+
+
+def test_random_weights_are_drawn_anew_in_each_fit_without_random_state(pixels):
+    transformer = CNNFeatureTransformer("resnet20", weights=None)
+    first = transformer.fit_transform(pixels)
+    np.testing.assert_array_equal(transformer.transform(pixels), first)
+    assert not np.allclose(transformer.fit_transform(pixels), first, rtol=1e-2)
+
+
+@pytest.mark.parametrize("method", ["fit", "transform"])
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"backbone": "resnet81"}, "'resnet81' is not known. Did you mean 'resnet18'"),
+        ({"backbone": "timm/resnet81"}, "'timm/resnet81' is not known"),
+        ({"backbone": "resnet20", "weights": "V7"}, "'V7' is not a set .*'CIFAR10'"),
+        ({"backbone": "convnet"}, "Choose None"),
+        ({"pooling": "median"}, "'pooling' parameter of CNNFeatureTransformer"),
+        ({"precision": "float16"}, "'precision' parameter"),
+        ({"on_error": "ignore"}, "'on_error' parameter"),
+        ({"batch_size": 0}, "'batch_size' parameter"),
+        ({"image_size": 0}, "'image_size' parameter"),
+        ({"memory_bytes_limit": 0}, "'memory_bytes_limit' parameter"),
+    ],
+)
+def test_parameters_are_checked(pixels, method, parameters, words):
+    transformer = CNNFeatureTransformer(**parameters)
+    with pytest.raises(ValueError, match=words):
+        getattr(transformer, method)(pixels)
+
+
+@pytest.mark.parametrize("method", ["fit", "transform", "get_feature_names_out"])
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"layer": "layer9.0"}, r"layer='layer9.0' is none .*'layer\d"),
+        ({"layer": ["penultimate", "leyer3"]}, "layer='leyer3' is none .*'layer3"),
+        ({"layer": []}, "neither the name of a layer nor a list"),
+        ({"layer": ["layer3", 2]}, "neither the name of a layer nor a list"),
+        ({"device": "cuda:97"}, "'cuda:97' is not there"),
+        ({"image_size": (32, 32, 3)}, "neither a positive integer nor a height"),
+        ({"image_size": (32, 0)}, "neither a positive integer nor a height"),
+        ({"preprocessing": "resnet18"}, "is for a torch.nn.Module"),
+    ],
+)
+def test_what_the_network_cannot_do_is_refused(
+    weights, pixels, method, parameters, words
+):
+    transformer = CNNFeatureTransformer(
+        "resnet20", **{"weights": weights["resnet20"]} | parameters
+    )
+    arguments = [pixels] if method != "get_feature_names_out" else []
+    with pytest.raises(ValueError, match=words):
+        getattr(transformer, method)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "parameters", "words"),
+    [
+        (nn.Conv2d(3, 2, 1), {"weights": "a.safetensors"}, "weights='a.safetensors'"),
+        (nn.Conv2d(3, 2, 1), {"image_size": 16}, "image_size=16 is for a published"),
+        (nn.Conv2d(3, 2, 1), {"preprocessing": "convnet"}, "as they are"),
+        (nn.Conv2d(3, 2, 1), {"preprocessing": "resnet81"}, "is not known"),
+        (CNNClassifier(), {"weights": "V1"}, "weights='V1'"),
+        (CNNClassifier(), {"image_size": 16}, "image_size=16"),
+        (CNNClassifier(), {"preprocessing": "resnet18"}, "is for a torch.nn.Module"),
+        ("convnet", {"weights": None, "image_size": 16}, "image_size=16"),
+        ("resnet20", {"weights": None, "image_size": 16}, "image_size=16"),
+    ],
+)
+def test_no_parameter_is_ignored(pixels, backbone, parameters, words):
+    with pytest.raises(ValueError, match=words):
+        CNNFeatureTransformer(backbone, **parameters).fit(pixels, np.arange(6) % 2)
+
+
+def test_a_fitted_estimator_has_no_use_for_an_image_size(digits):
+    fitted = CNNClassifier(**SMALL).fit(*digits)
+    with pytest.raises(ValueError, match="image_size=16"):
+        CNNFeatureTransformer(fitted, image_size=16).transform(digits[0])
+
+
+def test_the_display_of_an_unfitted_transformer_loads_nothing(weights, monkeypatch):
+    monkeypatch.setattr("skcnn._feature_backbones.load_backbone", None)
+    transformer = CNNFeatureTransformer("resnet20", weights="CIFAR10")
+    assert "resnet20" in transformer._repr_html_()
+    assert not hasattr(transformer, "module_")
+
+
+@pytest.mark.parametrize("content", ["missing", "text", "short", "nan"])
+def test_weights_that_are_no_good_are_named(weights, pixels, content, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    path = tmp_path / "weights.safetensors"
+    tensors = load_file(weights["resnet20"])
+    if content == "text":
+        path.write_text("no weights")
+    elif content == "short":
+        tensors.popitem()
+        save_file(tensors, path)
+    elif content == "nan":
+        tensors["linear.bias"][0] = torch.nan
+        save_file(tensors, path)
+    transformer = CNNFeatureTransformer("resnet20", weights=path)
+    for method in (transformer.fit, transformer.transform):
+        with pytest.raises(WeightsError, match=r"weights\.safetensors"):
+            method(pixels)
+
+
+# Layers
+
+
+@pytest.mark.parametrize("backbone", ["resnet20", "squeezenet1_0"])
+def test_layers_side_by_side_are_the_single_layers(weights, pixels, backbone):
+    def features(layer, pooling="avg"):
+        transformer = CNNFeatureTransformer(
+            backbone,
+            weights=weights[backbone],
+            layer=layer,
+            pooling=pooling,
+            image_size=40,
+        )
+        found = transformer.fit_transform(pixels)
+        assert len(transformer.get_feature_names_out()) == found.shape[1]
+        return found
+
+    names = CNNFeatureTransformer(backbone, weights=weights[backbone]).layer_names()
+    some = [names[2], "penultimate", names[len(names) // 2], names[-1]]
+    for pooling in ("avg", None):
+        expected = np.hstack([features(name, pooling) for name in some])
+        assert_close(features(some, pooling), expected)
+        assert_close(features(tuple(some), pooling), expected)
+
+
+def test_every_layer_has_features_and_names(weights, pixels):
+    transformer = CNNFeatureTransformer("resnet20", weights=weights["resnet20"])
+    names = transformer.layer_names()
+    assert {"conv1", "layer1.0.conv1", "linear"} <= set(names)
+    for name in names[1:]:
+        found = transformer.set_params(layer=name).fit_transform(pixels[:1])
+        assert found.shape == (1, len(transformer.get_feature_names_out()))
+
+
+@pytest.mark.parametrize(("layer", "n_features"), [("fc6", 4096), ("fc7", 4096)])
+def test_the_layers_of_the_alexnet_paper_have_their_names(pixels, layer, n_features):
+    transformer = CNNFeatureTransformer(
+        "alexnet", weights=None, layer=layer, random_state=0
+    )
+    found = transformer.fit_transform(pixels[:2])
+    assert found.shape == (2, n_features)
+    assert (found >= 0).all()
+    assert transformer.get_feature_names_out()[0] == f"alexnet_{layer}_0"
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_pooling_is_that_of_the_maps(weights, pixels, pooling):
+    def features(pooling):
+        return CNNFeatureTransformer(
+            "resnet20", weights=weights["resnet20"], layer="layer2", pooling=pooling
+        ).fit_transform(pixels)
+
+    maps = features(None).reshape(len(pixels), 32, -1)
+    expected = {
+        "avg": maps.mean(2),
+        "max": maps.max(2),
+        "avgmax": (maps.mean(2) + maps.max(2)) / 2,
+        "gem": np.cbrt((np.maximum(maps, 1e-6).astype(float) ** 3).mean(2)),
+    }
+    assert_close(features(pooling), expected[pooling])
+
+
+def test_parameters_that_are_set_after_fit_hold_for_the_names_too(weights, pixels):
+    transformer = CNNFeatureTransformer("resnet20", weights=weights["resnet20"])
+    transformer.fit_transform(pixels)
+    for parameters in ({"layer": "layer1"}, {"pooling": None}, {"layer": ["conv1"]}):
+        found = transformer.set_params(**parameters).transform(pixels)
+        assert len(transformer.get_feature_names_out()) == found.shape[1]
+
+
+# Networks of timm
+
+
+def test_networks_of_timm_have_names(pixels):
+    pytest.importorskip("timm")
+    transformer = CNNFeatureTransformer(
+        "timm/resnet10t", weights=None, image_size=32, random_state=0
+    )
+    found = transformer.fit_transform(pixels)
+    assert found.shape == (6, 512)
+    assert transformer.get_feature_names_out()[0] == "resnet10t_penultimate_0"
+    np.testing.assert_array_equal(clone(transformer).fit_transform(pixels), found)
+
+
+def test_without_timm_the_error_says_what_to_install(pixels, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match=r"skcnn\[timm\]"):
+        CNNFeatureTransformer("timm/resnet10t").fit(pixels)
+
+
+# Modules
+
+
+class Halved(nn.Sequential):
+    """A network that is run as it is, and does more than its layers do."""
+
+    def forward(self, x):
+        return super().forward(x / 2)
+
+
+def make_module(cls=nn.Sequential, n_channels=3):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(n_channels, 4, 3), nn.BatchNorm2d(4), nn.ReLU()
+    module = cls(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    module[1].running_mean.uniform_(-1, 1)
+    module[1].running_var.uniform_(0.5, 2)
+    return module
+
+
+def before_head(module, X):
+    """Return what the last layer of a module receives in evaluation."""
+    module, seen = copy.deepcopy(module).eval(), []
+    module[-1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    with torch.inference_mode():
+        module(torch.from_numpy(X).permute(0, 3, 1, 2).float())
+    return seen[0].numpy()
+
+
+@pytest.mark.parametrize("cls", [nn.Sequential, Halved])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_module_computes_its_own_features(pixels, cls, training):
+    with torch.random.fork_rng():
+        module = make_module(cls).train(training)
+    transformer = CNNFeatureTransformer(module, preprocessing="resnet20")
+    found = transformer.transform(pixels)
+    mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+    assert_close(found, before_head(module, (pixels / 255 - mean) / std))
+    learnt = CNNFeatureTransformer(module).fit(pixels)
+    scaled = (pixels - pixels.mean((0, 1, 2))) / pixels.std((0, 1, 2))
+    assert_close(learnt.transform(pixels), before_head(module, scaled))
+    assert all(part.training == training for part in module.modules())
+
+
+def test_the_module_itself_is_not_copied_and_not_changed(pixels):
+    with torch.random.fork_rng():
+        module = make_module()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    fitted = CNNFeatureTransformer(module).fit(pixels)
+    fitted.set_params(precision="bfloat16").transform(pixels)
+    assert fitted.module_ is module
+    assert all(torch.equal(module.state_dict()[k], v) for k, v in before.items())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_another_weight_of_a_module_is_another_entry_of_the_cache(pixels, tmp_path):
+    with torch.random.fork_rng():
+        module = make_module()
+    transformer = CNNFeatureTransformer(
+        module, preprocessing="resnet20", memory=tmp_path
+    ).fit(pixels)
+    first = transformer.transform(pixels)
+    module[0].bias.data[0] += 1
+    second = transformer.transform(pixels)
+    assert transformer.cache_info_ == (0, 2 * len(pixels))
+    assert not np.allclose(first, second)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"layer": "conv1"},
+        {"pooling": "max"},
+        {"image_size": 24},
+        {"precision": "float64"},
+        {"precision": "bfloat16"},
+    ],
+)
+def test_the_cache_tells_parameters_apart(weights, pixels, parameters, tmp_path):
+    def features(**parameters):
+        transformer = CNNFeatureTransformer(
+            "resnet20",
+            **{"weights": weights["resnet20"], "layer": "layer2"} | parameters,
+        ).fit(pixels)
+        return transformer.transform(pixels), transformer.cache_info_
+
+    features(memory=tmp_path)
+    found, counts = features(**parameters, memory=tmp_path)
+    assert counts == (0, len(pixels))
+    np.testing.assert_array_equal(found, features(**parameters)[0])
+
+
+# Estimators
+
+
+@pytest.mark.parametrize("cls", [CNNClassifier, CNNRegressor])
+def test_an_unfitted_estimator_is_trained_on_y(digits, cls):
+    X, y = digits
+    network = cls(**SMALL)
+    transformer = CNNFeatureTransformer(network).fit(X, y)
+    assert not network.__sklearn_is_fitted__()
+    expected = clone(network).fit(X, y)
+    np.testing.assert_array_equal(
+        transformer.estimator_.predict(X), expected.predict(X)
+    )
+    np.testing.assert_array_equal(
+        transformer.transform(X), CNNFeatureTransformer(expected).transform(X)
+    )
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        clone(transformer).fit(X)
+
+
+def test_the_features_of_an_estimator_are_what_its_head_receives(digits):
+    X, y = digits
+    fitted = CNNClassifier(**SMALL, dropout=0.3).fit(X, y)
+    features = CNNFeatureTransformer(fitted).transform(X)
+    head = fitted.module_[-1][-1]
+    logits = features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    np.testing.assert_array_equal(fitted.classes_[logits.argmax(1)], fitted.predict(X))
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    np.testing.assert_allclose(
+        exponentials / exponentials.sum(1, keepdims=True),
+        fitted.predict_proba(X),
+        atol=1e-5,
+    )
+
+
+def test_random_state_is_that_of_the_training_where_it_is_given(digits):
+    X, y = digits
+
+    def features(own, outer):
+        network = CNNClassifier(**SMALL | {"random_state": own})
+        return CNNFeatureTransformer(network, random_state=outer).fit_transform(X, y)
+
+    np.testing.assert_array_equal(features(None, 0), features(1, 0))
+    assert not np.allclose(features(1, 0), features(1, 1), rtol=1e-2)
+    assert not np.allclose(features(0, None), features(1, None), rtol=1e-2)
+
+
+@pytest.mark.parametrize("wrap", [lambda network: network, FrozenEstimator])
+def test_a_fitted_estimator_is_used_as_it_is(digits, wrap):
+    X, y = digits
+    network = CNNClassifier(**SMALL).fit(X, y)
+    transformer = CNNFeatureTransformer(wrap(network))
+    expected = transformer.transform(X)
+    for model in (
+        transformer,
+        clone(transformer),
+        clone(clone(transformer)),
+        make_pipeline(transformer, "passthrough"),
+        clone(make_pipeline(transformer, "passthrough")),
+        pickle.loads(pickle.dumps(transformer)),
+    ):
+        features = model.fit(X[:9], 2 - y[:9]).transform(X)  # y does not matter
+        np.testing.assert_array_equal(features, expected)
+    assert clone(transformer).backbone is transformer.backbone
+    names = transformer.get_feature_names_out()
+    assert names[0] == "cnnclassifier_penultimate_0"
+
+
+def test_a_fitted_estimator_is_used_as_it_is_in_a_search(digits):
+    X, y = digits
+    network = CNNClassifier(**SMALL).fit(X, y)
+    expected = CNNFeatureTransformer(network).transform(X)
+    search = GridSearchCV(
+        make_pipeline(CNNFeatureTransformer(network), SVC()),
+        {"svc__C": [1, 10], "cnnfeaturetransformer__pooling": ["avg", "max"]},
+        cv=2,
+        error_score="raise",
+    ).fit(X, y)
+    best = search.best_estimator_[0]
+    assert best.backbone is network
+    np.testing.assert_array_equal(best.set_params(pooling="avg").transform(X), expected)
+
+
+def test_an_estimator_that_is_refitted_gives_its_new_features(digits, tmp_path):
+    X, y = digits
+    network = CNNClassifier(**SMALL).fit(X, y)
+    transformer = CNNFeatureTransformer(network, memory=tmp_path)
+    first = transformer.transform(X)
+    network.set_params(random_state=1).fit(X, y)
+    second = transformer.transform(X)
+    assert not np.allclose(first, second, rtol=1e-2)
+    np.testing.assert_array_equal(second, CNNFeatureTransformer(network).transform(X))
+
+
+def test_parameters_of_a_fitted_estimator_cannot_be_set(digits):
+    network = CNNClassifier(**SMALL).fit(*digits)
+    for backbone, prefix in (
+        (network, "backbone__"),
+        (FrozenEstimator(network), "backbone__estimator__"),
+    ):
+        transformer = CNNFeatureTransformer(backbone)
+        with pytest.raises(ValueError, match=f"{prefix}n_filters cannot be set"):
+            transformer.set_params(**{f"{prefix}n_filters": 8})
+        assert network.n_filters == SMALL["n_filters"]
+        transformer.set_params(backbone=CNNClassifier(), backbone__n_filters=8)
+        assert transformer.backbone.n_filters == 8
+    with pytest.raises(ValueError, match="backbone__lr cannot be set"):
+        CNNFeatureTransformer().set_params(backbone=network, backbone__lr=0.1)
+
+
+def test_parameters_of_an_unfitted_estimator_are_searched(digits):
+    X, y = digits
+    search = GridSearchCV(
+        make_pipeline(CNNFeatureTransformer(CNNClassifier(**SMALL)), SVC()),
+        {"cnnfeaturetransformer__backbone__n_filters": [2, 4]},
+        cv=2,
+        error_score="raise",
+    ).fit(X, y)
+    n_filters = search.best_params_["cnnfeaturetransformer__backbone__n_filters"]
+    best = search.best_estimator_[0]
+    assert best.estimator_.n_filters == n_filters
+    assert best.transform(X).shape[1] == 2 * n_filters * 2 * 2
+
+
+def test_each_fold_trains_its_own_network(digits):
+    X, y = digits
+    pipeline = make_pipeline(
+        CNNFeatureTransformer(CNNClassifier(**SMALL | {"max_epochs": 10})),
+        LogisticRegression(max_iter=1000),
+    )
+    assert cross_val_score(pipeline, X, y, cv=3, error_score="raise").mean() > 0.6
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [LogisticRegression(), FrozenEstimator(SVC()), FrozenEstimator(CNNClassifier())],
+)
+def test_other_estimators_are_no_networks(digits, backbone):
+    name = type(backbone).__name__
+    with pytest.raises(TypeError, match=f"{name}, expected .* estimator of this pack"):
+        CNNFeatureTransformer(backbone).fit(*digits)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet20"])
+def test_shared_networks_are_left_on_the_cpu_in_evaluation(name, pixels):
+    module = load_backbone(name, None).module
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    transformer = CNNFeatureTransformer(module, preprocessing=name, precision="float64")
+    transformer.fit_transform(pixels[:1])
+    assert all(torch.equal(module.state_dict()[k], v) for k, v in before.items())
+    assert {p.dtype for p in module.parameters()} == {torch.float32}
