@@ -92,31 +92,6 @@ LARGE = {
 CASES = {name: (shape, {**TINY, **params}) for name, (shape, params) in SMALL.items()}
 CASES.update(LARGE)
 
-CONVOLUTION = (
-    "threads share the sum over the batch in a convolution's weight gradient where "
-    "channels are few or maps are small, and always in 3-D"
-)
-ELEMENTWISE = "the last values of a thread's part are not computed as vectors"
-AUTOCAST = "batch normalisation and convolutions in bfloat16 sum as threads do"
-THREAD_DEPENDENT = {
-    "large lenet5": CONVOLUTION,
-    "large resnet20": CONVOLUTION,
-    "large volumes": CONVOLUTION,
-    "large small maps": CONVOLUTION,
-    "large odd gelu": ELEMENTWISE,
-    "large bfloat16": AUTOCAST,
-}
-
-
-def with_failures(names, failures):
-    """Return the names as parameters, those that fail marked with the reason."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=failures[name]))
-        if name in failures
-        else name
-        for name in names
-    ]
-
 
 def make_case(name, cls=CNNClassifier):
     """Return an unfitted estimator, X and y."""
@@ -264,7 +239,7 @@ def test_fit_in_a_fresh_process_of_one_thread_is_equal(
     )
 
 
-@pytest.mark.parametrize("name", with_failures(CASES, THREAD_DEPENDENT))
+@pytest.mark.parametrize("name", CASES)
 def test_thread_count_does_not_change_the_model(name, outputs_of_processes):
     one, *others = (outputs_of_processes[count][name] for count in THREAD_COUNTS)
     equal = [np.array_equal(one, other) for other in others]

@@ -120,7 +120,7 @@ class FineTunedNetwork(nn.Module):
         return out.flatten(2).mean(2) if out.ndim > 2 else out
 
     def forward(self, x):
-        """Map ``(n, *input_shape)``, or their features, to ``(n, n_outputs)``."""
+        """Map ``(n, *input_shape)`` to ``(n, n_outputs)``; also their features."""
         if (x.ndim == 2) is True:  # while it is traced, x has no number of axes
             return self.head(x)
         return self.head(self.features(x))

@@ -136,7 +136,7 @@ def renew_batch_norm(net, dataset):
     dataset = dataset.plain(make_generator(0))  # leaves the order of training alone
     with torch.no_grad():
         for X, _ in Batches(dataset, net.batch_size, shuffle=True):
-            with net._sums, autocast(X.device, net.precision):
+            with autocast(X.device, net.precision):
                 net.module_(X)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

@@ -22,7 +22,7 @@ from .devices import DTYPES, autocast
 from .inference import compute_outputs
 from .randomness import PrivateRandomness
 from .schedules import SCHEDULES
-from .threads import SMALL_BATCH_FLOPS, FixedOrderSums, fitting_threads
+from .sums import thread_independent
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 KNOWN_LAYERS = ("torch.nn.", "skcnn.")
@@ -98,7 +98,7 @@ class Net(NeuralNet):
         for group in self.optimizer_.param_groups:
             group["lr"] = lr * group.get("lr_factor", 1)
 
-    def train(self, dataset, epochs, schedule, generator, fix_sums, monitors=()):
+    def train(self, dataset, epochs, schedule, generator, monitors=()):
         """Train for some epochs.
 
         Unlike :meth:`skorch.NeuralNet.partial_fit` it lets Ctrl-C through.
@@ -117,9 +117,6 @@ class Net(NeuralNet):
         generator : torch.Generator
             For random layers, on the device of the network.
 
-        fix_sums : bool
-            Whether sums may not depend on the number of threads.
-
         monitors : sequence of Monitor, default=()
             What looks at the network between epochs.
         """
@@ -128,7 +125,7 @@ class Net(NeuralNet):
         self._step = 0
         self._monitors = monitors
         self.set_learning_rate(self.lr)  # set_params may have set that of all groups
-        with self.ready(dataset, generator, fix_sums):
+        with self.ready(dataset, generator):
             self.notify("on_train_begin", X=dataset, y=None)
             for monitor in monitors:
                 monitor.begin(self)
@@ -141,7 +138,7 @@ class Net(NeuralNet):
         del self._schedule, self._monitors
 
     @contextmanager
-    def ready(self, dataset, generator, fix_sums):
+    def ready(self, dataset, generator):
         """Within this context, `infer` can take training batches.
 
         Parameters
@@ -151,20 +148,16 @@ class Net(NeuralNet):
 
         generator : torch.Generator
             For random layers, on the device of the network.
-
-        fix_sums : bool
-            Whether sums may not depend on the number of threads.
         """
         self._randomness = PrivateRandomness(generator)
         self._give_generator(generator)
-        self._sums = FixedOrderSums() if fix_sums else nullcontext()
         self._frozen_statistics = len(dataset) == 1
         self._is_plain = all(map(is_never_random, self.module_.modules()))
         try:
             yield
         finally:
             self._give_generator(None)
-            del self._randomness, self._sums
+            del self._randomness
 
     def _train_epoch(self, dataset):
         """Train for an epoch and return whether it was the last one."""
@@ -295,7 +288,7 @@ class Net(NeuralNet):
         if not self.module_.training:
             with autocast(x.device, self.precision):
                 return self.module_(x).to(DTYPES[self.precision])
-        with self._randomness, self._sums, autocast(x.device, self.precision):
+        with self._randomness, autocast(x.device, self.precision):
             out = self.module_(x).to(DTYPES[self.precision])
         if self._is_plain and not getattr(self._randomness, "n_draws", True):
             self._randomness = nullcontext()  # no other layer draws
@@ -314,10 +307,7 @@ class Net(NeuralNet):
         ndarray of shape (n_samples, n_outputs)
             Outputs in double precision, perhaps not finite.
         """
-        with self._sums:
-            return compute_outputs(
-                self.module_, images, self.batch_size, self.precision
-            )
+        return compute_outputs(self.module_, images, self.batch_size, self.precision)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the mean loss of a batch, weighted where samples have weights."""
@@ -373,8 +363,6 @@ def train_net(
         net._initialize_optimizer()
     if not callable(lr_schedule):
         lr_schedule = SCHEDULES[lr_schedule or "constant"]
-    batch = min(net.batch_size, len(dataset))
-    flops = net.flops_ * batch
-    with fitting_threads(flops):
-        fix_sums = flops >= SMALL_BATCH_FLOPS
-        net.train(dataset, epochs, lr_schedule, generator, fix_sums, monitors)
+    flops = net.flops_ * min(net.batch_size, len(dataset))
+    with thread_independent(flops, net.device):
+        net.train(dataset, epochs, lr_schedule, generator, monitors)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import Batches
-from .threads import SMALL_BATCH_FLOPS, fitting_threads
+from .sums import thread_independent
 
 SMOOTHING = 0.9
 DIVERGED = 4.0
@@ -100,10 +100,7 @@ def range_test(net, dataset, lrs, generator):
     """
     flops = net.flops_ * min(net.batch_size, len(dataset))
     losses, average = [], 0.0
-    with (
-        fitting_threads(flops),
-        net.ready(dataset, generator, fix_sums=flops >= SMALL_BATCH_FLOPS),
-    ):
+    with thread_independent(flops, net.device), net.ready(dataset, generator):
         net._set_training(True)
         for lr, (X, y) in zip(lrs, _endless(dataset, net.batch_size), strict=False):
             net.set_learning_rate(lr)

@@ -1,30 +1,17 @@
-"""How many threads a fit uses, and sums that do not depend on it.
-
-A float32 sum depends on the order of its terms, and torch's CPU kernels split
-some sums by the number of threads: batch statistics of channels-last maps, and
-the products of fully connected layers. A search at ``n_jobs=2`` gives
-each worker half of the threads, so the same fit would end elsewhere. Small
-fits, which gain little from threads, use one; in larger ones these sums are
-taken in a fixed order.
-"""
+"""How many threads a fit uses, and workers with one thread each."""
 
 import threading
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 import torch
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
-
-from ..data import MEMORY_FORMATS
 
 # Forward operations of a batch below which one thread is used: the default
 # network on 128 digits of 8 x 8 pixels, where two threads took 0.8 of the time of
 # one with torch's sums, and as much time with sums in a fixed order.
 SMALL_BATCH_FLOPS = 160e6
-N_PARTS = 8
 
 _lock = threading.Lock()
-_state = {"depth": 0, "n_threads": 1}
 
 
 @contextmanager
@@ -42,145 +29,115 @@ def fitting_threads(flops):
         The number of threads in use.
     """
     with _lock:
-        if _state["depth"] == 0:
-            _state["n_threads"] = torch.get_num_threads()
-        _state["depth"] += 1
+        n_threads = torch.get_num_threads()
+        if flops < SMALL_BATCH_FLOPS and n_threads > 1:
+            _use_one_thread(n_threads)
     try:
-        if flops < SMALL_BATCH_FLOPS:
-            torch.set_num_threads(1)
         yield torch.get_num_threads()
     finally:
-        with _lock:
-            _state["depth"] -= 1
-            torch.set_num_threads(_state["n_threads"])
+        torch.set_num_threads(n_threads)
 
 
-class FixedOrderSums(TorchFunctionMode):
-    """Within this context, layers sum in an order that no thread count changes.
+def _use_one_thread(default):
+    """Let torch use one thread here, and `default` in threads that start later.
 
-    It replaces batch normalisation in training mode and fully connected layers,
-    on the CPU. Speed is that of torch's own kernels for large maps.
+    These use what was last set, in whatever thread.
+    """
+    torch.set_num_threads(1)
+    other = threading.Thread(target=torch.set_num_threads, args=(default,))
+    other.start()
+    other.join()
+
+
+@contextmanager
+def limit_threads(limit):
+    """Let torch compute with at most `limit` threads.
+
+    Parameters
+    ----------
+    limit : int
+        At least 1.
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads <= limit:
+        yield
+        return
+    torch.set_num_threads(limit)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+class Workers:
+    """As many workers as torch has threads, in each of which it has one.
+
+    They start with the first work there is, and stay until `close`. An executor
+    of the standard library takes twice as long to hand over work.
     """
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is F.batch_norm:
-            return _batch_norm(*args, **kwargs)
-        if func is F.linear:
-            return _linear(*args, **kwargs)
-        return func(*args, **kwargs)
+    def __init__(self):
+        self._tasks = SimpleQueue()
+        self._threads = []
 
+    def map(self, function, *iterables):
+        """Return what `function` gives, computed by one of torch's threads each.
 
-def _linear(x, weight, bias=None):
-    if x.ndim != 2 or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
-        return F.linear(x, weight, bias)
-    out = _Matmul.apply(x, weight)
-    return out if bias is None else out + bias
+        Parameters
+        ----------
+        function : callable
+            Of tensors without a record of gradients.
 
+        *iterables : iterable
+            Its arguments, as for the built-in `map`.
 
-class _Matmul(torch.autograd.Function):
-    """``x @ weight.T``, computed and summed in fixed parts of the batch."""
+        Returns
+        -------
+        list
+            In the order of the arguments.
+        """
+        tasks = list(zip(*iterables, strict=True))
+        n_threads = torch.get_num_threads()
+        if len(tasks) == 1 or n_threads == 1:
+            with limit_threads(1):
+                return [function(*task) for task in tasks]
+        if not self._threads:
+            self._start(n_threads)
+        outcomes = SimpleQueue()
+        for index, task in enumerate(tasks):
+            self._tasks.put((index, function, task, outcomes))
+        results = {}
+        for _ in tasks:
+            index, result, error = outcomes.get()
+            if error is not None:
+                raise error
+            results[index] = result
+        return [results[index] for index in range(len(tasks))]
 
-    @staticmethod
-    def forward(ctx, x, weight):
-        ctx.save_for_backward(x, weight)
-        return _multiply_rows(x, weight.T)
+    def _start(self, n_threads):
+        ready = SimpleQueue()
+        for _ in range(n_threads):
+            thread = threading.Thread(target=self._work, args=(ready,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        for _ in range(n_threads):
+            ready.get()
+        torch.set_num_threads(n_threads)  # as threads that start later will have
 
-    @staticmethod
-    def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
-        grad_weight = torch.bmm(_split_rows(grad).mT, _split_rows(x)).sum(0)
-        return _multiply_rows(grad, weight), grad_weight
+    def _work(self, ready):
+        torch.get_num_threads()  # which sets the default first
+        torch.set_num_threads(1)
+        torch.set_grad_enabled(False)
+        ready.put(True)
+        for index, function, task, outcomes in iter(self._tasks.get, None):
+            try:
+                outcomes.put((index, function(*task), None))
+            except BaseException as error:
+                outcomes.put((index, None, error))
 
-
-def _multiply_rows(x, matrix):
-    """Return ``x @ matrix``, each part of the rows by one thread."""
-    parts = torch.bmm(_split_rows(x), matrix.expand(N_PARTS, *matrix.shape))
-    return parts.flatten(0, 1)[: len(x)]
-
-
-def _split_rows(x):
-    """Return the rows of `x` in parts, the last one filled up with zeros."""
-    size = -(-len(x) // N_PARTS)
-    return F.pad(x, (0, 0, 0, size * N_PARTS - len(x))).view(N_PARTS, size, -1)
-
-
-def _batch_norm(
-    x,
-    running_mean,
-    running_var,
-    weight=None,
-    bias=None,
-    training=False,
-    momentum=0.1,
-    eps=1e-5,
-):
-    if not training or weight is None or not _is_summed_by_threads(x):
-        return F.batch_norm(
-            x, running_mean, running_var, weight, bias, training, momentum, eps
-        )
-    out, mean, var = _BatchNorm.apply(x, weight, bias, eps)
-    if running_mean is not None:
-        count = x.numel() // x.shape[1]
-        running_mean.lerp_(mean, momentum)
-        running_var.lerp_(var * (count / (count - 1)), momentum)
-    return out
-
-
-def _is_summed_by_threads(x):
-    """Return whether torch would split the statistics of `x` by threads."""
-    return (
-        x.device.type == "cpu"
-        and x.ndim in MEMORY_FORMATS
-        and x.dtype != torch.bfloat16
-        and x.numel() > x.shape[1]  # torch refuses one value for each channel
-        and x.is_contiguous(memory_format=MEMORY_FORMATS[x.ndim])
-    )
-
-
-class _BatchNorm(torch.autograd.Function):
-    """Batch normalisation of channels-last maps (Ioffe & Szegedy 2015).
-
-    Statistics are summed sample by sample, and the samples' sums after that.
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, eps):
-        mean = _map_mean(x)
-        out = x - _as_map(mean, x)
-        var = _map_mean(out.square_())
-        ctx.save_for_backward(x, weight, mean, (var + eps).rsqrt_())
-        ctx.mark_non_differentiable(mean, var)
-        unused = x.new_empty(2, 0)
-        torch.ops.aten.native_batch_norm.out(
-            *(x, weight, bias, mean, var, False, 0.0, eps),
-            out=out,
-            save_mean=unused[0],
-            save_invstd=unused[1],
-        )
-        return out, mean, var
-
-    @staticmethod
-    def backward(ctx, grad, _grad_mean, _grad_var):
-        x, weight, mean, inverse_std = ctx.saved_tensors
-        count = x.numel() // x.shape[1]
-        product = grad * x
-        mean_grad = _map_mean(grad)
-        covariance = (_map_mean(product) - mean * mean_grad).mul_(inverse_std)
-        # scale * (grad - mean(grad) - normalised x * mean(grad * normalised x))
-        scale = weight * inverse_std
-        slope = -scale * inverse_std * covariance
-        offset = -scale * mean_grad - slope * mean
-        torch.mul(x, _as_map(slope, x), out=product).add_(_as_map(offset, x))
-        product.addcmul_(grad, _as_map(scale, x))
-        return product, covariance.mul_(count), mean_grad.mul_(count), None
-
-
-def _map_mean(x):
-    """Return the mean of each channel, samples first, then over the samples."""
-    return x.mean(tuple(range(2, x.ndim))).mean(0)
-
-
-def _as_map(values, x):
-    """Return one value for each channel, to broadcast over `x`."""
-    return values.view(1, -1, *(1 for _ in x.shape[2:]))
+    def close(self):
+        """End the workers."""
+        for _ in self._threads:
+            self._tasks.put(None)
+        while self._threads:
+            self._threads.pop().join()

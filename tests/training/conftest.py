@@ -19,6 +19,29 @@ def set_threads():
 
 
 @pytest.fixture
+def assert_no_thread_count_matters(set_threads):
+    """Return a check that a function gives the same tensors with 1 to 4 threads."""
+
+    def check(function, *args):
+        results = []
+        for n_threads in (1, 2, 3, 4):
+            set_threads(n_threads)
+            results.append(function(*args))
+        for other in results[1:]:
+            for first, second in zip(results[0], other, strict=True):
+                assert (first is None) == (second is None)
+                assert first is None or torch.equal(first, second)
+
+    return check
+
+
+@pytest.fixture
+def many_parts(monkeypatch):
+    """Let operations have as many parts as they can, however small they are."""
+    monkeypatch.setattr("skcnn.training.parts.PART_FLOPS", 1)
+
+
+@pytest.fixture
 def images(rng):
     """Twenty standardised grey images, the first ten with a bright left half."""
     X = rng.normal(size=(20, 8, 8))

@@ -118,7 +118,7 @@ def test_batch_norm_that_stays_in_evaluation_mode_keeps_its_statistics(
     net._set_training = set_training
     frozen, free = net.module_.block1.norm, net.module_.block2.norm
     before = [norm.running_mean.clone() for norm in (frozen, free)]
-    with net.ready(make_dataset(), make_generator(0), fix_sums=False):
+    with net.ready(make_dataset(), make_generator(0)):
         renew_batch_norm(net, make_dataset())
     assert torch.equal(frozen.running_mean, before[0])
     assert not torch.equal(free.running_mean, before[1])

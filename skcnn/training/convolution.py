@@ -1,0 +1,102 @@
+"""Convolutions that no number of threads changes.
+
+The kernels of oneDNN choose how threads share a convolution. In the forward pass
+and in the gradient of the input, threads may share a sum, but do not for images
+with channels last on the processors we know. So it is tried once whether the
+result is that of parts of the batch, each computed by one thread; where it is
+not, parts are computed. In weight gradients threads often share the sum over the
+batch: these are always computed in parts.
+"""
+
+from itertools import repeat
+from math import prod
+
+import torch
+
+from .parts import add, count_parts, join
+
+aten = torch.ops.aten
+# Up to this number of weights, the parts of a gradient are sums over parts of the
+# batch. Above, each is that of some output channels, which takes less memory.
+MAX_SUMMED_WEIGHTS = 2**18
+
+# Whether torch gives what parts give, by function, layouts and number of threads.
+_is_like_parts = {}
+
+
+def convolution(workers, func, x, weight, bias, *geometry):
+    """Run ``convolution``."""
+    n_parts = _count_parts(x, weight, geometry)
+    return _by_samples(workers, n_parts, func, (x,), (weight, bias, *geometry))
+
+
+def convolution_backward(workers, func, grad, x, weight, bias_sizes, *args):
+    """Run ``convolution_backward``."""
+    *geometry, (needs_x, *needs_weights) = args
+    n_parts = _count_parts(x, weight, geometry)
+    grad_x, grads = None, (None, None)
+    if needs_x:
+        samples, layer = (grad, x), (weight, *geometry)
+        grad_x = _by_samples(workers, n_parts, _input_gradient, samples, layer)
+    if any(needs_weights):
+
+        def function(grad, x, weight):
+            sizes = [grad.shape[1]] if needs_weights[1] else None
+            return func(grad, x, weight, sizes, *geometry, [False, *needs_weights])[1:]
+
+        grads = _sum_weights(workers, n_parts, function, grad, x, weight, geometry)
+    return grad_x, *grads
+
+
+def _count_parts(x, weight, geometry):
+    stride, *_, is_transposed, _, _ = geometry
+    n_sites = x.numel() / x.shape[1] / (1 if is_transposed else prod(stride))
+    return count_parts(2 * n_sites * weight.numel(), len(x))
+
+
+def _input_gradient(grad, x, weight, *geometry):
+    mask = [True, False, False]
+    return aten.convolution_backward(grad, x, weight, None, *geometry, mask)[0]
+
+
+def _by_samples(workers, n_parts, function, samples, layer):
+    """Return ``function(*samples, *layer)``, or what it gives in parts of the batch."""
+
+    def in_parts(*samples):
+        parts = (values.tensor_split(n_parts) for values in samples)
+        return join(workers.map(lambda *part: function(*part, *layer), *parts))
+
+    if not all(map(aten.is_non_overlapping_and_dense, samples)):
+        return in_parts(*samples)
+    key = torch.get_num_threads(), n_parts, function
+    key += tuple(map(_describe, (*samples, *layer)))
+    if key not in _is_like_parts:
+        trial = [_make_waves(values) for values in samples]
+        whole = function(*trial, *layer)
+        _is_like_parts[key] = torch.equal(whole, in_parts(*trial))
+    return function(*samples, *layer) if _is_like_parts[key] else in_parts(*samples)
+
+
+def _describe(argument):
+    """Return what chooses the kernel."""
+    if isinstance(argument, torch.Tensor):
+        return argument.shape, argument.stride(), argument.dtype
+    return tuple(argument) if isinstance(argument, list) else argument
+
+
+def _make_waves(like):
+    """Return a tensor of numbers, none of which are alike."""
+    waves = torch.arange(like.numel(), dtype=torch.float32).mul_(0.7).sin_()
+    return torch.empty_like(like).copy_(waves.view(like.shape))
+
+
+def _sum_weights(workers, n_parts, function, grad, x, weight, geometry):
+    """Return the gradients of weight and bias, from those of parts."""
+    *_, is_transposed, _, n_groups = geometry
+    if weight.numel() > MAX_SUMMED_WEIGHTS and n_groups == 1 and not is_transposed:
+        grads, weights = grad.tensor_split(n_parts, 1), weight.tensor_split(n_parts)
+        parts = workers.map(function, grads, repeat(x, n_parts), weights)
+        return tuple(map(join, zip(*parts, strict=True)))
+    grads, samples = grad.tensor_split(n_parts), x.tensor_split(n_parts)
+    parts = workers.map(function, grads, samples, repeat(weight, n_parts))
+    return tuple(map(add, zip(*parts, strict=True)))

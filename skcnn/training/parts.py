@@ -1,0 +1,78 @@
+"""Parts of operations, the same for every number of threads.
+
+Public functions that are called with workers stand in for an operation of torch:
+they take the workers that compute the parts, the operation, and its arguments.
+"""
+
+from itertools import repeat
+from math import log2
+
+import torch
+
+MAX_PARTS = 8
+PART_FLOPS = 1.28e8  # 2 ms, many times what it takes to wake a worker
+# From this number of pixels on, threads share a map in torch's group norm.
+SHARED_MAP = 1024
+
+
+def count_parts(flops, length):
+    """Return how many parts to make of an axis of some length: a power of two."""
+    return 2 ** int(log2(max(1, min(flops / PART_FLOPS, MAX_PARTS, length))))
+
+
+def join(parts, axis=0):
+    """Return the parts as one tensor; None where they are."""
+    return parts[0] if len(parts) == 1 or parts[0] is None else torch.cat(parts, axis)
+
+
+def add(parts):
+    """Return the sum of the parts, in their order; None where they are."""
+    if len(parts) == 1 or parts[0] is None:
+        return parts[0]
+    dtype = parts[0].dtype
+    total = parts[0].to(torch.promote_types(dtype, torch.float32))
+    for part in parts[1:]:
+        total = total + part
+    return total.to(dtype)
+
+
+def matmul(workers, func, *args, **kwargs):
+    """Run ``mm`` or ``addmm`` in parts of the longer axis of the product."""
+    *bias, a, b = args
+    shape = len(a), b.shape[1]
+    axis = int(shape[1] > shape[0])
+    n_parts = count_parts(2 * a.numel() * shape[1], shape[axis])
+    factors = a.tensor_split(n_parts), repeat(b, n_parts)
+    if axis == 1:
+        factors = repeat(a, n_parts), b.tensor_split(n_parts, 1)
+    bias = [m.expand(shape).tensor_split(n_parts, axis) for m in bias]
+    parts = workers.map(lambda *m: func(*m, **kwargs), *bias, *factors)
+    return join(parts, axis)
+
+
+def group_norm(workers, func, x, weight, bias, n_samples, *sizes):
+    """Run ``native_group_norm`` in parts of the batch."""
+    if _has_whole_maps(x):
+        return func(x, weight, bias, n_samples, *sizes)
+    samples = x.tensor_split(min(MAX_PARTS, n_samples))
+    parts = workers.map(lambda x: func(x, weight, bias, len(x), *sizes), samples)
+    return tuple(map(join, zip(*parts, strict=True)))
+
+
+def group_norm_backward(workers, func, grad, x, *args):
+    """Run ``native_group_norm_backward`` in parts of the batch."""
+    if _has_whole_maps(x):
+        return func(grad, x, *args)
+    mean, inverse_std, weight, n_samples, *sizes = args
+    samples = (
+        values.tensor_split(min(MAX_PARTS, n_samples))
+        for values in (grad, x, mean, inverse_std)
+    )
+    parts = workers.map(lambda *s: func(*s, weight, len(s[0]), *sizes), *samples)
+    grads_x, grads_weight, grads_bias = zip(*parts, strict=True)
+    return join(grads_x), add(grads_weight), add(grads_bias)
+
+
+def _has_whole_maps(x):
+    """Return whether threads share no map in a group norm."""
+    return x.is_contiguous() or x[0, 0].numel() < SHARED_MAP
