@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import StrOptions
 
 import skcnn
-from skcnn.data import ChannelScaler, Layout
+from skcnn.data import ChannelScaler, ImageFiles, Layout
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
 from skcnn.training import (
     FitProgress,
@@ -29,6 +29,18 @@ ESTIMATORS = [
     for value in vars(skcnn).values()
     if inspect.isclass(value) and issubclass(value, BaseEstimator)
 ]
+
+
+TINY = {"n_filters": 2, "max_epochs": 1}
+RANDOM = {"backbone": "convnet", "weights": None, "max_epochs": 1}
+# Parameters with which each estimator has all of its attributes after `fit`.
+SMALL = {
+    skcnn.CNNClassifier: TINY,
+    skcnn.CNNRegressor: TINY,
+    skcnn.CNNFeatureTransformer: {"backbone": skcnn.CNNClassifier(**TINY)},
+    skcnn.FineTunedClassifier: RANDOM,
+    skcnn.FineTunedRegressor: RANDOM,
+}
 
 
 def exported(module_name):
@@ -175,7 +187,7 @@ def test_strings_that_a_parameter_may_be_are_those_that_its_text_quotes(cls):
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_attributes_are_those_that_a_fit_leaves(cls):
     X = pd.DataFrame(np.eye(12), columns=[f"x{i}" for i in range(12)])
-    estimator = cls(n_filters=2, max_epochs=1, random_state=0).fit(X, [0, 1] * 6)
+    estimator = cls(**SMALL[cls], random_state=0).fit(X, [0, 1] * 6)
     properties = [
         name for name, value in own_members(cls) if isinstance(value, property)
     ]
@@ -197,6 +209,7 @@ INSTANCES = {
     ChannelScaler: fitted_scaler,
     ConvBlock: lambda: ConvBlock(1, 1, (3,)),
     Dropout: lambda: Dropout(0.5),
+    ImageFiles: lambda: ImageFiles([], None),
     FitProgress: lambda: FitProgress(object(), None, None, None, 1),
     LearningRateCurve: lambda: LearningRateCurve([1], [1], 1).plot(),
     PrivateRandomness: lambda: PrivateRandomness(make_generator(0)),
