@@ -23,10 +23,10 @@ class Rows:
     def __init__(self, values, device, dtype):
         self.values = torch.as_tensor(values).to(device, dtype)
         self.device = device
-        self.rows = slice(None)
+        self.rows = None
 
     def __len__(self):
-        return len(self.values[self.rows])
+        return len(self.values if self.rows is None else self.rows)
 
     def subset(self, rows):
         """Return some rows of the whole.
@@ -42,7 +42,7 @@ class Rows:
             The chosen ones.
         """
         view = copy.copy(self)
-        view.rows = slice(None)
+        view.rows = None
         if rows is not None:
             view.rows = torch.as_tensor(rows, device=self.device)
         return view
@@ -60,4 +60,6 @@ class Rows:
         torch.Tensor of shape (n, n_features)
             The rows on the device.
         """
-        return self.values[self.rows][index]
+        if self.rows is not None:
+            index = self.rows[index]
+        return self.values[index]
