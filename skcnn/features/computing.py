@@ -1,5 +1,6 @@
 """The features of all images of a source, each computed once."""
 
+from collections import deque
 from hashlib import blake2b
 from itertools import islice
 
@@ -132,6 +133,7 @@ class CachedFeatures:
                 if others and not tried:
                     self.cache.wait(list(missing))
                 missing = self._look_up(others)
+        deque(self.source.batches([]), maxlen=0)  # warns of files that no batch had
         return self.table.arrays
 
     def _look_up(self, digests):

@@ -1,7 +1,5 @@
 """Where the images of an extraction come from: an array, or files."""
 
-from collections import deque
-
 import numpy as np
 import torch
 import xxhash
@@ -155,10 +153,7 @@ class FileSource:
 
     def digests(self):
         """Return a digest of each file, None of one that could not be read."""
-        digests = self.files.digests(np.arange(len(self)))
-        if None in digests:  # no batch may follow that would warn of it
-            deque(self.files.batches([]), maxlen=0)
-        return digests
+        return self.files.digests(np.arange(len(self)))
 
     def batches(self, chunks):
         """Yield the rows that could be read, and their images.
