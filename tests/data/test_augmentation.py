@@ -612,6 +612,15 @@ def test_parameters_out_of_range_are_errors_that_name_them(cls, name, value):
         cls(**{name: value})
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_nothing_waits_for_the_device_or_leaves_it(shape):
+    batch = torch.empty(shape, device="meta")  # has no values to wait for
+    for name in names_for(shape):
+        if name != "mixup":  # whose beta distribution needs values
+            out, _ = make_augmentation(name, len(shape) - 2)(batch, None)
+            assert out.device == batch.device
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("shape", SHAPES)

@@ -21,20 +21,21 @@ AUGMENTATIONS = {
     "scaling": Scaling,
     "shift": Shift,
 }
-# By the number of spatial axes. Only "standard" and "strong" mirror images.
+# By the number of spatial axes. "light" mirrors nothing, so digits stay digits;
+# only the strong one moves signals, whose series are often aligned.
 PRESETS = {
     "light": {
         1: (Noise(0.05), Scaling(0.1)),
-        2: (Shift(),),
-        3: (Shift(),),
+        2: (Shift(1 / 16), Rotation(10.0), Scale()),
+        3: (Shift(1 / 16), Rotation(10.0), Scale()),
     },
     "standard": {
-        1: (Noise(0.05), Scaling(0.1), Shift()),
+        1: (Noise(0.1), Scaling(0.2)),
         2: (HorizontalFlip(), Shift()),
         3: (HorizontalFlip(), Shift()),
     },
     "strong": {
-        1: (Noise(0.1), Scaling(0.2), Shift(), RandomResizedCrop(), Cutout()),
+        1: (Noise(0.1), Scaling(0.2), Shift(0.05), RandomResizedCrop((0.9, 1.0))),
         2: (
             HorizontalFlip(),
             Shift(),
