@@ -234,12 +234,10 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
     Notes
     -----
     The same `random_state` gives the same model, bit for bit: again, in threads,
-    in another process and, on a CPU, nearly always at another number of threads.
-    Where a forward pass of a batch takes less than 160 million operations, one
-    thread trains the network. For larger ones, the sums that torch splits by
-    threads are taken in a fixed order, except those in the weight gradients of
-    convolutions of few channels or small maps, in volumes and in bfloat16. There,
-    as on a GPU, results agree to rounding.
+    in another process and, on a CPU, at another number of threads. Where a forward
+    pass of a batch takes less than 160 million operations, one thread trains the
+    network. For larger ones, what torch would split by the number of threads is
+    computed in fixed parts. On a GPU, results agree to rounding.
 
     References
     ----------

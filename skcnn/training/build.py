@@ -5,7 +5,7 @@ from math import prod
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .channels_last import to_channels_last
+from ..data import MEMORY_FORMATS
 from .devices import DTYPES
 from .engine import Net
 from .optimizers import optimizer_arguments
@@ -69,7 +69,9 @@ def build_net(
         module = make_module()
         flops = probe(module, input_shape, n_outputs)
     module = module.to(device=device, dtype=DTYPES[precision])
-    module = to_channels_last(module, 1 + len(input_shape))
+    module = module.to(
+        memory_format=MEMORY_FORMATS.get(1 + len(input_shape), torch.preserve_format)
+    )
     optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
     net = Net(
         module,

@@ -1,6 +1,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import torch
@@ -92,11 +93,9 @@ def test_threads_that_start_during_a_small_fit_have_as_many_as_before(set_thread
 @pytest.mark.parametrize("before", [1, 3])
 def test_threads_are_limited_within_the_context(set_threads, before, limit):
     set_threads(before)
-    with limit_threads(limit):
+    with suppress(ValueError), limit_threads(limit):
         assert torch.get_num_threads() == min(before, limit)
-    assert torch.get_num_threads() == before
-    with pytest.raises(ValueError, match="stop"), limit_threads(limit):
-        raise ValueError("stop")
+        raise ValueError
     assert torch.get_num_threads() == before
 
 
