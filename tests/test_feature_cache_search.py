@@ -7,6 +7,7 @@ import sys
 import joblib
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -64,6 +65,8 @@ def images():
 
 @pytest.fixture(scope="module")
 def module_folder(tmp_path_factory):
+    # workers of earlier tests would not know where the module is
+    get_reusable_executor().shutdown(wait=True)
     folder = tmp_path_factory.mktemp("modules")
     (folder / "counting_network.py").write_text(NETWORK)
     with pytest.MonkeyPatch.context() as patch:
