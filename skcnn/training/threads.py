@@ -12,6 +12,7 @@ import torch
 SMALL_BATCH_FLOPS = 160e6
 
 _lock = threading.Lock()
+_state = {"depth": 0, "n_threads": 1}
 
 
 @contextmanager
@@ -29,12 +30,17 @@ def fitting_threads(flops):
         The number of threads in use.
     """
     with _lock:
-        n_threads = torch.get_num_threads()
+        if not _state["depth"]:  # what a thread first sees during a fit may be its one
+            _state["n_threads"] = torch.get_num_threads()
+        _state["depth"] += 1
+        n_threads = _state["n_threads"]
         if flops < SMALL_BATCH_FLOPS and n_threads > 1:
             _use_one_thread(n_threads)
     try:
         yield torch.get_num_threads()
     finally:
+        with _lock:
+            _state["depth"] -= 1
         torch.set_num_threads(n_threads)
 
 
