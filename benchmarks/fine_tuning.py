@@ -5,8 +5,8 @@
 DATA is the folder with ``images/hymenoptera`` (244 and 153 photographs of ants
 and bees), ``images/cifar10`` (4,000 and 1,000 images) and the ImageNet weights of
 SqueezeNet. A row is the accuracy on unseen images, mean and standard deviation
-over seeds, with the CPU seconds of a fit. Nothing was chosen by these images:
-all settings are defaults but for those that are named.
+over seeds, with the CPU seconds of a fit. All settings are defaults but
+for those that are named; no default was chosen by unseen images.
 """
 
 import argparse
