@@ -1,7 +1,6 @@
 """A convolutional network as feature extractor."""
 
 from collections import Counter, namedtuple
-from functools import lru_cache
 from math import prod
 from numbers import Integral
 from os import PathLike
@@ -11,15 +10,11 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from ._base import MAX_SEED, BaseCNN
 from ._feature_backbones import (
     backbone_name,
-    cached_features,
-    check_uses,
-    explain_failure,
-    feature_widths,
     is_fitted_estimator,
     is_own,
     needs_fit,
@@ -28,28 +23,15 @@ from ._feature_backbones import (
     scaled_backbone,
     untrained_backbone,
 )
+from ._feature_computation import FeatureComputation
 from .backbones import layer_names
-from .data import (
-    as_image_list,
-    check_image_array,
-    check_same_shape,
-    is_image_files,
-)
-from .features import (
-    POOLINGS,
-    PRECISIONS,
-    ArraySource,
-    FeatureExtractor,
-    FileSource,
-    compute_features,
-)
-from .training import check_device
+from .data import check_same_shape
+from .features import POOLINGS, PRECISIONS
 
 CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
-N_EXTRACTORS = 4
 
 
-class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
+class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator):
     """Features of images, computed by a convolutional network.
 
     The network's last layers are left off; what is left turns an image into a
@@ -348,10 +330,6 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
             self.backbone, X, self.image_shape, self.channel_axis, seed
         )
 
-    def _check_uses(self):
-        """Raise an error where the backbone has no use for a parameter."""
-        check_uses(self.backbone, self.weights, self.preprocessing, self.image_size)
-
     def _draw_seed(self):
         return check_random_state(self.random_state).randint(MAX_SEED)
 
@@ -391,125 +369,6 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         if hasattr(X, "__dask_graph__"):
             return self._transform_lazily(X)
         return self._transform(X)
-
-    def _transform(self, X):
-        """Return the features of what is no dask array."""
-        X = self._check_images(X, reset=False)
-        backbone = self._find_backbone()
-        extractor = self._make_extractor(backbone)
-        source = self._make_source(X, backbone, extractor)
-        features = self._compute(source, backbone, extractor)
-        if hasattr(self, "_widths"):
-            self._widths.update(
-                (layer, part.shape[1])
-                for layer, part in zip(extractor.layers, features, strict=True)
-            )
-        return features[0] if len(features) == 1 else np.hstack(features)
-
-    def _transform_lazily(self, X):
-        """Return a dask array of the features of a dask array."""
-        X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
-        n_features = len(self.get_feature_names_out())
-        return X.map_blocks(
-            self._transform,
-            dtype=self._output_dtype,
-            drop_axis=list(range(1, X.ndim)),
-            new_axis=[1],
-            chunks=(X.chunks[0], (n_features,)),
-            meta=np.empty((0, n_features), self._output_dtype),
-        )
-
-    def _check_images(self, X, reset):
-        """Return X as a validated array, or as a list of image files."""
-        has_names = reset or self.__sklearn_is_fitted__()  # to learn or to compare
-        if is_image_files(X):
-            if has_names:
-                _check_feature_names(self, X, reset=reset)
-            return as_image_list(X)
-        if hasattr(X, "columns") and not has_names:
-            X = np.asarray(X)
-        return check_image_array(self, X, reset=reset)
-
-    def _find_backbone(self):
-        """Return the network and its preprocessing."""
-        if hasattr(self, "_backbone"):
-            return self._backbone
-        self._check_uses()
-        return ready_backbone(
-            self.backbone, self.weights, self.preprocessing, self.image_size
-        )
-
-    def _make_extractor(self, backbone):
-        """Return the network cut at the layers that are asked for."""
-        layers = [self.layer] if isinstance(self.layer, str) else list(self.layer)
-        if not layers or not all(isinstance(layer, str) for layer in layers):
-            raise ValueError(
-                f"layer={self.layer!r} is neither the name of a layer nor a list of "
-                "names."
-            )
-        is_shared = isinstance(self.backbone, str)
-        return (_shared_extractor if is_shared else FeatureExtractor)(
-            backbone.module,
-            tuple(layers),
-            pooling=self.pooling,
-            n_axes=len(backbone.input_shape) - 1,
-            device=check_device(self.device),
-            precision=self.precision,
-            compile=self.compile,
-            fill=backbone.preprocessing is None,
-        )
-
-    def _make_source(self, X, backbone, extractor):
-        """Return where the batches of X come from."""
-        device, dtype = extractor.device, extractor.input_dtype
-        if isinstance(X, list):
-            if backbone.preprocessing is None:
-                raise no_preprocessing(backbone.name)
-            return FileSource(X, backbone.preprocessing, device, dtype, self.on_error)
-        check_same_shape(self, X, getattr(self, "_sample_shape", None) or X.shape[1:])
-        scaling = backbone.scaling(X, self.image_shape, self.channel_axis)
-        check_same_shape(self, X, scaling.layout.sample_shape)
-        return ArraySource(X, scaling, device, dtype)
-
-    def _compute(self, source, backbone, extractor):
-        """Return the features of each layer, from the cache where there is one."""
-        batch_size = self._batch_size(backbone, extractor.device)
-        with explain_failure(backbone, extractor, batch_size):
-            if self.memory is None or self.memory is False:
-                features = compute_features(source, extractor, batch_size)
-            else:
-                features = self._look_up(source, backbone, extractor, batch_size)
-        if features is None:  # not one file could be read
-            widths = feature_widths(backbone, extractor)
-            features = [np.full((len(source), width), np.nan) for width in widths]
-        return [part.astype(self._output_dtype, copy=False) for part in features]
-
-    def _look_up(self, source, backbone, extractor, batch_size):
-        """Return features from the cache, those computed that it does not hold."""
-        cached = cached_features(
-            source,
-            backbone,
-            extractor,
-            batch_size,
-            self.precision,
-            self.memory,
-            self.memory_bytes_limit,
-        )
-        features = cached.compute()
-        counts = vars(self).setdefault("_counts", Counter())
-        counts["misses"] += cached.n_computed
-        counts["hits"] += len(source) - cached.n_computed
-        return features
-
-    def _batch_size(self, backbone, device):
-        """Return the number of images of one forward pass."""
-        if not isinstance(self.batch_size, str):
-            return self.batch_size
-        return backbone.batch_size(device)
-
-    @property
-    def _output_dtype(self):
-        return np.float64 if self.precision == "float64" else np.float32
 
     @property
     def module_(self):
@@ -558,15 +417,6 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         ]
         return np.array(names, dtype=object)
 
-    def _layer_widths(self):
-        """Return the number of features of each layer."""
-        if getattr(self, "_widths", None):
-            return self._widths
-        backbone = self._find_backbone()
-        extractor = self._make_extractor(backbone)
-        widths = feature_widths(backbone, extractor)
-        return dict(zip(extractor.layers, widths, strict=True))
-
     def set_params(self, **params):
         """Set parameters.
 
@@ -613,9 +463,3 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         tags.target_tags.required = learns and isinstance(self.backbone, BaseEstimator)
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-@lru_cache(maxsize=N_EXTRACTORS)
-def _shared_extractor(module, layers, **options):
-    """Return the extractor that earlier calls of this process made, if they did."""
-    return FeatureExtractor(module, layers, **options)

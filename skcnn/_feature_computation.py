@@ -1,0 +1,166 @@
+"""From images to features, for CNNFeatureTransformer."""
+
+from collections import Counter
+from functools import lru_cache
+
+import numpy as np
+from sklearn.utils.validation import _check_feature_names
+
+from ._feature_backbones import (
+    cached_features,
+    check_uses,
+    explain_failure,
+    feature_widths,
+    no_preprocessing,
+    ready_backbone,
+)
+from .data import as_image_list, check_image_array, check_same_shape, is_image_files
+from .features import ArraySource, FeatureExtractor, FileSource, compute_features
+from .training import check_device
+
+N_EXTRACTORS = 4
+
+
+class FeatureComputation:
+    """What `transform` does, by the parameters of CNNFeatureTransformer.
+
+    Warning: this class is not meant to be used, CNNFeatureTransformer is.
+    """
+
+    def _transform(self, X):
+        """Return the features of what is no dask array."""
+        X = self._check_images(X, reset=False)
+        backbone = self._find_backbone()
+        extractor = self._make_extractor(backbone)
+        source = self._make_source(X, backbone, extractor)
+        features = self._compute(source, backbone, extractor)
+        if hasattr(self, "_widths"):
+            self._widths.update(
+                (layer, part.shape[1])
+                for layer, part in zip(extractor.layers, features, strict=True)
+            )
+        return features[0] if len(features) == 1 else np.hstack(features)
+
+    def _transform_lazily(self, X):
+        """Return a dask array of the features of a dask array."""
+        X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
+        n_features = len(self.get_feature_names_out())
+        return X.map_blocks(
+            self._transform,
+            dtype=self._output_dtype,
+            drop_axis=list(range(1, X.ndim)),
+            new_axis=[1],
+            chunks=(X.chunks[0], (n_features,)),
+            meta=np.empty((0, n_features), self._output_dtype),
+        )
+
+    def _check_images(self, X, reset):
+        """Return X as a validated array, or as a list of image files."""
+        has_names = reset or self.__sklearn_is_fitted__()  # to learn or to compare
+        if is_image_files(X):
+            if has_names:
+                _check_feature_names(self, X, reset=reset)
+            return as_image_list(X)
+        if hasattr(X, "columns") and not has_names:
+            X = np.asarray(X)
+        return check_image_array(self, X, reset=reset)
+
+    def _find_backbone(self):
+        """Return the network and its preprocessing."""
+        if hasattr(self, "_backbone"):
+            return self._backbone
+        self._check_uses()
+        return ready_backbone(
+            self.backbone, self.weights, self.preprocessing, self.image_size
+        )
+
+    def _check_uses(self):
+        """Raise an error where the backbone has no use for a parameter."""
+        check_uses(self.backbone, self.weights, self.preprocessing, self.image_size)
+
+    def _make_extractor(self, backbone):
+        """Return the network cut at the layers that are asked for."""
+        layers = [self.layer] if isinstance(self.layer, str) else list(self.layer)
+        if not layers or not all(isinstance(layer, str) for layer in layers):
+            raise ValueError(
+                f"layer={self.layer!r} is neither the name of a layer nor a list of "
+                "names."
+            )
+        is_shared = isinstance(self.backbone, str)
+        return (_shared_extractor if is_shared else FeatureExtractor)(
+            backbone.module,
+            tuple(layers),
+            pooling=self.pooling,
+            n_axes=len(backbone.input_shape) - 1,
+            device=check_device(self.device),
+            precision=self.precision,
+            compile=self.compile,
+            fill=backbone.preprocessing is None,
+        )
+
+    def _make_source(self, X, backbone, extractor):
+        """Return where the batches of X come from."""
+        device, dtype = extractor.device, extractor.input_dtype
+        if isinstance(X, list):
+            if backbone.preprocessing is None:
+                raise no_preprocessing(backbone.name)
+            return FileSource(X, backbone.preprocessing, device, dtype, self.on_error)
+        check_same_shape(self, X, getattr(self, "_sample_shape", None) or X.shape[1:])
+        scaling = backbone.scaling(X, self.image_shape, self.channel_axis)
+        check_same_shape(self, X, scaling.layout.sample_shape)
+        return ArraySource(X, scaling, device, dtype)
+
+    def _compute(self, source, backbone, extractor):
+        """Return the features of each layer, from the cache where there is one."""
+        batch_size = self._batch_size(backbone, extractor.device)
+        with explain_failure(backbone, extractor, batch_size):
+            if self.memory is None or self.memory is False:
+                features = compute_features(source, extractor, batch_size)
+            else:
+                features = self._look_up(source, backbone, extractor, batch_size)
+        if features is None:  # not one file could be read
+            widths = feature_widths(backbone, extractor)
+            features = [np.full((len(source), width), np.nan) for width in widths]
+        return [part.astype(self._output_dtype, copy=False) for part in features]
+
+    def _look_up(self, source, backbone, extractor, batch_size):
+        """Return features from the cache, those computed that it does not hold."""
+        cached = cached_features(
+            source,
+            backbone,
+            extractor,
+            batch_size,
+            self.precision,
+            self.memory,
+            self.memory_bytes_limit,
+        )
+        features = cached.compute()
+        counts = vars(self).setdefault("_counts", Counter())
+        counts["misses"] += cached.n_computed
+        counts["hits"] += len(source) - cached.n_computed
+        return features
+
+    def _batch_size(self, backbone, device):
+        """Return the number of images of one forward pass."""
+        if not isinstance(self.batch_size, str):
+            return self.batch_size
+        return backbone.batch_size(device)
+
+    @property
+    def _output_dtype(self):
+        return np.float64 if self.precision == "float64" else np.float32
+
+    def _layer_widths(self):
+        """Return the number of features of each layer."""
+        if getattr(self, "_widths", None):
+            return self._widths
+        backbone = self._find_backbone()
+        extractor = self._make_extractor(backbone)
+        widths = feature_widths(backbone, extractor)
+        return dict(zip(extractor.layers, widths, strict=True))
+
+
+@lru_cache(maxsize=N_EXTRACTORS)
+def _shared_extractor(module, layers, **options):
+    """Return the extractor that earlier calls of this process made, if they did."""
+    return FeatureExtractor(module, layers, **options)
