@@ -32,7 +32,7 @@ from .training import PrivateRandomness, explain_out_of_memory, make_generator
 N_UNUSED_OUTPUTS = 10
 # A batch of this many pixels is worth its overhead, and what a layer returns for it
 # still fits into the processor's cache; a GPU wants more.
-BATCH_PIXELS = {"cpu": 16 * 224 * 224, "cuda": 128 * 224 * 224, "mps": 32 * 224 * 224}
+BATCH_PIXELS = {"cpu": 8 * 224 * 224, "cuda": 128 * 224 * 224, "mps": 32 * 224 * 224}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class FeatureBackbone:
         """Return the number of images of a forward pass that suits a device."""
         n_pixels = prod(self.input_shape[1:])
         return int(
-            2 ** np.clip(round(log2(BATCH_PIXELS[device.type] / n_pixels)), 3, 8)
+            2 ** np.clip(round(log2(BATCH_PIXELS[device.type] / n_pixels)), 2, 8)
         )
 
     def context(self):

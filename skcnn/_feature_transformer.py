@@ -106,7 +106,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         None if there is none. "auto" finds it out, or asks.
 
     batch_size : int or "auto", default="auto"
-        Number of images of one forward pass. "auto" depends on their size: 16
+        Number of images of one forward pass. "auto" depends on their size: 8
         for 224×224 pixels on a CPU.
 
     precision : {"float32", "bfloat16", "float64"}, default="float32"

@@ -8,18 +8,19 @@ import torch
 
 from ..data import MEMORY_FORMATS
 from .parts import add, count_parts
+from .workers import map_parts
 
 aten = torch.ops.aten
 READING = 128  # operations that take as long as reading a value
 
 
-def batch_norm(workers, func, x, weight, bias, *args):
+def batch_norm(func, x, weight, bias, *args):
     """Run ``native_batch_norm`` (Ioffe & Szegedy 2015)."""
     running_mean, running_var, training, momentum, eps = args
     if not training or not _is_shared(x):
         return func(x, weight, bias, *args)
     values, weight, bias = _widen(x, weight, bias)
-    mean, var = _measure(workers, values)
+    mean, var = _measure(values)
     if running_mean is not None:
         count = x.numel() // x.shape[1]
         unbiased = var * (count / (count - 1))
@@ -29,7 +30,7 @@ def batch_norm(workers, func, x, weight, bias, *args):
     return out.to(x.dtype), mean, (var + eps).rsqrt_()
 
 
-def batch_norm_backward(workers, func, grad, x, weight, *args):
+def batch_norm_backward(func, grad, x, weight, *args):
     """Run ``native_batch_norm_backward``."""
     if not _is_shared(x):
         return func(grad, x, weight, *args)
@@ -41,7 +42,7 @@ def batch_norm_backward(workers, func, grad, x, weight, *args):
     def sums(grad, x):
         return func(grad, x, *layer, [False, True, True])[1:]
 
-    parts = workers.map(sums, _split(grad), _split(x))
+    parts = map_parts(sums, _split(grad), _split(x))
     grads = tuple(map(add, zip(*parts, strict=True)))
     if training:
         grad_x = _input_gradient(grad, x, weight, *statistics[2:], *grads)
@@ -50,10 +51,10 @@ def batch_norm_backward(workers, func, grad, x, weight, *args):
     return tuple(g.to(d) for g, d in zip((grad_x, *grads), dtypes, strict=True))
 
 
-def _measure(workers, x):
+def _measure(x):
     """Return mean and biased variance of each channel."""
     parts = _split(x)
-    statistics = workers.map(
+    statistics = map_parts(
         lambda part: aten.batch_norm_update_stats(part, None, None, 0.0), parts
     )
     if len(parts) == 1:

@@ -14,6 +14,7 @@ from math import prod
 import torch
 
 from .parts import add, count_parts, join
+from .workers import map_parts
 
 aten = torch.ops.aten
 # Up to this number of weights, the parts of a gradient are sums over parts of the
@@ -24,27 +25,27 @@ MAX_SUMMED_WEIGHTS = 2**18
 _is_like_parts = {}
 
 
-def convolution(workers, func, x, weight, bias, *geometry):
+def convolution(func, x, weight, bias, *geometry):
     """Run ``convolution``."""
     n_parts = _count_parts(x, weight, geometry)
-    return _by_samples(workers, n_parts, func, (x,), (weight, bias, *geometry))
+    return _by_samples(n_parts, func, (x,), (weight, bias, *geometry))
 
 
-def convolution_backward(workers, func, grad, x, weight, bias_sizes, *args):
+def convolution_backward(func, grad, x, weight, bias_sizes, *args):
     """Run ``convolution_backward``."""
     *geometry, (needs_x, *needs_weights) = args
     n_parts = _count_parts(x, weight, geometry)
     grad_x, grads = None, (None, None)
     if needs_x:
         samples, layer = (grad, x), (weight, *geometry)
-        grad_x = _by_samples(workers, n_parts, _input_gradient, samples, layer)
+        grad_x = _by_samples(n_parts, _input_gradient, samples, layer)
     if any(needs_weights):
 
         def function(grad, x, weight):
             sizes = [grad.shape[1]] if needs_weights[1] else None
             return func(grad, x, weight, sizes, *geometry, [False, *needs_weights])[1:]
 
-        grads = _sum_weights(workers, n_parts, function, grad, x, weight, geometry)
+        grads = _sum_weights(n_parts, function, grad, x, weight, geometry)
     return grad_x, *grads
 
 
@@ -59,12 +60,12 @@ def _input_gradient(grad, x, weight, *geometry):
     return aten.convolution_backward(grad, x, weight, None, *geometry, mask)[0]
 
 
-def _by_samples(workers, n_parts, function, samples, layer):
+def _by_samples(n_parts, function, samples, layer):
     """Return ``function(*samples, *layer)``, or what it gives in parts of the batch."""
 
     def in_parts(*samples):
         parts = (values.tensor_split(n_parts) for values in samples)
-        return join(workers.map(lambda *part: function(*part, *layer), *parts))
+        return join(map_parts(lambda *part: function(*part, *layer), *parts))
 
     if not all(map(aten.is_non_overlapping_and_dense, samples)):
         return in_parts(*samples)
@@ -90,13 +91,13 @@ def _make_waves(like):
     return torch.empty_like(like).copy_(waves.view(like.shape))
 
 
-def _sum_weights(workers, n_parts, function, grad, x, weight, geometry):
+def _sum_weights(n_parts, function, grad, x, weight, geometry):
     """Return the gradients of weight and bias, from those of parts."""
     *_, is_transposed, _, n_groups = geometry
     if weight.numel() > MAX_SUMMED_WEIGHTS and n_groups == 1 and not is_transposed:
         grads, weights = grad.tensor_split(n_parts, 1), weight.tensor_split(n_parts)
-        parts = workers.map(function, grads, repeat(x, n_parts), weights)
+        parts = map_parts(function, grads, repeat(x, n_parts), weights)
         return tuple(map(join, zip(*parts, strict=True)))
     grads, samples = grad.tensor_split(n_parts), x.tensor_split(n_parts)
-    parts = workers.map(function, grads, samples, repeat(weight, n_parts))
+    parts = map_parts(function, grads, samples, repeat(weight, n_parts))
     return tuple(map(add, zip(*parts, strict=True)))

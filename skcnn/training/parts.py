@@ -1,13 +1,15 @@
 """Parts of operations, the same for every number of threads.
 
-Public functions that are called with workers stand in for an operation of torch:
-they take the workers that compute the parts, the operation, and its arguments.
+Public functions with an argument `func` stand in for that operation of torch, and
+take its arguments.
 """
 
 from itertools import repeat
 from math import log2
 
 import torch
+
+from .workers import map_parts
 
 MAX_PARTS = 8
 PART_FLOPS = 1.28e8  # 2 ms, many times what it takes to wake a worker
@@ -36,7 +38,7 @@ def add(parts):
     return total.to(dtype)
 
 
-def matmul(workers, func, *args, **kwargs):
+def matmul(func, *args, **kwargs):
     """Run ``mm`` or ``addmm`` in parts of the longer axis of the product."""
     *bias, a, b = args
     shape = len(a), b.shape[1]
@@ -46,20 +48,20 @@ def matmul(workers, func, *args, **kwargs):
     if axis == 1:
         factors = repeat(a, n_parts), b.tensor_split(n_parts, 1)
     bias = [m.expand(shape).tensor_split(n_parts, axis) for m in bias]
-    parts = workers.map(lambda *m: func(*m, **kwargs), *bias, *factors)
+    parts = map_parts(lambda *m: func(*m, **kwargs), *bias, *factors)
     return join(parts, axis)
 
 
-def group_norm(workers, func, x, weight, bias, n_samples, *sizes):
+def group_norm(func, x, weight, bias, n_samples, *sizes):
     """Run ``native_group_norm`` in parts of the batch."""
     if _has_whole_maps(x):
         return func(x, weight, bias, n_samples, *sizes)
     samples = x.tensor_split(min(MAX_PARTS, n_samples))
-    parts = workers.map(lambda x: func(x, weight, bias, len(x), *sizes), samples)
+    parts = map_parts(lambda x: func(x, weight, bias, len(x), *sizes), samples)
     return tuple(map(join, zip(*parts, strict=True)))
 
 
-def group_norm_backward(workers, func, grad, x, *args):
+def group_norm_backward(func, grad, x, *args):
     """Run ``native_group_norm_backward`` in parts of the batch."""
     if _has_whole_maps(x):
         return func(grad, x, *args)
@@ -68,7 +70,7 @@ def group_norm_backward(workers, func, grad, x, *args):
         values.tensor_split(min(MAX_PARTS, n_samples))
         for values in (grad, x, mean, inverse_std)
     )
-    parts = workers.map(lambda *s: func(*s, weight, len(s[0]), *sizes), *samples)
+    parts = map_parts(lambda *s: func(*s, weight, len(s[0]), *sizes), *samples)
     grads_x, grads_weight, grads_bias = zip(*parts, strict=True)
     return join(grads_x), add(grads_weight), add(grads_bias)
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .batch_norm import batch_norm, batch_norm_backward
 from .convolution import convolution, convolution_backward
 from .parts import group_norm, group_norm_backward, matmul
-from .threads import SMALL_BATCH_FLOPS, Workers, fitting_threads, limit_threads
+from .threads import SMALL_BATCH_FLOPS, fitting_threads, limit_threads
 
 aten = torch.ops.aten
 # Values a thread takes at least, and a multiple of the values in all vectors
@@ -153,10 +153,6 @@ class FixedOrderSums(TorchDispatchMode):
     parts, and all others on one thread.
     """
 
-    def __init__(self):
-        super().__init__()
-        self._workers = Workers()
-
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         rule = _find_rule(func)
@@ -164,11 +160,7 @@ class FixedOrderSums(TorchDispatchMode):
             return func(*args, **kwargs)
         if not _are_plain(args):
             rule = _on_one_thread
-        return rule(self._workers, func, *args, **kwargs)
-
-    def __exit__(self, *exception):
-        super().__exit__(*exception)
-        self._workers.close()
+        return rule(func, *args, **kwargs)
 
 
 @cache
@@ -191,16 +183,16 @@ def _are_plain(args):
     )
 
 
-def _on_one_thread(workers, func, *args, **kwargs):
+def _on_one_thread(func, *args, **kwargs):
     with limit_threads(1):
         return func(*args, **kwargs)
 
 
-def _in_whole_vectors(workers, func, *args, **kwargs):
+def _in_whole_vectors(func, *args, **kwargs):
     """Run an elementwise function so that every value is in a whole vector."""
     *_, x = (a for a in args if isinstance(a, torch.Tensor))
     if func._schema.is_mutable or not aten.is_non_overlapping_and_dense(x):
-        return _on_one_thread(workers, func, *args, **kwargs)
+        return _on_one_thread(func, *args, **kwargs)
     n_threads = torch.get_num_threads()
     if x.numel() < n_threads * GRAIN_SIZE:
         n_threads = 1

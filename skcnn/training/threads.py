@@ -1,8 +1,7 @@
-"""How many threads a fit uses, and workers with one thread each."""
+"""How many threads a fit uses."""
 
 import threading
 from contextlib import contextmanager
-from queue import SimpleQueue
 
 import torch
 
@@ -73,77 +72,3 @@ def limit_threads(limit):
         yield
     finally:
         torch.set_num_threads(n_threads)
-
-
-class Workers:
-    """As many workers as torch has threads, in each of which it has one.
-
-    They start with the first work there is, and stay until `close`. An executor
-    of the standard library takes twice as long to hand over work.
-    """
-
-    def __init__(self):
-        self._tasks = SimpleQueue()
-        self._threads = []
-
-    def map(self, function, *iterables):
-        """Return what `function` gives, computed by one of torch's threads each.
-
-        Parameters
-        ----------
-        function : callable
-            Of tensors without a record of gradients.
-
-        *iterables : iterable
-            Its arguments, as for the built-in `map`.
-
-        Returns
-        -------
-        list
-            In the order of the arguments.
-        """
-        tasks = list(zip(*iterables, strict=True))
-        n_threads = torch.get_num_threads()
-        if len(tasks) == 1 or n_threads == 1:
-            with limit_threads(1):
-                return [function(*task) for task in tasks]
-        if not self._threads:
-            self._start(n_threads)
-        outcomes = SimpleQueue()
-        for index, task in enumerate(tasks):
-            self._tasks.put((index, function, task, outcomes))
-        results = {}
-        for _ in tasks:
-            index, result, error = outcomes.get()
-            if error is not None:
-                raise error
-            results[index] = result
-        return [results[index] for index in range(len(tasks))]
-
-    def _start(self, n_threads):
-        ready = SimpleQueue()
-        for _ in range(n_threads):
-            thread = threading.Thread(target=self._work, args=(ready,), daemon=True)
-            thread.start()
-            self._threads.append(thread)
-        for _ in range(n_threads):
-            ready.get()
-        torch.set_num_threads(n_threads)  # as threads that start later will have
-
-    def _work(self, ready):
-        torch.get_num_threads()  # which sets the default first
-        torch.set_num_threads(1)
-        torch.set_grad_enabled(False)
-        ready.put(True)
-        for index, function, task, outcomes in iter(self._tasks.get, None):
-            try:
-                outcomes.put((index, function(*task), None))
-            except BaseException as error:
-                outcomes.put((index, None, error))
-
-    def close(self):
-        """End the workers."""
-        for _ in self._threads:
-            self._tasks.put(None)
-        while self._threads:
-            self._threads.pop().join()

@@ -1,26 +1,13 @@
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 import torch
 
-from skcnn.training.threads import (
-    SMALL_BATCH_FLOPS,
-    Workers,
-    fitting_threads,
-    limit_threads,
-)
+from skcnn.training.threads import SMALL_BATCH_FLOPS, fitting_threads, limit_threads
 
 LARGE = 2 * SMALL_BATCH_FLOPS
-
-
-@pytest.fixture
-def workers():
-    workers = Workers()
-    yield workers
-    workers.close()
 
 
 @pytest.mark.parametrize("before", [1, 2, 3])
@@ -97,53 +84,3 @@ def test_threads_are_limited_within_the_context(set_threads, before, limit):
         assert torch.get_num_threads() == min(before, limit)
         raise ValueError
     assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize("n_tasks", [1, 2, 9])
-@pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_workers_compute_on_one_thread_and_in_order(
-    set_threads, workers, n_threads, n_tasks
-):
-    set_threads(n_threads)
-
-    def task(index, factor):
-        time.sleep(0.001 * (n_tasks - index))
-        return torch.get_num_threads(), index * factor
-
-    results = workers.map(task, range(n_tasks), [2] * n_tasks)
-    assert results == [(1, 2 * index) for index in range(n_tasks)]
-    assert torch.get_num_threads() == n_threads
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(torch.get_num_threads).result() == n_threads
-
-
-def test_as_many_workers_as_threads_compute_at_once(set_threads, workers):
-    set_threads(3)
-    barrier = threading.Barrier(3, timeout=10)
-    assert sorted(workers.map(lambda _: barrier.wait(), range(3))) == [0, 1, 2]
-
-
-def test_workers_record_no_gradients(set_threads, workers):
-    set_threads(2)
-    x = torch.ones(2, requires_grad=True)
-    products = workers.map(lambda factor: factor * x, range(3))
-    assert not any(product.requires_grad for product in products)
-    assert (2 * x).requires_grad
-
-
-def test_an_error_in_a_worker_is_raised_and_the_others_go_on(set_threads, workers):
-    set_threads(2)
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError):
-            workers.map(lambda x: 1 / x, [0, 1, 0, 2])
-    assert workers.map(lambda x: 1 / x, [1, 2]) == [1, 0.5]
-
-
-def test_workers_end_when_closed_and_start_again(set_threads, workers):
-    before = threading.active_count()
-    set_threads(2)
-    for _ in range(2):
-        workers.map(abs, [-1, 1])
-        assert threading.active_count() == before + 2
-        workers.close()
-        assert threading.active_count() == before
