@@ -307,13 +307,17 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         """Shape of a sample as the network takes it, channels first."""
         return self._layout.input_shape
 
+    def _blank_sample(self):
+        """Return a batch of one sample for a network to be tried on."""
+        return torch.zeros(1, *self._input_shape)
+
     def _build_net(self, batch_size, samples):
         """Return the network that the parameters describe, ready to be trained."""
         return build_net(
             self._module_factory(),
             criterion=self._criterion,
             criterion_arguments=self._criterion_arguments,
-            input_shape=self._input_shape,
+            blank=self._blank_sample(),
             n_outputs=self._n_outputs,
             optimizer=self.optimizer,
             lr=self.lr,
