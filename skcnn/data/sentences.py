@@ -1,0 +1,126 @@
+"""Sentences as codes of words, which become batches of their own length."""
+
+import copy
+
+import torch
+
+POOL = 50  # batches whose sentences are sorted by length together
+
+
+class Sentences:
+    """Codes of the words of sentences, read batch by batch.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_words,), of int32
+        Codes of the words, sentence after sentence, all above 0.
+
+    offsets : ndarray of shape (n_samples + 1,), of int64
+        Where in `codes` each sentence begins, and the end of the last one.
+
+    device : torch.device
+        Where the codes are, and the batches.
+    """
+
+    def __init__(self, codes, offsets, device):
+        self.codes = torch.as_tensor(codes).to(device)
+        self.offsets = torch.as_tensor(offsets).to(device)
+        self.device = device
+        self.rows = None
+
+    def __len__(self):
+        return len(self.offsets) - 1 if self.rows is None else len(self.rows)
+
+    @property
+    def lengths(self):
+        """Number of words of each sentence, a torch.Tensor of shape (n_samples,)."""
+        lengths = self.offsets.diff()
+        return lengths if self.rows is None else lengths[self.rows]
+
+    def to(self, device):
+        """Return the same sentences on another device."""
+        view = copy.copy(self)
+        view.codes, view.offsets = self.codes.to(device), self.offsets.to(device)
+        view.rows = None if self.rows is None else self.rows.to(device)
+        view.device = device
+        return view
+
+    def subset(self, rows):
+        """Return some of the sentences, which share the codes.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,) or None
+            Positions among all sentences, None for all.
+
+        Returns
+        -------
+        Sentences
+            The chosen ones.
+        """
+        view = copy.copy(self)
+        view.rows = None
+        if rows is not None:
+            view.rows = torch.as_tensor(rows, device=self.device)
+        return view
+
+    def take(self, index):
+        """Return a batch.
+
+        Parameters
+        ----------
+        index : torch.Tensor of shape (n,) or slice
+            Which sentences.
+
+        Returns
+        -------
+        torch.Tensor of shape (n, length), of int64
+            Codes, 0 after the last word; as long as the longest sentence, at
+            least 1.
+        """
+        rows = torch.arange(len(self), device=self.device)[index]
+        if self.rows is not None:
+            rows = self.rows[rows]
+        starts = self.offsets[rows].unsqueeze(1)
+        lengths = self.offsets[rows + 1].unsqueeze(1) - starts
+        places = torch.arange(max(1, int(lengths.amax())), device=self.device)
+        is_word = places < lengths  # (n, length)
+        batch = torch.zeros(is_word.shape, dtype=torch.int64, device=self.device)
+        batch[is_word] = self.codes[(starts + places)[is_word]].long()
+        return batch
+
+    @property
+    def reading_order(self):
+        """Sentences by length, a torch.Tensor of shape (n_samples,)."""
+        return self.lengths.argsort(stable=True)
+
+    def group(self, order, n_batches, generator):
+        """Return batches of sentences that are about equally long.
+
+        Parameters
+        ----------
+        order : torch.Tensor of shape (n_samples,)
+            All sentences, shuffled. Some batches after each other are sorted by
+            length together, so that sentences meet others in each pass.
+
+        n_batches : int
+            How many batches to make.
+
+        generator : torch.Generator
+            Where the order of the batches comes from.
+
+        Returns
+        -------
+        list of torch.Tensor
+            The sentences of each batch; sizes differ by at most 1.
+        """
+        lengths = self.lengths
+        unsorted = torch.tensor_split(order, n_batches)
+        batches = []
+        for start in range(0, n_batches, POOL):
+            pool = unsorted[start : start + POOL]
+            chosen = torch.cat(pool)
+            chosen = chosen[lengths[chosen].argsort(stable=True)]
+            batches.extend(chosen.split([len(batch) for batch in pool]))
+        numbers = torch.randperm(n_batches, generator=generator).tolist()
+        return [batches[number] for number in numbers]
