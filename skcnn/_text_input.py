@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import BaseCNN
 from ._top_ngrams import ngram_text, strongest_windows
 from .data import N_SPECIAL, Sentences, Vocabulary, as_texts
+from .data.embeddings import read_embeddings
 from .modules import TextCNN
 
 VOCABULARY_PARAMETERS = (
@@ -91,16 +92,8 @@ class SentenceCNN(TransformerMixin, BaseCNN):
 
     def _word_vectors(self):
         """Return a vector for each code: as given, or random with their variance."""
-        from .data.embeddings import read_embeddings
-
         words = self._vocabulary.words_[N_SPECIAL:]
         given, found = read_embeddings(self.embeddings, words)
-        if not found.any():
-            raise ValueError(
-                f"embeddings have no vector for any of the {len(words)} words of X, "
-                f"such as {words[0]!r}. Should lowercase or tokenizer be as they were "
-                "where the vectors were learnt?"
-            )
         bound = np.sqrt(3 * given[found].var())
         shape = len(self._vocabulary), given.shape[1]
         vectors = np.random.default_rng(self._next_seed()).uniform(-bound, bound, shape)
@@ -116,7 +109,7 @@ class SentenceCNN(TransformerMixin, BaseCNN):
 
     def _shuffled(self, samples, net):
         dataset = super()._shuffled(samples, net)
-        self._sentences = dataset.images.to(torch.device("cpu"))
+        self._sentences = dataset.images.on(torch.device("cpu"))
         return dataset
 
     def _outputs(self, X):

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import torch
 
 POOL = 50  # batches whose sentences are sorted by length together
@@ -9,6 +10,9 @@ POOL = 50  # batches whose sentences are sorted by length together
 
 class Sentences:
     """Codes of the words of sentences, read batch by batch.
+
+    Batches are put together by NumPy, whose calls cost less than torch's where
+    operations are this small.
 
     Parameters
     ----------
@@ -19,12 +23,12 @@ class Sentences:
         Where in `codes` each sentence begins, and the end of the last one.
 
     device : torch.device
-        Where the codes are, and the batches.
+        Where the batches are wanted.
     """
 
     def __init__(self, codes, offsets, device):
-        self.codes = torch.as_tensor(codes).to(device)
-        self.offsets = torch.as_tensor(offsets).to(device)
+        self.codes = codes
+        self.offsets = offsets
         self.device = device
         self.rows = None
 
@@ -34,14 +38,12 @@ class Sentences:
     @property
     def lengths(self):
         """Number of words of each sentence, a torch.Tensor of shape (n_samples,)."""
-        lengths = self.offsets.diff()
-        return lengths if self.rows is None else lengths[self.rows]
+        lengths = np.diff(self.offsets)
+        return torch.from_numpy(lengths if self.rows is None else lengths[self.rows])
 
-    def to(self, device):
-        """Return the same sentences on another device."""
+    def on(self, device):
+        """Return the same sentences, to be read on another device."""
         view = copy.copy(self)
-        view.codes, view.offsets = self.codes.to(device), self.offsets.to(device)
-        view.rows = None if self.rows is None else self.rows.to(device)
         view.device = device
         return view
 
@@ -59,9 +61,7 @@ class Sentences:
             The chosen ones.
         """
         view = copy.copy(self)
-        view.rows = None
-        if rows is not None:
-            view.rows = torch.as_tensor(rows, device=self.device)
+        view.rows = rows
         return view
 
     def take(self, index):
@@ -78,16 +78,18 @@ class Sentences:
             Codes, 0 after the last word; as long as the longest sentence, at
             least 1.
         """
-        rows = torch.arange(len(self), device=self.device)[index]
-        if self.rows is not None:
-            rows = self.rows[rows]
-        starts = self.offsets[rows].unsqueeze(1)
-        lengths = self.offsets[rows + 1].unsqueeze(1) - starts
-        places = torch.arange(max(1, int(lengths.amax())), device=self.device)
+        if isinstance(index, torch.Tensor):
+            index = index.cpu().numpy()
+        else:
+            index = np.arange(len(self))[index]
+        rows = index if self.rows is None else self.rows[index]
+        starts = self.offsets[rows][:, None]
+        lengths = self.offsets[rows + 1][:, None] - starts
+        places = np.arange(max(1, lengths.max()))
         is_word = places < lengths  # (n, length)
-        batch = torch.zeros(is_word.shape, dtype=torch.int64, device=self.device)
-        batch[is_word] = self.codes[(starts + places)[is_word]].long()
-        return batch
+        batch = np.zeros(is_word.shape, dtype=np.int64)
+        batch[is_word] = self.codes[(starts + places)[is_word]]
+        return torch.from_numpy(batch).to(self.device)
 
     @property
     def reading_order(self):
@@ -114,7 +116,7 @@ class Sentences:
         list of torch.Tensor
             The sentences of each batch; sizes differ by at most 1.
         """
-        lengths = self.lengths
+        lengths = self.lengths.to(order.device)
         unsorted = torch.tensor_split(order, n_batches)
         batches = []
         for start in range(0, n_batches, POOL):
