@@ -34,6 +34,7 @@ class SentenceCNN(TransformerMixin, BaseCNN):
     """
 
     _predict_batch_size = 256
+    _reads_text = True
 
     def _parameters(self, names):
         return {name: getattr(self, name) for name in names}
