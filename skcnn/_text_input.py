@@ -148,11 +148,9 @@ class SentenceCNN(TransformerMixin, BaseCNN):
             "3gram_0".
         """
         check_is_fitted(self)
-        names = [
-            f"{filters.size}gram_{number}"
-            for filters in self.module_.features.filters
-            for number in range(len(filters.bias))
-        ]
+        filters = self.module_.features.filters
+        n_filters = len(filters.bias) // len(filters.sizes)
+        names = [f"{size}gram_{i}" for size in filters.sizes for i in range(n_filters)]
         return np.asarray(names, dtype=object)
 
     def top_ngrams(self, filter, X=None, n_top=10):

@@ -8,7 +8,7 @@ UNKNOWN = 1
 N_SPECIAL = 2
 # Words of any length, with the apostrophes in them, and punctuation marks: "I", "!"
 # and "?" say much about a sentence, and scikit-learn's own pattern drops them.
-TOKEN_PATTERN = r"(?u)\w+(?:['\u2019]\w+)*|[^\w\s]"
+TOKEN_PATTERN = r"\w+(?:'\w+)*|[^\w\s]"
 
 
 class Vocabulary:

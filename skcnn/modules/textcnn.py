@@ -10,6 +10,9 @@ from .dropout import Dropout
 from .layers import Layers
 
 VECTOR_RANGE = 0.25  # of random word vectors, as in the paper
+# Products of fewer rows are computed in another way, and a sentence's outputs would
+# depend on whether there are others.
+ROWS = 4
 # By mode, which sets of word vectors there are: learnt ones, or kept as given.
 CHANNELS = {
     "rand": ("learnt",),
@@ -126,29 +129,27 @@ class SentenceFeatures(nn.Module):
         self.embeddings = nn.ModuleDict(
             {kind: make_embedding(vectors, kind == "kept") for kind in channels}
         )
-        self.filters = nn.ModuleList(
-            WindowFilters(size, n_filters, vectors.shape[1]) for size in filter_sizes
-        )
+        self.filters = WindowFilters(filter_sizes, n_filters, vectors.shape[1])
 
     def forward(self, codes):
         """Map ``(n, length)`` to ``(n, len(filter_sizes) * n_filters)``."""
         _, vectors, positions = self._look_up(codes)
         lengths = (codes > 0).sum(1, keepdim=True)
-        pooled = [
-            filters(vectors, filters.windows(positions, lengths))
-            for filters in self.filters
-        ]
-        return torch.cat(pooled, 1) * (lengths > 0)
+        return self.filters(vectors, positions, lengths) * (lengths > 0)
 
     def _look_up(self, codes):
         """Return the words that occur, their vectors, and which word is where.
 
         Each word is taken once: what filters make of it need not be computed
-        again, and its gradient is complete. The first one is no word.
+        again, and its gradient is complete. Around the sentences there is no word.
         """
-        words, positions = F.pad(codes, (1, 1)).unique(return_inverse=True)
+        margin = max(self.filters.sizes) - 1
+        codes = F.pad(codes, (margin, margin))
+        words, positions = codes.unique(return_inverse=True)
         vectors = sum(layer(words) for layer in self.embeddings.values())
-        return words, vectors, positions[:, 1:-1]
+        if len(words) < ROWS:
+            vectors = F.pad(vectors, (0, 0, 0, ROWS - len(words)))
+        return words, vectors, positions
 
     def responses(self, codes, index):
         """Return what one filter makes of each window of words, rectified.
@@ -164,21 +165,17 @@ class SentenceFeatures(nn.Module):
         Returns
         -------
         windows : torch.Tensor of shape (n, length + size - 1, size)
-            Codes of the words, the first window ending with the first word.
-            Windows beyond the last word are like the last one.
+            Codes of the words, 0 where there is none; the first window ends with
+            the first word, and those that begin beyond the last one have none.
 
         responses : torch.Tensor of shape (n, length + size - 1)
             What the filter makes of the windows.
         """
-        n_filters = len(self.filters[0].bias)
-        filters = self.filters[index // n_filters]
         words, vectors, positions = self._look_up(codes)
-        lengths = (codes > 0).sum(1, keepdim=True)
-        rows = filters.windows(positions, lengths)
-        table = vectors @ filters.weight[:, index % n_filters].T  # (n_words, size)
-        sums = table.flatten()[rows].sum(2)
-        responses = F.relu(sums + filters.bias[index % n_filters])
-        return words[rows // filters.size], responses
+        weight, bias = self.filters.one(index)  # (size, embedding_dim), ()
+        windows = windows_of(positions, max(self.filters.sizes), len(weight))
+        sums = (vectors @ weight.T)[windows, torch.arange(len(weight))].sum(2)
+        return words[windows], F.relu(sums + bias)
 
 
 def make_embedding(vectors, is_kept):
@@ -191,73 +188,141 @@ def make_embedding(vectors, is_kept):
 
 
 class WindowFilters(nn.Module):
-    """Filters over windows of one number of words, and their largest responses.
+    """Filters over windows of words, and their largest responses.
+
+    What all places of all filters make of the words is one product; a response is
+    a sum over the places of a filter.
 
     Parameters
     ----------
-    size : int
-        Number of words of a window.
+    sizes : sequence of int
+        How many words the windows have.
 
     n_filters : int
-        Number of filters.
+        Number of filters of each size.
 
     embedding_dim : int
         Length of a word vector.
     """
 
-    def __init__(self, size, n_filters, embedding_dim):
+    def __init__(self, sizes, n_filters, embedding_dim):
         super().__init__()
-        self.size = size
-        bound = (size * embedding_dim) ** -0.5  # as torch's convolutions have it
-        weight = torch.empty(size, n_filters, embedding_dim).uniform_(-bound, bound)
-        self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.empty(n_filters).uniform_(-bound, bound))
+        self.sizes = tuple(sizes)
+        weights, biases = [], []
+        for size in sizes:
+            bound = (size * embedding_dim) ** -0.5  # as torch's convolutions have it
+            shape = size, n_filters, embedding_dim
+            weights.append(torch.empty(shape).uniform_(-bound, bound))
+            biases.append(torch.empty(n_filters).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.cat(weights))
+        self.bias = nn.Parameter(torch.cat(biases))
 
-    def forward(self, vectors, windows):
-        """Map ``(n_words, embedding_dim)`` and windows to ``(n, n_filters)``."""
-        n_filters = len(self.bias)
+    def forward(self, vectors, positions, lengths):
+        """Map ``(n_words, embedding_dim)`` to ``(n, len(sizes) * n_filters)``."""
+        n_places, n_filters, _ = self.weight.shape
         table = F.linear(vectors, self.weight.flatten(0, 1))
-        table = table.view(-1, n_filters)  # (n_words * size, n_filters)
-        return F.relu(LargestSum.apply(table, windows) + self.bias)
+        table = table.view(-1, n_filters)  # (n_words * n_places, n_filters)
+        rows = positions * n_places
+        return F.relu(LargestSums.apply(table, rows, lengths, self.sizes) + self.bias)
 
-    def windows(self, positions, lengths):
-        """Return which rows of the table of products belong to each window.
+    def one(self, index):
+        """Return weight and bias of a filter.
 
-        The table has what each place of the filters makes of each word. Windows
-        beyond the last word are given as the last one, which leaves the maximum
-        as it is.
+        Parameters
+        ----------
+        index : int
+            Which filter, as in the columns of the responses.
+
+        Returns
+        -------
+        weight : torch.Tensor of shape (size, embedding_dim)
+            By place in a window.
+
+        bias : torch.Tensor of shape ()
+            Added to the sum over the places.
         """
-        rows = F.pad(positions, (self.size - 1, self.size - 1)) * self.size
-        windows = rows.unfold(1, self.size, 1)  # (n, length + size - 1, size)
-        numbers = torch.arange(windows.shape[1], device=rows.device)
-        numbers = numbers.minimum((lengths + self.size - 2).clamp_(min=0))
-        places = torch.arange(self.size, device=rows.device)
-        return windows.gather(1, numbers.unsqueeze(2).expand(windows.shape)) + places
+        number, column = divmod(index, self.weight.shape[1])
+        weight = self.weight.split(self.sizes)[number]
+        return weight[:, column], self.bias[index]
 
 
-class LargestSum(torch.autograd.Function):
-    """The largest sum, over windows, of the rows of a table that they name."""
+def windows_of(values, margin_size, size):
+    """Return the windows of sentences with margins for windows of another size.
+
+    Parameters
+    ----------
+    values : torch.Tensor of shape (n, margin + length + margin)
+        What there is for each word, and around the sentences.
+
+    margin_size : int
+        Size of the windows that the margins, of one less, are made for.
+
+    size : int
+        Size of the windows, at most `margin_size`.
+
+    Returns
+    -------
+    torch.Tensor of shape (n, length + size - 1, size)
+        The first window ends with the first word.
+    """
+    spare = margin_size - size
+    return values[:, spare : values.shape[1] - spare].unfold(1, size, 1)
+
+
+class LargestSums(torch.autograd.Function):
+    """The largest sums, over windows, of rows of a table."""
 
     @staticmethod
-    def forward(ctx, table, windows):
-        """Map ``(n_rows, c)`` and windows ``(n, n_windows, size)`` to ``(n, c)``."""
-        n, n_windows, size = windows.shape
-        sums = F.embedding_bag(windows.view(-1, size), table, mode="sum")
-        maps = sums.view(n, 1, n_windows, -1).permute(0, 3, 1, 2)
-        largest, where = F.max_pool2d(maps, (1, n_windows), return_indices=True)
-        ctx.save_for_backward(windows, where.flatten(1))
-        ctx.n_rows = len(table)
-        return largest.flatten(1)
+    def forward(ctx, table, rows, lengths, sizes):
+        """Return ``(n, len(sizes) * n_filters)``.
+
+        A window takes, of the words in it, the rows for the places of its size.
+        Windows that begin beyond the last word do not count.
+        """
+        first, windows, places = 0, [], []
+        largest = []
+        for size in sizes:
+            members = torch.arange(first, first + size, device=rows.device)
+            members = windows_of(rows, max(sizes), size) + members
+            sums = sum_rows(table, members)  # (n, n_windows, n_filters)
+            numbers = torch.arange(sums.shape[1], device=rows.device)
+            beyond = (numbers >= lengths + (size - 1)).unsqueeze(2)
+            sums.masked_fill_(beyond, torch.finfo(sums.dtype).min)
+            values, where = largest_of(sums)
+            largest.append(values)
+            windows.append(members)
+            places.append(where)
+            first += size
+        ctx.save_for_backward(*windows, *places)
+        ctx.shape = table.shape
+        return torch.cat(largest, 1)
 
     @staticmethod
     def backward(ctx, gradient):
-        """Return the gradient of the table."""
-        windows, where = ctx.saved_tensors
-        size, n_columns = windows.shape[2], gradient.shape[1]
-        where = where.unsqueeze(2).expand(-1, -1, size)
-        rows = windows.gather(1, where)  # (n, c, size)
-        columns = torch.arange(n_columns, device=rows.device).unsqueeze(1)
-        table = gradient.new_zeros(ctx.n_rows * n_columns)
-        values = gradient.unsqueeze(2).expand(rows.shape).flatten()
-        table.scatter_add_(0, (rows * n_columns + columns).flatten(), values)
-        return table.view(ctx.n_rows, n_columns), None
+        """Return the gradient of the table: all of it is in the largest sums."""
+        n_filters = ctx.shape[1]
+        saved = ctx.saved_tensors
+        table = gradient.new_zeros(ctx.shape).flatten()
+        columns = torch.arange(n_filters, device=gradient.device).unsqueeze(1)
+        half = len(saved) // 2
+        parts = gradient.split(n_filters, 1)
+        for windows, where, part in zip(saved[:half], saved[half:], parts, strict=True):
+            shape = *part.shape, windows.shape[2]
+            rows = windows.gather(1, where.unsqueeze(2).expand(shape))
+            index = (rows * n_filters).add_(columns).flatten()
+            table.scatter_add_(0, index, part.unsqueeze(2).expand(shape).flatten())
+        return table.view(ctx.shape), None, None, None
+
+
+def sum_rows(table, members):
+    """Return sums of rows of a table, ``(*shape, n_columns)`` for ``(*shape, k)``."""
+    sums = F.embedding_bag(members.flatten(0, -2), table, mode="sum")
+    return sums.view(*members.shape[:-1], -1)
+
+
+def largest_of(sums):
+    """Return the maxima over the second of three axes, and where they are."""
+    # pooling of maps whose channels are last in memory; max() takes longer
+    maps = sums.unsqueeze(1).permute(0, 3, 1, 2)
+    largest, where = F.max_pool2d(maps, maps.shape[2:], return_indices=True)
+    return largest.flatten(1), where.flatten(1)
