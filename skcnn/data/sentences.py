@@ -42,7 +42,18 @@ class Sentences:
         return torch.from_numpy(lengths if self.rows is None else lengths[self.rows])
 
     def on(self, device):
-        """Return the same sentences, to be read on another device."""
+        """Return the same sentences, to be read on another device.
+
+        Parameters
+        ----------
+        device : torch.device
+            Where the batches are wanted.
+
+        Returns
+        -------
+        Sentences
+            They share the codes.
+        """
         view = copy.copy(self)
         view.device = device
         return view
