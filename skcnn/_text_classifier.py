@@ -108,9 +108,9 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         exponential moving average over the last epoch or so, which takes time for
         the whole vocabulary in each step. `partial_fit` does not average.
 
-    batch_size : int or "auto", default=50
+    batch_size : int or "auto", default="auto"
         Largest number of sentences of one training step. "auto" is a power of two
-        near a fortieth of the sentences, from 8 to 128; where that does not fit in
+        near a fortieth of the sentences, from 8 to 64; where that does not fit in
         memory, half of it, and so on, with a warning each time, down to 4.
 
     max_epochs : int, default=10
@@ -277,7 +277,7 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         lr_schedule="one_cycle",
         weight_decay=0.01,
         weight_averaging=None,
-        batch_size=50,
+        batch_size="auto",
         max_epochs=10,
         class_weight=None,
         label_smoothing=0.0,
