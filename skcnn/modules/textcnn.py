@@ -112,7 +112,8 @@ class SentenceFeatures(nn.Module):
     Parameters
     ----------
     vectors : torch.Tensor of shape (n_words, embedding_dim)
-        Word vectors by code. That of 0, which is no word, is taken as zeros.
+        Word vectors by code. Those of 0, which is no word, and of 1, which stands for
+        unknown words, are taken as zeros; the latter may be learnt.
 
     channels : sequence of {"learnt", "kept"}
         The sets of word vectors.
@@ -181,7 +182,9 @@ class SentenceFeatures(nn.Module):
 def make_embedding(vectors, is_kept):
     """Return a layer of word vectors whose gradient has the rows that occur."""
     vectors = vectors.clone()
-    vectors[0] = 0
+    vectors[:2] = (
+        0  # no word, and unknown words, which say nothing unless they learn to
+    )
     return nn.Embedding.from_pretrained(
         vectors, freeze=is_kept, padding_idx=0, sparse=not is_kept
     )
