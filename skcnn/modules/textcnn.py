@@ -175,7 +175,8 @@ class SentenceFeatures(nn.Module):
         words, vectors, positions = self._look_up(codes)
         weight, bias = self.filters.one(index)  # (size, embedding_dim), ()
         windows = windows_of(positions, max(self.filters.sizes), len(weight))
-        sums = (vectors @ weight.T)[windows, torch.arange(len(weight))].sum(2)
+        places = torch.arange(len(weight), device=codes.device)
+        sums = (vectors @ weight.T)[windows, places].sum(2)
         return words[windows], F.relu(sums + bias)
 
 
@@ -223,7 +224,7 @@ class WindowFilters(nn.Module):
     def forward(self, vectors, positions, lengths):
         """Map ``(n_words, embedding_dim)`` to ``(n, len(sizes) * n_filters)``."""
         n_places, n_filters, _ = self.weight.shape
-        table = F.linear(vectors, self.weight.flatten(0, 1))
+        table = F.linear(vectors, self.weight.flatten(0, 1)).to(vectors.dtype)
         table = table.view(-1, n_filters)  # (n_words * n_places, n_filters)
         rows = positions * n_places
         return F.relu(LargestSums.apply(table, rows, lengths, self.sizes) + self.bias)
