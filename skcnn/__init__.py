@@ -5,6 +5,7 @@ from ._feature_transformer import CNNFeatureTransformer
 from ._fine_tuned_classifier import FineTunedClassifier
 from ._fine_tuned_regressor import FineTunedRegressor
 from ._regressor import CNNRegressor
+from ._text_classifier import TextCNNClassifier
 from .backbones import list_backbones
 from .features import clear_cache
 
@@ -16,6 +17,7 @@ __all__ = [
     "CNNRegressor",
     "FineTunedClassifier",
     "FineTunedRegressor",
+    "TextCNNClassifier",
     "__version__",
     "clear_cache",
     "list_backbones",

@@ -8,8 +8,12 @@ from math import prod
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _check_y,
+    check_is_fitted,
+)
 
 from ._validation import ValidationMixin, compose
 from .data import (
@@ -57,6 +61,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
     """
 
     _predict_batch_size = 128
+    _reads_text = False
 
     @property
     def module_(self):
@@ -250,6 +255,17 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             self._check_shape(X)
         return X, y
 
+    def _check_targets(self, samples, y):
+        """Return y validated, a target for each sample."""
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None."
+            )
+        y = _check_y(y, estimator=self, **self._y_checks)
+        check_consistent_length(samples, y)
+        return y
+
     def _check_shape(self, X):
         """Raise an error where samples differ in shape from those of fit."""
         check_same_shape(self, X, self._layout.sample_shape)
@@ -307,13 +323,17 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         """Shape of a sample as the network takes it, channels first."""
         return self._layout.input_shape
 
+    def _blank_sample(self, samples):
+        """Return a batch of one sample for a network to be tried on."""
+        return torch.zeros(1, *self._input_shape)
+
     def _build_net(self, batch_size, samples):
         """Return the network that the parameters describe, ready to be trained."""
         return build_net(
             self._module_factory(),
             criterion=self._criterion,
             criterion_arguments=self._criterion_arguments,
-            input_shape=self._input_shape,
+            blank=self._blank_sample(samples),
             n_outputs=self._n_outputs,
             optimizer=self.optimizer,
             lr=self.lr,
@@ -371,12 +391,12 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         self._check_shape(X)
         return self._compute_outputs(X)
 
-    def _compute_outputs(self, X):
-        """Return the outputs of the network for images that are validated."""
+    def _compute_outputs(self, X, module=None):
+        """Return the outputs, of the network or a part of it, for validated X."""
         images = self._images(X, next(self.module_.parameters()).device)
         return self._with_memory(
             lambda batch_size: predict_batches(
-                self.module_, images, batch_size, self.precision
+                module or self.module_, images, batch_size, self.precision
             ),
             auto=self._predict_batch_size,
         )

@@ -33,7 +33,7 @@ class ClassificationMixin(ClassifierMixin):
         Parameters
         ----------
         X : array-like or torch.Tensor of shape (n_samples, ...)
-            Images, signals or volumes, see the class.
+            Images, signals, volumes or sentences, see the class.
 
         y : array-like of shape (n_samples,)
             Labels, of any kind that scikit-learn takes.
@@ -85,12 +85,12 @@ class ClassificationMixin(ClassifierMixin):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one more pass over X, at the constant learning rate `lr`.
 
-        The scale of the pixels is that of the first call.
+        The scale of the pixels, or the vocabulary, is that of the first call.
 
         Parameters
         ----------
         X : array-like or torch.Tensor of shape (n_samples, ...)
-            Images, signals or volumes, see the class.
+            Images, signals, volumes or sentences, see the class.
 
         y : array-like of shape (n_samples,)
             Labels.

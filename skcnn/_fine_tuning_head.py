@@ -86,7 +86,7 @@ class HeadTraining:
             partial(make_head, n_features, self._n_outputs, self.dropout),
             criterion=self._criterion,
             criterion_arguments=self._criterion_arguments,
-            input_shape=(n_features,),
+            blank=torch.zeros(1, n_features),
             n_outputs=self._n_outputs,
             optimizer="adamw",
             lr=HEAD_LR,

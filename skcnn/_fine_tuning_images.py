@@ -2,12 +2,8 @@
 
 import numpy as np
 import torch
-from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_y,
-    check_is_fitted,
-)
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from ._base import MAX_SEED, BaseCNN
 from ._feature_backbones import (
@@ -63,13 +59,7 @@ class PretrainedInput(BaseCNN):
         """Return the pixels of image files, and y validated."""
         _check_feature_names(self, X, reset=first)
         sources = as_image_list(X)
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but "
-                "the target y is None."
-            )
-        y = _check_y(y, estimator=self, **self._y_checks)
-        check_consistent_length(sources, y)
+        y = self._check_targets(sources, y)
         if first:
             self._backbone = self._find_backbone(sources)
         return decode_files(self._image_files(sources), self._file_shape), y

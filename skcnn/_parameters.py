@@ -23,6 +23,29 @@ ARCHITECTURE_PARAMETERS = (
     "dropout",
     "hidden_layer_sizes",
 )
+# Of how a network is trained, whatever it reads.
+TRAINING_CONSTRAINTS = {
+    "optimizer": [StrOptions(set(OPTIMIZERS)), type],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "weight_averaging": [StrOptions({"swa", "ema"}), None],
+    "batch_size": [
+        StrOptions({"auto"}),
+        Interval(Integral, 1, None, closed="left"),
+    ],
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "warm_start": ["boolean"],
+    "callbacks": [list, tuple, None],
+    "verbose": ["verbose"],
+    "device": [str, torch.device],
+    "precision": [StrOptions(set(DTYPES))],
+    "random_state": ["random_state"],
+}
 
 
 class CNNParameters(BaseCNN):
@@ -49,28 +72,9 @@ class CNNParameters(BaseCNN):
             Interval(Integral, 1, None, closed="left"),
         ],
         "augmentation": [str, callable, list, tuple, None],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), type],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_schedule": [StrOptions(set(SCHEDULES)), callable, None],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "weight_averaging": [StrOptions({"swa", "ema"}), None],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "verbose": ["verbose"],
-        "device": [str, torch.device],
-        "precision": [StrOptions(set(DTYPES))],
         "image_shape": [tuple, list, None],
         "channel_axis": [StrOptions({"auto"}), Integral, None],
-        "random_state": ["random_state"],
+        **TRAINING_CONSTRAINTS,
     }
 
     def __init__(

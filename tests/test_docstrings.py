@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from numpydoc.docscrape import NumpyDocString
 from sklearn.base import BaseEstimator
+from sklearn.utils import get_tags
 from sklearn.utils._param_validation import StrOptions
 
 import skcnn
@@ -20,9 +21,10 @@ from skcnn import (
     CNNRegressor,
     FineTunedClassifier,
     FineTunedRegressor,
+    TextCNNClassifier,
 )
 from skcnn.backbones import FineTunedNetwork
-from skcnn.data import ChannelScaler, ImageFiles, Layout
+from skcnn.data import ChannelScaler, ImageFiles, Layout, Vocabulary
 from skcnn.features import CachedFeatures, FeatureCache
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
 from skcnn.training import (
@@ -191,7 +193,7 @@ def test_strings_that_a_parameter_may_be_are_those_that_its_text_quotes(cls):
         options = string_options(cls, entry.name)
         if options:
             text = " ".join([entry.type, *entry.desc])
-            assert set(re.findall(r'"(\w+)"', text)) == options, entry.name
+            assert set(re.findall(r'"([\w-]+)"', text)) == options, entry.name
 
 
 SMALL = {"max_epochs": 1, "random_state": 0}
@@ -201,12 +203,15 @@ QUICK = {
     CNNRegressor: CNNRegressor(n_filters=2, **SMALL),
     FineTunedClassifier: FineTunedClassifier("convnet", weights=None, **SMALL),
     FineTunedRegressor: FineTunedRegressor("convnet", weights=None, **SMALL),
+    TextCNNClassifier: TextCNNClassifier(n_filters=2, embedding_dim=2, **SMALL),
 }
+TABLE = pd.DataFrame(np.eye(12), columns=[f"x{i}" for i in range(12)])
 
 
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_attributes_are_those_that_a_fit_leaves(cls):
-    X = pd.DataFrame(np.eye(12), columns=[f"x{i}" for i in range(12)])
+    takes_sentences = not get_tags(QUICK[cls]).input_tags.two_d_array
+    X = 12 * ["a sentence"] if takes_sentences else TABLE
     estimator = QUICK[cls].fit(X, [0, 1] * 6)
     properties = [
         name for name, value in own_members(cls) if isinstance(value, property)
@@ -244,6 +249,7 @@ INSTANCES = {
     FitProgress: lambda: FitProgress(object(), None, None, None, 1),
     ImageFiles: lambda: ImageFiles([], None),
     LearningRateCurve: lambda: LearningRateCurve([1], [1], 1).plot(),
+    Vocabulary: lambda: Vocabulary().fit(["a word"]),
     PrivateRandomness: lambda: PrivateRandomness(make_generator(0)),
 }
 WITH_ATTRIBUTES = [

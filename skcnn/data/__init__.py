@@ -8,12 +8,17 @@ from .layout import Layout, find_layout
 from .rows import Rows
 from .samples import Samples
 from .scaling import ChannelScaler
+from .sentences import Sentences
 from .sources import as_image_list, is_image_files
+from .texts import as_texts
 from .training_set import Batches, TrainingSet
 from .validation import as_array, check_image_array, check_same_shape
+from .vocabulary import N_SPECIAL, TOKEN_PATTERN, Vocabulary
 
 __all__ = [
     "MEMORY_FORMATS",
+    "N_SPECIAL",
+    "TOKEN_PATTERN",
     "Batches",
     "ChannelScaler",
     "ImageFiles",
@@ -21,9 +26,12 @@ __all__ = [
     "Layout",
     "Rows",
     "Samples",
+    "Sentences",
     "TrainingSet",
+    "Vocabulary",
     "as_array",
     "as_image_list",
+    "as_texts",
     "check_image_array",
     "check_same_shape",
     "decode_files",

@@ -36,9 +36,9 @@ def is_image_files(X):
     """
     if isinstance(X, SOURCE_TYPES):
         return True
-    if _is_frame(X):
+    if is_frame(X):
         return any(map(_holds_source, _object_columns(X).values()))
-    entries = _as_list(X)
+    entries = as_list(X)
     return entries is not None and (len(entries) == 0 or _holds_source(entries))
 
 
@@ -81,7 +81,7 @@ def as_image_list(X):
             f"X has dtype {X.dtype}, which drops zero bytes at the end of an encoded "
             f"image. Pass {EXPECTED}."
         )
-    sources = _only_column(X) if _is_frame(X) else _as_list(X)
+    sources = _only_column(X) if is_frame(X) else as_list(X)
     if sources is None:
         raise TypeError(f"X is a {type(X).__name__}, expected {EXPECTED}.")
     if len(sources) == 0:
@@ -95,7 +95,7 @@ def as_image_list(X):
     return sources
 
 
-def _is_frame(X):
+def is_frame(X):
     """Return whether X is a table of pandas or polars."""
     return hasattr(X, "dtypes") and hasattr(X, "columns")
 
@@ -123,7 +123,7 @@ def _only_column(frame):
     )
 
 
-def _as_list(X):
+def as_list(X):
     """Return the entries of a container of objects, None where X is no such thing."""
     if isinstance(X, (list, tuple)):
         return list(X)
@@ -148,7 +148,7 @@ def _holds_source(entries):
 
 def _refuse_entry(row, entry):
     """Raise an error about an entry that is no image file."""
-    if _is_missing(entry):
+    if is_missing(entry):
         raise ValueError(
             f"X has a missing value ({entry!r}) in row {row}, expected an image file. "
             "Drop the row or name its file."
@@ -160,7 +160,7 @@ def _refuse_entry(row, entry):
     )
 
 
-def _is_missing(entry):
+def is_missing(entry):
     """Return whether it is None, NaN or the missing value of pandas."""
     is_nan = isinstance(entry, (float, np.floating)) and entry != entry
     return entry is None or is_nan or type(entry).__name__ in ("NAType", "NaTType")

@@ -117,6 +117,15 @@ class Batches:
             order = torch.randperm(n_samples, generator=self.dataset.generator)
         else:
             order = torch.arange(n_samples)
-        order = order.to(self.dataset.targets.device)
-        for index in torch.tensor_split(order, len(self)):
+        for index in self._split(order.to(self.dataset.targets.device)):
             yield self.dataset.take(index)
+
+    def _split(self, order):
+        """Return the samples of each batch.
+
+        Samples that are cheaper among their like have a method `group`.
+        """
+        group = getattr(self.dataset.images, "group", None)
+        if group is None or not self.shuffle:
+            return torch.tensor_split(order, len(self))
+        return group(order, len(self), self.dataset.generator)

@@ -14,14 +14,17 @@ from .dropout import Dropout
 from .lenet import LeNet5
 from .registry import ARCHITECTURES
 from .resnet import CIFARResNet
+from .textcnn import CHANNELS, TextCNN
 
 __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
+    "CHANNELS",
     "CIFARResNet",
     "ConvBlock",
     "ConvNet",
     "Dropout",
     "LeNet5",
+    "TextCNN",
     "build_module",
 ]

@@ -1,7 +1,5 @@
 """A network on its device, tried out, and the net that trains it."""
 
-from math import prod
-
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,7 +15,7 @@ def build_net(
     *,
     criterion,
     criterion_arguments,
-    input_shape,
+    blank,
     n_outputs,
     optimizer,
     lr,
@@ -42,8 +40,8 @@ def build_net(
     criterion_arguments : dict
         Its arguments.
 
-    input_shape : tuple of int
-        ``(n_channels, *spatial_shape)`` of a sample.
+    blank : torch.Tensor of shape (1, *sample_shape)
+        A sample to try the network on, as it takes them.
 
     n_outputs : int
         Number of values that the network must return for a sample.
@@ -67,10 +65,10 @@ def build_net(
     """
     with PrivateRandomness(make_generator(seed)):
         module = make_module()
-        flops = probe(module, input_shape, n_outputs)
+        flops = probe(module, blank, n_outputs)
     module = module.to(device=device, dtype=DTYPES[precision])
     module = module.to(
-        memory_format=MEMORY_FORMATS.get(1 + len(input_shape), torch.preserve_format)
+        memory_format=MEMORY_FORMATS.get(blank.ndim, torch.preserve_format)
     )
     optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
     net = Net(
@@ -90,16 +88,16 @@ def build_net(
     return net.initialize()
 
 
-def probe(module, input_shape, n_outputs):
-    """Try `module` on one blank sample and count its forward operations.
+def probe(module, blank, n_outputs):
+    """Try `module` on one sample and count its forward operations.
 
     Parameters
     ----------
     module : torch.nn.Module
         The network, on the CPU. Lazy layers learn their shapes here.
 
-    input_shape : tuple of int
-        ``(n_channels, *spatial_shape)`` of a sample.
+    blank : torch.Tensor of shape (1, *sample_shape)
+        The sample.
 
     n_outputs : int
         Number of values expected for a sample.
@@ -115,19 +113,20 @@ def probe(module, input_shape, n_outputs):
         If the network cannot take the shape or returns another one.
     """
     counter = FlopCounterMode(display=False)
+    input_shape = tuple(blank.shape[1:])
     module.eval()
     try:
         with torch.no_grad(), counter:
-            out = module(torch.zeros(1, *input_shape))
+            out = module(blank)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
-            f"The architecture cannot take samples of shape {tuple(input_shape)} "
+            f"The architecture cannot take samples of shape {input_shape} "
             f"(channels, *spatial axes): {error}"
         ) from error
     shape = tuple(getattr(out, "shape", ()))
     if shape != (1, n_outputs):
         raise ValueError(
             f"The architecture returned {shape or type(out).__name__} for one sample "
-            f"of shape {tuple(input_shape)}, expected (1, {n_outputs})."
+            f"of shape {input_shape}, expected (1, {n_outputs})."
         )
-    return max(counter.get_total_flops(), prod(input_shape))
+    return max(counter.get_total_flops(), blank.numel())

@@ -21,6 +21,7 @@ from ..modules import Dropout
 from .devices import DTYPES, autocast
 from .inference import compute_outputs
 from .randomness import PrivateRandomness
+from .row_updates import row_updates
 from .schedules import SCHEDULES
 from .sums import thread_independent
 
@@ -154,10 +155,31 @@ class Net(NeuralNet):
         self._frozen_statistics = len(dataset) == 1
         self._is_plain = all(map(is_never_random, self.module_.modules()))
         try:
-            yield
+            with self._step_hooks():
+                yield
         finally:
             self._give_generator(None)
             del self._randomness
+
+    @contextmanager
+    def _step_hooks(self):
+        """Within this context, steps treat the network as it wants to be treated.
+
+        Weights with sparse gradients are updated by rows. A network that keeps its
+        weights within bounds has a method `after_step`.
+        """
+        layers = self.module_.modules()
+        is_sparse = any(getattr(layer, "sparse", False) for layer in layers)
+        with row_updates(self.optimizer_) if is_sparse else nullcontext():
+            after_step = getattr(self.module_, "after_step", None)
+            if after_step is None:
+                yield
+                return
+            hook = self.optimizer_.register_step_post_hook(lambda *args: after_step())
+            try:
+                yield
+            finally:
+                hook.remove()
 
     def _train_epoch(self, dataset):
         """Train for an epoch and return whether it was the last one."""
@@ -269,6 +291,11 @@ class Net(NeuralNet):
         """Make a step of skorch's own, at the scheduled learning rate."""
         self._set_learning_rate()
         return super().train_step(batch, **fit_params)
+
+    def _step_optimizer(self, step_fn):
+        """Step as skorch does, but compute gradients before hooks look at them."""
+        step_fn()
+        self.optimizer_.step()
 
     def _set_learning_rate(self):
         if self._schedule is not SCHEDULES["constant"]:

@@ -45,15 +45,21 @@ def predict_batches(module, images, batch_size, precision):
 
 
 def compute_outputs(module, images, batch_size, precision):
-    """Compute what `predict_batches` does, whether it is finite or not."""
+    """Compute what `predict_batches` does, whether it is finite or not.
+
+    Samples that are cheaper among their like have a `reading_order`.
+    """
+    order = getattr(images, "reading_order", None)
     module.eval()
     outputs = []
     with torch.inference_mode(), autocast(images.device, precision):
         for start in range(0, len(images), batch_size):
             stop = min(start + batch_size, len(images))
-            batch = images.take(_filled_up(start, stop))
+            index = _filled_up(start, stop)
+            batch = images.take(index if order is None else order[index])
             outputs.append(module(batch)[: stop - start])
-        return torch.cat(outputs).to("cpu", torch.float64).numpy()
+        outputs = torch.cat(outputs).to("cpu", torch.float64).numpy()
+    return outputs if order is None else outputs[order.argsort().cpu().numpy()]
 
 
 def _filled_up(start, stop):

@@ -42,7 +42,9 @@ INDEPENDENT = {
     aten.flip,
     aten.gather,
     aten.index,
+    aten.index_copy_,
     aten.index_select,
+    aten.masked_fill_,
     aten.new_empty,
     aten.new_empty_strided,
     aten.new_zeros,
@@ -75,6 +77,12 @@ INDEPENDENT = {
     aten.sub,
     aten.sub_,
     aten.threshold_backward,
+    # rows of a table, each sum by one thread
+    aten._embedding_bag,
+    aten._embedding_bag_forward_only,
+    # comparisons
+    aten.ge,
+    aten.gt,
     # windows of one map
     aten._adaptive_avg_pool2d,
     aten._adaptive_avg_pool2d_backward,

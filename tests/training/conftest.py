@@ -71,7 +71,7 @@ def make_net():
         defaults = {
             "criterion": torch.nn.CrossEntropyLoss,
             "criterion_arguments": {},
-            "input_shape": (1, 8, 8),
+            "blank": torch.zeros(1, 1, 8, 8),
             "n_outputs": 2,
             "optimizer": "adamw",
             "lr": 0.01,

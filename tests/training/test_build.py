@@ -44,7 +44,7 @@ def test_lazy_layers_learn_their_shapes(make_net):
 
 def test_operations_of_a_sample_are_counted(make_net):
     assert make_net(Head).flops_ == 2 * 64 * 2
-    assert probe(nn.Flatten(), (1, 4, 4), 16) == 16
+    assert probe(nn.Flatten(), torch.zeros(1, 1, 4, 4), 16) == 16
 
 
 @pytest.mark.parametrize("out", [torch.zeros(1, 3), torch.zeros(2), [1, 2], None])
@@ -54,7 +54,7 @@ def test_a_network_that_returns_another_shape_is_refused(out):
             return out
 
     with pytest.raises(ValueError, match=r"for one sample of shape \(1, 8, 8\)") as e:
-        probe(Wrong(), (1, 8, 8), 2)
+        probe(Wrong(), torch.zeros(1, 1, 8, 8), 2)
     assert "expected (1, 2)" in str(e.value)
 
 
@@ -62,7 +62,7 @@ def test_a_network_that_cannot_take_the_shape_is_refused():
     with torch.random.fork_rng():
         module = nn.Sequential(nn.Conv2d(1, 2, 9), nn.Flatten())
     with pytest.raises(ValueError, match=r"cannot take samples of shape \(1, 8, 8\)"):
-        probe(module, (1, 8, 8), 2)
+        probe(module, torch.zeros(1, 1, 8, 8), 2)
 
 
 def test_build_net_refuses_what_probe_refuses(make_net):

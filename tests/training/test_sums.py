@@ -99,6 +99,9 @@ def test_an_activation_takes_values_in_any_order(
 # -- everything else ----------------------------------------------------------
 
 
+ROWS = (torch.arange(12_000) * 7 % 999).view(4000, 3)
+
+
 class Function(nn.Module):
     def __init__(self, function):
         super().__init__()
@@ -133,6 +136,21 @@ LAYERS = {
     "power": (Function(lambda x: x.abs() ** 1.7), (66, 33, 15, 15)),
     "cumulative sum": (Function(lambda x: x.cumsum(0)), (400, 300)),
     "rows again": (Function(lambda x: x[torch.arange(999) % 7]), (7, 300)),
+    "sums of rows": (
+        Function(lambda x: F.embedding_bag(ROWS, x, mode="sum")),
+        (999, 100),
+    ),
+    "sums of rows without a gradient": (
+        Function(
+            lambda x: x[:500] + F.embedding_bag(ROWS, x.detach(), mode="sum")[:500]
+        ),
+        (999, 100),
+    ),
+    "masked": (Function(lambda x: (2 * x).masked_fill_(x > 1, 0.0)), (513, 517)),
+    "rows replaced": (
+        Function(lambda x: (2 * x).index_copy_(0, ROWS[:200, 0], x[:200])),
+        (999, 301),
+    ),
     "larger maps": (nn.Upsample(scale_factor=2, mode="bilinear"), (9, 7, 16, 16)),
     "overlapping pools": (nn.MaxPool2d(3, 2, 1), (63, 5, 27, 27)),
     "mean pools": (nn.AvgPool2d(3, 2, 1), (63, 5, 27, 27)),

@@ -1,0 +1,126 @@
+"""
+================================================
+Which words does a network for sentences look for?
+================================================
+
+:class:`~skcnn.TextCNNClassifier` learns filters that respond to groups of three to
+five words. Here it learns which module of scikit-learn a sentence of its
+documentation is from, beside a linear model on tf-idf, and shows the words that its
+filters look for.
+"""
+
+# %%
+# Sentences that every installation has
+# -------------------------------------
+# The docstrings of six modules, a sentence for each sample. A sentence that several
+# modules have says nothing of any of them. Sentences of one docstring are alike, so
+# each function and class is either in the training set or in the test set, with all
+# that is said of it.
+
+import inspect
+import re
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupShuffleSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.utils.discovery import all_estimators, all_functions
+
+from skcnn import TextCNNClassifier
+
+MODULES = {
+    "cluster",
+    "datasets",
+    "decomposition",
+    "linear_model",
+    "metrics",
+    "preprocessing",
+}
+
+
+# Headings and lines like "name : type" are no sentences.
+NO_SENTENCE = re.compile(r"^.*\n-+$|^ *[\w, *]+ : .*$", re.MULTILINE)
+
+
+def sentences_of(thing):
+    """Return the sentences of a docstring."""
+    text = NO_SENTENCE.sub("\n\n", inspect.getdoc(thing) or "")
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+    sentences = [s for part in paragraphs for s in re.split(r"(?<=[.!?]) ", part)]
+    return [s for s in sentences if re.fullmatch(r"[A-Z][^>]+ [^>]+ [^>]+\.", s)]
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # some modules warn when they are imported
+    things = [*all_estimators(), *all_functions()]
+data = pd.DataFrame(
+    [
+        (sentence, thing.__module__.split(".")[1], name)
+        for name, thing in things
+        for sentence in sentences_of(thing)
+    ],
+    columns=["sentence", "module", "thing"],
+)
+n_modules = data.groupby("sentence")["module"].transform("nunique")
+data = data[data["module"].isin(MODULES) & (n_modules == 1)]
+data = data.drop_duplicates("sentence")
+split = GroupShuffleSplit(1, test_size=0.3, random_state=0)
+((rows, test_rows),) = split.split(data, groups=data["thing"])
+train, test = data.iloc[rows], data.iloc[test_rows]
+print(len(train), "sentences to train on,", len(test), "to test")
+print(test.sample(3, random_state=1)[["module", "sentence"]].to_string(index=False))
+
+# %%
+# Three models
+# ------------
+# The strength of the linear model is searched. The network as a classifier, and as
+# a transformer in front of a support vector machine, which takes the 300 largest
+# responses of its filters.
+
+search = GridSearchCV(
+    make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(max_iter=1000),
+    ),
+    {"logisticregression__C": [1, 10, 100]},
+)
+network = TextCNNClassifier(random_state=0)
+models = {
+    "tf-idf + logistic regression": search,
+    "network": network,
+    "features of the network + SVC": make_pipeline(
+        TextCNNClassifier(random_state=0), StandardScaler(), LinearSVC(C=0.01)
+    ),
+}
+scores = {
+    name: model.fit(train["sentence"], train["module"]).score(
+        test["sentence"], test["module"]
+    )
+    for name, model in models.items()
+}
+print(pd.Series(scores, name="accuracy").round(3).to_string())
+
+# %%
+# The words that filters look for
+# -------------------------------
+# For each module the filter that speaks most for it: its mean response to sentences
+# of the module, above that to all others, times its weight for the module.
+
+features = network.transform(train["sentence"])
+weights = network.module_.output.weight.detach().numpy()
+figure, axes = plt.subplots(3, 2, figsize=(10, 6), layout="constrained")
+for code, (module, axis) in enumerate(zip(network.classes_, axes.flat, strict=True)):
+    is_module = (train["module"] == module).to_numpy()
+    excess = features[is_module].mean(0) - features[~is_module].mean(0)
+    ngrams = network.top_ngrams(int(np.argmax(excess * weights[code])), n_top=5)
+    texts, responses = zip(*ngrams, strict=True)
+    axis.barh(texts, responses)
+    axis.invert_yaxis()
+    axis.set(title=module, xlabel="response")
+plt.show()

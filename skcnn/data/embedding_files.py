@@ -1,0 +1,246 @@
+"""Files of word vectors: word2vec's text and binary files, and GloVe's."""
+
+import codecs
+import gzip
+import os
+import re
+import zlib
+from collections import Counter
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+HEADER = re.compile(rb"\s*(\d+)\s+([1-9]\d*)\s*")
+HEAD_SIZE = CHUNK_SIZE = 1 << 20  # bytes
+N_HEAD_LINES = 100
+GZIP_MAGIC = b"\x1f\x8b"
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+KNOWN = (
+    "expected a word2vec file, text or binary, or a GloVe text file, plain or gzipped"
+)
+
+
+class FileFormat(NamedTuple):
+    """How word vectors are written.
+
+    Parameters
+    ----------
+    is_binary : bool
+        Whether the values are float32, little end first, instead of text.
+
+    n_words : int or None
+        Number of words by the header, None where there is none.
+
+    n_values : int
+        Length of the vectors.
+    """
+
+    is_binary: bool
+    n_words: int | None
+    n_values: int
+
+
+def read_entries(path, words):
+    """Yield the vectors of some words of a file, in its order.
+
+    The file is read once, from front to back; what is not wanted is not kept.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        A word2vec text file (a header of two numbers, then a word and its values
+        in each line), a GloVe text file (no header), or a word2vec binary file,
+        plain or gzipped. The contents tell which it is.
+
+    words : iterable of str
+        The wanted words.
+
+    Yields
+    ------
+    word : str
+        A wanted word; again where the file holds it again.
+
+    values : list of bytes or ndarray of shape (n_values,)
+        Its vector, as text in text files.
+
+    place : str
+        Where in the file that is.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or it is truncated, damaged or in another format.
+        The message names the file, and the line or the byte.
+    """
+    wanted = {word.encode("utf-8", "surrogatepass"): word for word in words}
+    with errors_naming(path):
+        with open_plain(path) as file:
+            format_ = recognize(file.read(HEAD_SIZE))
+        read = _read_binary if format_.is_binary else _read_text
+        with open_plain(path) as file:
+            yield from read(file, format_, wanted)
+
+
+@contextmanager
+def errors_naming(path):
+    """Name a file of word vectors in the errors that reading it raises."""
+    try:
+        yield
+    except FileNotFoundError:
+        reason = "does not exist. Check the path; ~ is not expanded."
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        reason = f"is truncated or damaged: {error}. Get it anew."
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}."
+    except ValueError as error:
+        reason = str(error)
+    else:
+        return
+    raise ValueError(f"{os.fspath(path)!r} {reason}")
+
+
+def open_plain(path):
+    """Open a file for reading bytes, unpacked where it is gzipped."""
+    with open(path, "rb") as file:
+        is_gzipped = file.read(2) == GZIP_MAGIC
+    return (gzip.open if is_gzipped else open)(path, "rb")
+
+
+def recognize(head):
+    r"""Find out the format of word vectors.
+
+    Parameters
+    ----------
+    head : bytes
+        The first bytes of a file; all of them where it is shorter than
+        ``HEAD_SIZE``.
+
+    Returns
+    -------
+    FileFormat
+        The format.
+
+    Raises
+    ------
+    ValueError
+        If it is none that is known.
+
+    Examples
+    --------
+    >>> from skcnn.data.embedding_files import recognize
+    >>> recognize(b"ant 0.5 1\nNew York 0 2\nbee 1 0\n")
+    FileFormat(is_binary=False, n_words=None, n_values=2)
+    """
+    if not head.strip():
+        raise ValueError(f"is empty; {KNOWN}.")
+    lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n", N_HEAD_LINES + 1)
+    is_whole = len(head) < HEAD_SIZE and len(lines) <= N_HEAD_LINES + 1
+    if len(lines) > 1 and not is_whole:
+        del lines[-1]
+    header = HEADER.fullmatch(lines[0])
+    if header is None:
+        n_values = _count_values(lines)
+        if CONTROL.search(head) or not n_values:
+            raise ValueError(f"has a format that is not known; {KNOWN}.")
+        return FileFormat(False, None, n_values)
+    n_words, n_values = map(int, header.groups())
+    n_in_lines = _count_values(lines[1:])
+    if n_in_lines in (n_values, None):
+        return FileFormat(False, n_words, n_values)
+    if not _is_text(head):
+        return FileFormat(True, n_words, n_values)
+    raise ValueError(
+        f"has a header that says {n_values} values for each of {n_words} words, but "
+        f"its lines hold {n_in_lines}. Correct its first line or get it anew."
+    )
+
+
+def _count_values(lines):
+    """Return the commonest count of numbers at the ends of lines, the least of ties.
+
+    A word may hold spaces and end in a number, so no line alone can tell. None
+    where no line holds anything.
+    """
+    counts = Counter(_count_numbers(line.split()[1:]) for line in lines if line.strip())
+    return min(counts, key=lambda n: (-counts[n], n), default=None)
+
+
+def _count_numbers(fields):
+    """Return how many of the last fields are numbers."""
+    for n, field in enumerate(reversed(fields)):
+        try:
+            float(field)
+        except ValueError:
+            return n
+    return len(fields)
+
+
+def _is_text(head):
+    """Return whether bytes are UTF-8 without control characters."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return CONTROL.search(head) is None
+
+
+def _read_text(file, format_, wanted):
+    """Yield the entries of the lines of wanted words.
+
+    Lines of other words are only looked at for a full count of values, which makes
+    reading many times faster.
+    """
+    first_parts = {word.split(None, 1)[0] for word in wanted if word.strip()}
+    n_words = 0
+    start = 1 if format_.n_words is None else 2
+    if start == 2:
+        file.readline()
+    for number, line in enumerate(file, start):
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        line = line.rstrip()
+        if not line:
+            continue
+        n_words += 1
+        n_separators = line.count(b" ") + line.count(b"\t")
+        if n_separators < format_.n_values:
+            raise ValueError(
+                f"is damaged or truncated in line {number}, which has "
+                f"{n_separators} values and not {format_.n_values}. Get it anew."
+            )
+        if line.split(None, 1)[0] in first_parts:
+            word, *values = line.rsplit(None, format_.n_values)
+            if word in wanted:
+                yield wanted[word], values, f"line {number}"
+    _check_count(n_words, format_)
+
+
+def _read_binary(file, format_, wanted):
+    """Yield the entries of wanted words; a line may or may not end behind a vector."""
+    size = 4 * format_.n_values
+    offset = len(file.readline())
+    buffer, at = b"", 0
+    for row in range(format_.n_words):
+        end = buffer.find(b" ", at)
+        while end < 0 or len(buffer) <= end + size:
+            more = file.read(CHUNK_SIZE)
+            if not more:
+                _check_count(row, format_, offset + at)
+            buffer, at, offset = buffer[at:] + more, 0, offset + at
+            end = buffer.find(b" ")
+        word = buffer[at:end].lstrip(b"\n")
+        if word in wanted:
+            values = np.frombuffer(buffer, "<f4", format_.n_values, end + 1)
+            yield wanted[word], values, f"byte {offset + end - len(word)}"
+        at = end + 1 + size
+
+
+def _check_count(n_words, format_, byte=None):
+    """Raise an error if there are fewer words than the header says."""
+    if format_.n_words is not None and n_words < format_.n_words:
+        place = "" if byte is None else f", behind byte {byte}"
+        raise ValueError(
+            f"is truncated: its header says {format_.n_words} words and it ends after "
+            f"{n_words}{place}. Get it anew."
+        )

@@ -1,0 +1,149 @@
+"""Word vectors that were trained elsewhere, for the words of a vocabulary."""
+
+import os
+from os import PathLike
+
+import numpy as np
+
+from .embedding_files import read_entries
+from .validation import as_array
+
+EXPECTED = (
+    "a mapping from words to vectors, gensim's KeyedVectors, a Series or frame with "
+    "words as its index, or the path of a word2vec or GloVe file"
+)
+N_SHOWN = 3
+
+
+def read_embeddings(embeddings, words):
+    """Return the vectors of words.
+
+    Parameters
+    ----------
+    embeddings : mapping, KeyedVectors, Series, DataFrame, str or PathLike
+        Where the vectors are: a mapping from words to vectors (anything with
+        ``in`` and ``[]``); an object with ``key_to_index`` and ``vectors``, as
+        gensim's, or one that has such an object as its ``wv``; a Series of vectors
+        or a frame of their values, its index the words; or the path of a file
+        that :func:`~skcnn.data.embedding_files.read_entries` reads. Where a word
+        comes more than once, its first vector counts.
+
+    words : sequence of str
+        The vocabulary.
+
+    Returns
+    -------
+    vectors : ndarray of shape (len(words), n_values), dtype float32
+        A row for each word, zeros where there is no vector.
+
+    found : ndarray of shape (len(words),), dtype bool
+        Which words have a vector.
+
+    Raises
+    ------
+    ValueError
+        If no word has a vector, vectors are of unequal lengths or hold anything but
+        finite numbers, or a file cannot be read.
+
+    TypeError
+        If `embeddings` is anything else.
+
+    Examples
+    --------
+    >>> from skcnn.data.embeddings import read_embeddings
+    >>> read_embeddings({"ant": [1.0, 2.0]}, ["ant", "bee"])
+    (array([[1., 2.], [0., 0.]], dtype=float32), array([ True, False]))
+    """
+    name, entries = _open(embeddings, words)
+    found = _collect(entries, name)
+    if not found:
+        raise ValueError(
+            f"{name} has none of the {len(words)} words of the vocabulary "
+            f"({_shown(words)}). Words must be written alike: lowercase=True or False "
+            "and the tokenizer decide how those of the vocabulary are."
+        )
+    vectors = np.zeros((len(words), len(next(iter(found.values())))), np.float32)
+    for vector, word in zip(vectors, words, strict=True):
+        vector[:] = found.get(word, 0)
+    return vectors, np.array([word in found for word in words])
+
+
+def _shown(words):
+    """Return the first words as a sentence shows them."""
+    more = ", ..." if len(words) > N_SHOWN else ""
+    return ", ".join(map(repr, map(str, words[:N_SHOWN]))) + more
+
+
+def _open(embeddings, words):
+    """Return what a source is called in messages, and its entries of words.
+
+    An entry is a word, its values and the place where they are.
+    """
+    if isinstance(embeddings, (str, PathLike)):
+        return repr(os.fspath(embeddings)), read_entries(embeddings, words)
+    name = type(embeddings).__name__
+    keyed = getattr(embeddings, "wv", embeddings)
+    if hasattr(keyed, "key_to_index") and hasattr(keyed, "vectors"):
+        return name, _of_keyed_vectors(keyed, words)
+    if hasattr(embeddings, "iloc"):
+        return name, _of_pandas(embeddings, words)
+    is_mapping = all(hasattr(embeddings, m) for m in ("__contains__", "__getitem__"))
+    if is_mapping and not isinstance(embeddings, (list, tuple, np.ndarray)):
+        return name, _of_mapping(embeddings, words)
+    raise TypeError(f"embeddings is a {name}, expected {EXPECTED}.")
+
+
+def _of_mapping(embeddings, words):
+    return ((w, embeddings[w], _at(w)) for w in words if w in embeddings)
+
+
+def _of_keyed_vectors(keyed, words):
+    rows = keyed.key_to_index
+    return ((w, keyed.vectors[rows[w]], _at(w)) for w in words if w in rows)
+
+
+def _of_pandas(embeddings, words):
+    chosen = embeddings[embeddings.index.isin(words)]
+    vectors = zip(chosen.index, chosen.to_numpy(), strict=True)
+    return ((word, vector, _at(word)) for word, vector in vectors)
+
+
+def _at(word):
+    return f"word {str(word)!r}"
+
+
+def _collect(entries, name):
+    """Return the first vector of each word, checked."""
+    found = {}
+    first_place = None
+    for word, values, place in entries:
+        if word in found:
+            continue
+        found[word] = vector = _as_vector(values, f"{name}, {place}")
+        n_values = len(found[next(iter(found))])
+        first_place = first_place or place
+        if len(vector) != n_values:
+            raise ValueError(
+                f"{name} has vectors of unequal lengths: {len(vector)} at {place} and "
+                f"{n_values} at {first_place}. Expected one length."
+            )
+    return found
+
+
+def _as_vector(values, place):
+    """Return values as a vector of finite float32."""
+    try:
+        vector = np.array(as_array(values))
+        if vector.dtype.kind == "c":
+            raise TypeError("complex values")
+        with np.errstate(over="ignore"):  # what overflows is named below
+            vector = vector.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{place}: {error}. Expected numbers.") from None
+    if vector.ndim != 1 or len(vector) == 0:
+        raise ValueError(
+            f"{place}: values of shape {vector.shape}, expected a vector of numbers."
+        )
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{place}: NaN or infinity, expected finite numbers.")
+    return vector
