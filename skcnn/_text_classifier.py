@@ -63,8 +63,8 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         Function from a sentence to a list of its words. None finds them by
         `token_pattern`.
 
-    token_pattern : str, default=r"\w+(?:'\w+)*|[^\w\s]"
-        Regular expression of a word. By default, these are words of any length,
+    token_pattern : str or None, default=r"\w+(?:'\w+)*|[^\w\s]"
+        Regular expression of a word, not used with a `tokenizer`. By default, these are words of any length,
         with the apostrophes in them, and punctuation marks: unlike
         :class:`~sklearn.feature_extraction.text.CountVectorizer`, which drops "I"
         and "?", of which windows of words make something.
@@ -245,7 +245,7 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "max_norm": [Interval(Real, 0, None, closed="neither"), None],
         "tokenizer": [callable, None],
-        "token_pattern": [str],
+        "token_pattern": [str, None],
         "lowercase": ["boolean"],
         "min_df": [
             Interval(Real, 0, 1, closed="both"),

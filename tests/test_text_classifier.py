@@ -495,3 +495,11 @@ def test_questions_are_classified_as_well_as_in_the_paper(data_dir):
     """Kim's CNN-rand has an accuracy of 0.912 on the 500 questions."""
     clf = TextCNNClassifier(random_state=0).fit(*read(data_dir, "trec.train"))
     assert clf.score(*read(data_dir, "trec.test")) >= 0.895
+
+
+def test_a_tokenizer_needs_no_pattern_and_one_of_them_is_needed():
+    X, y = ["a b", "c d"] * 3, [0, 1] * 3
+    clf = TextCNNClassifier(tokenizer=str.split, token_pattern=None, max_epochs=1)
+    assert set(clf.fit(X, y).vocabulary_) == set("abcd")
+    with pytest.raises(ValueError, match="Pass one of"):
+        clf.set_params(tokenizer=None).fit(X, y)

@@ -123,6 +123,11 @@ class Vocabulary:
 
     def _analyzer(self):
         """Return the function from a sentence to its words."""
+        if self.tokenizer is None and self.token_pattern is None:
+            raise ValueError(
+                "token_pattern=None and no tokenizer say how to find words. Pass one of "
+                "them."
+            )
         pattern = self.token_pattern if self.tokenizer is None else None
         split = CountVectorizer(
             tokenizer=self.tokenizer, token_pattern=pattern, lowercase=self.lowercase
