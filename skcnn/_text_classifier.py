@@ -64,8 +64,9 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         `token_pattern`.
 
     token_pattern : str or None, default=r"\w+(?:'\w+)*|[^\w\s]"
-        Regular expression of a word, not used with a `tokenizer`. By default, these are words of any length,
-        with the apostrophes in them, and punctuation marks: unlike
+        Regular expression of a word, not used with a `tokenizer`. By default,
+        these are words of any length, with the apostrophes in them, and
+        punctuation marks: unlike
         :class:`~sklearn.feature_extraction.text.CountVectorizer`, which drops "I"
         and "?", of which windows of words make something.
 

@@ -125,8 +125,8 @@ class Vocabulary:
         """Return the function from a sentence to its words."""
         if self.tokenizer is None and self.token_pattern is None:
             raise ValueError(
-                "token_pattern=None and no tokenizer say how to find words. Pass one of "
-                "them."
+                "token_pattern=None and tokenizer=None do not say how to find words. "
+                "Pass one of them."
             )
         pattern = self.token_pattern if self.tokenizer is None else None
         split = CountVectorizer(
