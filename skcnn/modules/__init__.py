@@ -11,6 +11,7 @@ from .activations import ACTIVATIONS
 from .build import build_module
 from .convnet import ConvBlock, ConvNet
 from .dropout import Dropout
+from .fcn import FCN
 from .lenet import LeNet5
 from .registry import ARCHITECTURES
 from .resnet import CIFARResNet
@@ -18,6 +19,7 @@ from .resnet import CIFARResNet
 __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
+    "FCN",
     "CIFARResNet",
     "ConvBlock",
     "ConvNet",
