@@ -8,6 +8,7 @@ from .layout import Layout, find_layout
 from .rows import Rows
 from .samples import Samples
 from .scaling import ChannelScaler
+from .signals import pad_signals
 from .sources import as_image_list, is_image_files
 from .training_set import Batches, TrainingSet
 from .validation import as_array, check_image_array, check_same_shape
@@ -30,4 +31,5 @@ __all__ = [
     "find_layout",
     "is_image_files",
     "make_augmentation",
+    "pad_signals",
 ]
