@@ -146,4 +146,5 @@ def check_same_shape(estimator, X, sample_shape):
     raise ValueError(
         f"X has images of shape {X.shape[1:]}, but {name} was fitted on "
         f"{tuple(sample_shape)}. Resize the images or fit again."
+        + _hint_for_signals({X.shape[1:], tuple(sample_shape)})
     )

@@ -163,6 +163,13 @@ def test_samples_of_another_shape_name_both_shapes(came, fitted):
         check_same_shape(Estimator(), np.zeros((2, *came)), fitted)
 
 
+def test_signals_of_another_length_are_told_to_be_padded():
+    with pytest.raises(
+        ValueError, match=r"\(12, 26\).*fitted on \(12, 29\).*pad_signals"
+    ):
+        check_same_shape(Estimator(), np.zeros((2, 12, 26)), (12, 29))
+
+
 def test_rows_of_another_length_are_named_as_scikit_learn_does():
     message = "X has 8 features, but Estimator is expecting 9 features as input"
     with pytest.raises(ValueError, match=message):
