@@ -5,7 +5,7 @@
 1. Four sets of the UCR and UEA archives, on their own split: ArrowHead and
    ItalyPowerDemand (one channel), BasicMotions (6 channels) and JapaneseVowels (12
    channels of unequal lengths, padded with zeros to the 26 steps of the longest of the
-   training set; three of the test set are cut).
+   training set; one of the test set is longer, and cut).
 2. Spoken digits: 300 recordings to train on, 300 of the same six speakers to test, as
    waveforms, as images of their log-mel spectra, and as series of 40 channels.
 
