@@ -43,7 +43,7 @@ from skcnn import CNNClassifier
 from skcnn.data import pad_signals
 
 BATCH_SIZE = 8
-STEPS = 1000
+STEPS = 600
 PUBLISHED = {
     "ArrowHead": "0.843 ± 0.015",
     "ItalyPowerDemand": "0.961 ± 0.003",
