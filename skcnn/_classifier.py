@@ -25,6 +25,7 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
     ``(n, L)``                          signals of one channel; with
                                         `image_shape`, flattened images
     ``(n, H, W)``                       grey images
+    ``(n, C, L)``, ``(n, L, C)``        signals with channels, by `channel_axis`
     ``(n, H, W, C)``, ``(n, C, H, W)``  images with channels, by `channel_axis`
     ``(n, T, H, W, C)``                 clips or volumes with channels
     ==================================  ========================================
@@ -37,11 +38,12 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
     architecture : str or callable, default="convnet"
         The network: "convnet", the plain network described above; "lenet5"
         [1]_; "resnet20", "resnet32", "resnet44" or "resnet56", residual
-        networks for small images [2]_; or an :class:`torch.nn.Module` class or
-        a function that is called with `input_shape`, the shape
-        ``(n_channels, *spatial_shape)`` of a sample, and `n_outputs`, and
-        returns a network that maps ``(n, *input_shape)`` to
-        ``(n, n_outputs)``. Parameters of the network listed below that its
+        networks for small images [2]_; "fcn", the fully convolutional network
+        for series [9]_, with `activation`, `norm` and `dropout`; or an
+        :class:`torch.nn.Module` class or a function that is called with
+        `input_shape`, the shape ``(n_channels, *spatial_shape)`` of a sample,
+        and `n_outputs`, and returns a network that maps ``(n, *input_shape)``
+        to ``(n, n_outputs)``. Parameters of the network listed below that its
         signature names are passed to it as well; the others do not matter.
 
     n_layers : int, default=3
@@ -175,9 +177,12 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
     channel_axis : int, None or "auto", default="auto"
         Axis of X (of the reshaped X where `image_shape` is given) that holds
         the channels, -1 for channels last and 1 for channels first; None where
-        X has none. "auto" takes arrays of up to three axes as without channels,
-        and finds the channels of larger ones where just one of the first and
-        the last axis of an image has a length of 1 to 4.
+        X has none. "auto" finds the channels of arrays of four or five axes where
+        just one of the first and the last axis of a sample has a length of 1 to
+        4. It reads ``(n, H, W)`` as images without channels, ``(n, 1, L)`` and
+        ``(n, L, 1)`` as signals, and raises an error that names the choices
+        where images may be signals: where the shorter axis has a length of 2 to
+        16 and the other at least twice that.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the order of the samples, what is held out
@@ -255,6 +260,8 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
        averaging", SIAM J. Control and Optimization 30(4), 1992.
     .. [8] C. Szegedy et al., "Rethinking the Inception architecture for computer
        vision", CVPR 2016.
+    .. [9] Z. Wang, W. Yan, T. Oates, "Time series classification from scratch
+       with deep neural networks: a strong baseline", IJCNN 2017.
 
     Examples
     --------

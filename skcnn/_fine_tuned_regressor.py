@@ -167,9 +167,12 @@ class FineTunedRegressor(RegressionMixin, FineTunedCNN):
     channel_axis : int, None or "auto", default="auto"
         Axis of X (of the reshaped X where `image_shape` is given) that holds
         the channels, -1 for channels last and 1 for channels first; None where
-        X has none. "auto" takes arrays of up to three axes as without channels,
-        and finds the channels of larger ones where just one of the first and
-        the last axis of an image has a length of 1 to 4.
+        X has none. "auto" finds the channels of arrays of four or five axes where
+        just one of the first and the last axis of a sample has a length of 1 to
+        4. It reads ``(n, H, W)`` as images without channels, ``(n, 1, L)`` and
+        ``(n, L, 1)`` as signals, and raises an error that names the choices
+        where images may be signals: where the shorter axis has a length of 2 to
+        16 and the other at least twice that.
 
     random_state : int, RandomState instance or None, default=None
         Seed of random weights, the order of the samples and the random layers.

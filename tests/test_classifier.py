@@ -233,7 +233,7 @@ def test_every_architecture_fits(images, name):
 @pytest.mark.parametrize("shape", [(20,), (9, 7), (4, 5, 6, 2), (1,), (2,), (1, 1)])
 def test_convnet_takes_one_two_and_three_axes_of_any_length(shape, rng):
     X, y = rng.normal(size=(16, *shape)), np.arange(16) % 2
-    channel_axis = -1 if len(shape) > 2 else "auto"
+    channel_axis = -1 if len(shape) > 2 else None
     clf = CNNClassifier(max_epochs=1, channel_axis=channel_axis, random_state=0)
     assert clf.fit(X, y).predict(X).shape == (16,)
     n_axes = len(shape) - (channel_axis == -1)
@@ -362,7 +362,7 @@ def test_lenet5_names_its_smallest_image(digits):
         CNNClassifier("lenet5").fit(X, y)
 
 
-@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - {"convnet"}))
+@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - {"convnet", "fcn"}))
 def test_networks_for_images_refuse_signals(name, rng):
     X, y = rng.normal(size=(16, 30)), np.arange(16) % 2
     with pytest.raises(ValueError, match=f"{name} takes images"):

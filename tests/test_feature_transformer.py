@@ -73,6 +73,7 @@ PRETRAINED = {
 LEARNT = {
     "random": ((3, 32, 32), "resnet20", {"weights": None, "random_state": 0}),
     "signals": ((40,), "convnet", {"weights": None, "random_state": 0}),
+    "series": ((6, 40), "fcn", {"weights": None, "random_state": 0, "channel_axis": 1}),
     "clips": ((5, 6, 6, 2), "convnet", {"weights": None, "random_state": 0}),
     "module": ((12, 10), lambda: seeded(traceable), {}),
     "untraceable": ((12, 10, 3), lambda: seeded(Branching), {}),

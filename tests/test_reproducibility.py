@@ -81,6 +81,7 @@ SMALL = {
     "lenet5": ((48, 12, 12), {"architecture": "lenet5"}),
     "resnet20": ((16, 8, 8, 3), {"architecture": "resnet20", "batch_size": 8}),
     "signals": ((48, 32), {}),
+    "short fcn": ((8, 3), {"architecture": "fcn", "batch_size": 8}),
     "volumes": ((48, 6, 6, 6, 1), {}),
     "torch's dropout": ((32, 8, 8), {"architecture": noisy_network}),
 }
@@ -107,6 +108,10 @@ LARGE = {
     ),
     "large bfloat16": ((128, 16, 16, 3), {**WIDE, "precision": "bfloat16"}),
     "large signals": ((128, 256), WIDE),
+    "large fcn": (
+        (16, 6, 50),
+        {"architecture": "fcn", "channel_axis": 1, "batch_size": 16, "max_epochs": 2},
+    ),
     "large volumes": ((64, 8, 8, 8, 2), {**WIDE, "batch_size": 32}),
     "large torch's dropout": (
         (128, 16, 16, 3),

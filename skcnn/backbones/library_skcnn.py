@@ -17,7 +17,8 @@ PREPROCESSING = Preprocessing(
     std=(0.229, 0.224, 0.225),
 )
 N_OUTPUTS = 10
-YEARS = {"lenet5": 1998} | dict.fromkeys(
+NEEDS_SHAPE = ("convnet", "fcn")
+YEARS = {"fcn": 2017, "lenet5": 1998} | dict.fromkeys(
     ("resnet20", "resnet32", "resnet44", "resnet56"), 2015
 )
 URL = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models"
@@ -57,7 +58,7 @@ class SmallImageBackbone(Backbone):
 
 def find(name):
     """Return the backbone of that name, which is a key of `ARCHITECTURES`."""
-    if name not in YEARS:
+    if name in NEEDS_SHAPE:
         return SmallImageBackbone(name, None, (), None, needs_shape=True)
     return SmallImageBackbone(name, PREPROCESSING, cards(name), N_OUTPUTS)
 

@@ -9,6 +9,7 @@ from .rows import Rows
 from .samples import Samples
 from .scaling import ChannelScaler
 from .sentences import Sentences
+from .signals import pad_signals
 from .sources import as_image_list, is_image_files
 from .texts import as_texts
 from .training_set import Batches, TrainingSet
@@ -38,4 +39,5 @@ __all__ = [
     "find_layout",
     "is_image_files",
     "make_augmentation",
+    "pad_signals",
 ]

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from numbers import Integral
 
 CHANNEL_COUNTS = (1, 2, 3, 4)
+# A sample of two axes may be a signal where one is so short and the other so much
+# longer; otherwise it is an image.
+MAX_SIGNAL_CHANNELS = 16
+MIN_STEPS_PER_CHANNEL = 2
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,13 @@ def find_layout(sample_shape, image_shape=None, channel_axis="auto"):
     (3, 32, 32)
     >>> find_layout((64,), image_shape=(8, 8)).input_shape
     (1, 8, 8)
+    >>> find_layout((6, 100), channel_axis=1).input_shape
+    (6, 100)
     """
     sample_shape = tuple(sample_shape)
     shape = _image_shape(sample_shape, image_shape)
     if isinstance(channel_axis, str):
-        axis = _guess_channel_axis(shape)
+        axis = _guess_channel_axis(shape, is_image=image_shape is not None)
     elif channel_axis is None:
         axis = None
     else:
@@ -159,25 +165,47 @@ def _check_channel_axis(shape, channel_axis):
     return axis - 1
 
 
-def _guess_channel_axis(shape):
-    """Find the channels of images that have some, or say what the choices are."""
-    if len(shape) <= 2:
+def _guess_channel_axis(shape, is_image):
+    """Find the channels of samples that have some, or say what the choices are."""
+    if len(shape) == 1:
         return None
-    first, last = shape[0] in CHANNEL_COUNTS, shape[-1] in CHANNEL_COUNTS
+    if len(shape) == 2 and (is_image or not _may_be_signals(shape)):
+        return None
+    counts = CHANNEL_COUNTS if len(shape) > 2 else (1,)
+    first, last = shape[0] in counts, shape[-1] in counts
     if first != last:
         return 0 if first else len(shape) - 1
     if set(shape) == {1}:
         return len(shape) - 1
-    n_axes = len(shape) + 1
+    raise ValueError(
+        f"X has {len(shape) + 1} axes and samples of shape {shape}: it cannot be found "
+        "out where the channels are. Say which reading is meant: "
+        f"{'; '.join(_readings(shape))}."
+    )
+
+
+def _may_be_signals(shape):
+    """Return whether one of two axes may be the channels and the other the time."""
+    n_channels, n_steps = sorted(shape)
+    is_longer = n_steps >= MIN_STEPS_PER_CHANNEL * n_channels
+    return n_channels == 1 or (n_channels <= MAX_SIGNAL_CHANNELS and is_longer)
+
+
+def _readings(shape):
+    """Describe the ways to read samples, each with its `channel_axis`."""
+    custom = ", as in sktime and aeon" if len(shape) == 2 else ""
     readings = [
         f"channel_axis=-1 (channels last: {shape[-1]} channels, "
-        f"{' x '.join(map(str, shape[:-1]))})",
-        f"channel_axis=1 (channels first: {shape[0]} channels, "
-        f"{' x '.join(map(str, shape[1:]))})",
+        f"{_describe_axes(shape[:-1])})",
+        f"channel_axis=1 (channels first{custom}: {shape[0]} channels, "
+        f"{_describe_axes(shape[1:])})",
     ]
-    if len(shape) == 3:
-        readings.append(f"channel_axis=None (grey, {' x '.join(map(str, shape))})")
-    raise ValueError(
-        f"X has {n_axes} axes and samples of shape {shape}: it cannot be found out "
-        f"where the channels are. Say which reading is meant: {'; '.join(readings)}."
-    )
+    if len(shape) <= 3:
+        readings.append(f"channel_axis=None (grey, {_describe_axes(shape)})")
+    return readings
+
+
+def _describe_axes(spatial_shape):
+    """Describe the axes to convolve over."""
+    lengths = " x ".join(map(str, spatial_shape))
+    return f"{lengths} steps" if len(spatial_shape) == 1 else lengths

@@ -109,7 +109,16 @@ def _check_alike(X):
         raise ValueError(
             f"X holds images of unequal shapes, {first} and {second} among them. "
             "Resize them to one shape and stack them in one array."
+            + _hint_for_signals(shapes)
         )
+
+
+def _hint_for_signals(shapes):
+    """Say what to do where shapes are ``(length,)`` or ``(n_channels, length)``."""
+    but_length = {shape[:-1] for shape in shapes}
+    if len(but_length) == 1 and len(but_length.pop()) <= 1:
+        return " Signals of unequal lengths are padded by skcnn.data.pad_signals(X)."
+    return ""
 
 
 def check_same_shape(estimator, X, sample_shape):
@@ -137,4 +146,5 @@ def check_same_shape(estimator, X, sample_shape):
     raise ValueError(
         f"X has images of shape {X.shape[1:]}, but {name} was fitted on "
         f"{tuple(sample_shape)}. Resize the images or fit again."
+        + _hint_for_signals({X.shape[1:], tuple(sample_shape)})
     )

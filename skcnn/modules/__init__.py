@@ -11,6 +11,7 @@ from .activations import ACTIVATIONS
 from .build import build_module
 from .convnet import ConvBlock, ConvNet
 from .dropout import Dropout
+from .fcn import FCN
 from .lenet import LeNet5
 from .registry import ARCHITECTURES
 from .resnet import CIFARResNet
@@ -20,6 +21,7 @@ __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
     "CHANNELS",
+    "FCN",
     "CIFARResNet",
     "ConvBlock",
     "ConvNet",

@@ -52,11 +52,31 @@ def test_channels_and_spatial_axes_make_up_the_image(layout):
     assert layout.input_shape == (layout.n_channels, *layout.spatial_shape)
 
 
-@pytest.mark.parametrize("shape", [(1,), (64,), (3, 9), (9, 3), (2, 2), (28, 28)])
-def test_auto_reads_one_or_two_axes_as_without_channels(shape):
+@pytest.mark.parametrize(
+    "shape", [(1,), (64,), (2, 2), (16, 31), (17, 300), (300, 17), (28, 28)]
+)
+def test_auto_reads_signals_and_images_as_without_channels(shape):
     layout = find_layout(shape)
     assert layout.channel_axis is None
     assert layout.input_shape == (1, *shape)
+
+
+@pytest.mark.parametrize("length", [1, 2, 50])
+def test_auto_reads_an_axis_of_length_one_as_the_channel_of_signals(length):
+    assert find_layout((1, length)).input_shape == (1, length)
+    assert find_layout((length, 1)).input_shape == (1, length)
+
+
+@pytest.mark.parametrize(
+    ("n_channels", "length"), [(2, 4), (6, 100), (12, 29), (16, 32)]
+)
+def test_auto_refuses_images_that_may_be_signals(n_channels, length):
+    for shape in (n_channels, length), (length, n_channels):
+        with pytest.raises(ValueError, match="channels first, as in sktime and aeon"):
+            find_layout(shape)
+        image = find_layout((n_channels * length,), image_shape=shape)
+        assert image.input_shape == find_layout(shape, image_shape=shape).input_shape
+        assert image.input_shape == (1, *shape)
 
 
 @pytest.mark.parametrize("between", [(7,), (3,), (1,), (7, 8), (2, 3)], ids=str)
@@ -77,12 +97,14 @@ def test_auto_finds_the_channels_where_one_outer_axis_has_one_to_four(
             find_layout(shape)
 
 
-@pytest.mark.parametrize("shape", [(3, 5, 3), (5, 6, 7), (3, 5, 6, 1), (5, 6, 7, 8)])
+@pytest.mark.parametrize(
+    "shape", [(6, 99), (99, 6), (3, 5, 3), (5, 6, 7), (3, 5, 6, 1), (5, 6, 7, 8)]
+)
 def test_the_error_of_auto_names_all_readings_and_each_of_them_works(shape):
     with pytest.raises(ValueError, match=re.escape(str(shape))) as error:
         find_layout(shape)
     readings = re.findall(r"channel_axis=(-1|1|None) \(([^)]*)\)", str(error.value))
-    expected = ["-1", "1", "None"] if len(shape) == 3 else ["-1", "1"]
+    expected = ["-1", "1", "None"] if len(shape) <= 3 else ["-1", "1"]
     assert [axis for axis, _ in readings] == expected
     for axis, description in readings:
         layout = find_layout(shape, channel_axis=None if axis == "None" else int(axis))

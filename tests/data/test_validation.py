@@ -117,6 +117,18 @@ def test_images_of_unequal_shapes_are_named(make):
         check(X)
 
 
+@pytest.mark.parametrize("shapes", [[(7,), (9,)], [(12, 7), (12, 9), (12, 29)]])
+def test_the_error_for_signals_of_unequal_lengths_says_how_to_pad(shapes):
+    with pytest.raises(ValueError, match=r"unequal shapes.*pad_signals"):
+        check([np.zeros(shape) for shape in shapes])
+
+
+@pytest.mark.parametrize("shapes", [[(7, 12), (9, 12)], [(3, 4, 5), (3, 4, 6)]])
+def test_the_error_for_images_of_unequal_shapes_does_not(shapes):
+    with pytest.raises(ValueError, match=r"unequal shapes.*in one array\.$"):
+        check([np.zeros(shape) for shape in shapes])
+
+
 @pytest.mark.parametrize(
     "X",
     [
@@ -149,6 +161,13 @@ def test_samples_of_another_shape_name_both_shapes(came, fitted):
     message = f"shape {came}, but Estimator was fitted on {fitted}"
     with pytest.raises(ValueError, match=re.escape(message)):
         check_same_shape(Estimator(), np.zeros((2, *came)), fitted)
+
+
+def test_signals_of_another_length_are_told_to_be_padded():
+    with pytest.raises(
+        ValueError, match=r"\(12, 26\).*fitted on \(12, 29\).*pad_signals"
+    ):
+        check_same_shape(Estimator(), np.zeros((2, 12, 26)), (12, 29))
 
 
 def test_rows_of_another_length_are_named_as_scikit_learn_does():

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+
+from skcnn.data import pad_signals
+
+LENGTHS = [7, 29, 1, 12]
+
+
+@pytest.fixture(params=["f4", "f8", "i2", "u1", "?"])
+def signals(request, rng):
+    return [rng.integers(0, 2, (3, n)).astype(request.param) for n in LENGTHS]
+
+
+@pytest.mark.parametrize("length", [None, 29, 40])
+def test_signals_keep_their_values_and_are_followed_by_the_fill_value(signals, length):
+    padded = pad_signals(signals, length, fill_value=1)
+    assert padded.shape == (4, 3, length or max(LENGTHS))
+    for row, signal in zip(padded, signals, strict=True):
+        np.testing.assert_array_equal(row[:, : signal.shape[1]], signal)
+        assert (row[:, signal.shape[1] :] == 1).all()
+
+
+def test_numbers_keep_their_dtype(signals):
+    expected = int if signals[0].dtype == bool else signals[0].dtype
+    assert pad_signals(signals).dtype == expected
+    assert pad_signals(signals, fill_value=0.5).dtype.kind == "f"
+
+
+def test_signals_of_one_length_stay_as_they_are(rng):
+    X = rng.normal(size=(5, 2, 9))
+    np.testing.assert_array_equal(pad_signals(X), X)
+    np.testing.assert_array_equal(pad_signals(list(torch.from_numpy(X))), X)
+    np.testing.assert_array_equal(pad_signals(X.tolist()), X)
+
+
+def test_signals_without_channels_get_one():
+    padded = pad_signals([[1, 2], [3], np.array([4, 5, 6])])
+    assert padded.tolist() == [[[1, 2, 0]], [[3, 0, 0]], [[4, 5, 6]]]
+
+
+def test_longer_signals_are_cut_only_where_that_is_asked_for(signals):
+    with pytest.raises(ValueError, match=r"29 steps.*length=12.*truncate=True"):
+        pad_signals(signals, 12)
+    padded = pad_signals(signals, 12, truncate=True)
+    np.testing.assert_array_equal(padded, pad_signals(signals)[..., :12])
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ([], "holds no signals"),
+        ([np.zeros((2, 5)), np.zeros((3, 5))], "of 2 and of 3 channels"),
+        (
+            [np.zeros((2, 5)), np.zeros((1, 2, 5))],
+            r"Signal 1 of X has shape \(1, 2, 5\)",
+        ),
+        ([[1.0], []], r"Signal 1 of X has shape \(0,\)"),
+        ([[1.0], ["a"]], "Signal 1 of X has .*dtype <U1"),
+        ([3.0], r"Signal 0 of X has shape \(\)"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_signals_is_refused_in_words(X, message):
+    with pytest.raises(ValueError, match=message):
+        pad_signals(X)
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_length_is_positive(length):
+    with pytest.raises(ValueError, match="length"):
+        pad_signals([[1.0]], length, truncate=True)
+
+
+def test_a_length_is_an_integer():
+    with pytest.raises(TypeError, match="length"):
+        pad_signals([[1.0]], 2.5)
