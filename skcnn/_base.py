@@ -61,6 +61,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
     """
 
     _predict_batch_size = 128
+    _reads_text = False
 
     @property
     def module_(self):

@@ -154,7 +154,16 @@ def check_uses(backbone, weights, preprocessing, image_size):
     ------
     ValueError
         If a parameter would be ignored.
+
+    TypeError
+        If the backbone is an estimator that reads no images.
     """
+    estimator = getattr(backbone, "estimator", backbone)  # of a FrozenEstimator
+    if isinstance(estimator, BaseCNN) and estimator._reads_text:
+        raise TypeError(
+            f"backbone is a {type(estimator).__name__}, which reads sentences. Its own "
+            "transform computes their features."
+        )
     name, is_named = backbone_name(backbone), isinstance(backbone, str)
     if weights not in (None, "default") and not is_named:
         raise ValueError(

@@ -88,7 +88,7 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         Those with a name update the vectors of the words of a batch only; decay
         and momentum leave those of other words as they are.
 
-    lr : float, default=0.001
+    lr : float, default=0.002
         Learning rate; its highest value where a schedule changes it.
 
     lr_schedule : str, callable or None, default="one_cycle"
@@ -108,9 +108,9 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         exponential moving average over the last epoch or so, which takes time for
         the whole vocabulary in each step. `partial_fit` does not average.
 
-    batch_size : int or "auto", default=50
+    batch_size : int or "auto", default="auto"
         Largest number of sentences of one training step. "auto" is a power of two
-        near a fortieth of the sentences, from 8 to 128; where that does not fit in
+        near a fortieth of the sentences, from 8 to 64; where that does not fit in
         memory, half of it, and so on, with a warning each time, down to 4.
 
     max_epochs : int, default=10
@@ -219,19 +219,20 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
     Examples
     --------
     >>> from skcnn import TextCNNClassifier
-    >>> X = ["who wrote it ?", "who are they ?", "where is it ?", "where was that ?"]
-    >>> y = ["person", "person", "place", "place"]
+    >>> X = ["who is it ?", "where is it ?", "who are they ?", "where are they ?"]
+    >>> y = ["person", "place", "person", "place"]
     >>> clf = TextCNNClassifier(max_epochs=20, random_state=0).fit(X, y)
-    >>> clf.predict(["where are they ?"])
-    array(['place'], dtype='<U6')
+    >>> clf.predict(["who was it ?", "where ?"])
+    array(['person', 'place'], dtype='<U6')
 
-    The features of sentences are of use to other models, and each belongs to a filter:
+    Each feature of a sentence belongs to a filter, which responds to some words:
 
     >>> clf.transform(X).shape
     (4, 300)
     >>> clf.get_feature_names_out()[[0, 299]]
     array(['3gram_0', '5gram_99'], dtype=object)
-    >>> ngrams = clf.top_ngrams("3gram_0", n_top=2)
+    >>> [ngram for ngram, response in clf.top_ngrams("3gram_0", n_top=2)]
+    ['who are they', 'who is it']
     """
 
     _parameter_constraints = {
@@ -273,11 +274,11 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         max_features=None,
         max_length=None,
         optimizer="adamw",
-        lr=0.001,
+        lr=0.002,
         lr_schedule="one_cycle",
         weight_decay=0.01,
         weight_averaging=None,
-        batch_size=50,
+        batch_size="auto",
         max_epochs=10,
         class_weight=None,
         label_smoothing=0.0,

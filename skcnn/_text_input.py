@@ -9,7 +9,7 @@ import torch
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import BaseCNN
+from ._base import BaseCNN, auto_batch_size
 from ._top_ngrams import ngram_text, strongest_windows
 from .data import N_SPECIAL, Sentences, Vocabulary, as_texts
 from .data.embeddings import read_embeddings
@@ -24,6 +24,7 @@ VOCABULARY_PARAMETERS = (
     "max_length",
 )
 NETWORK_PARAMETERS = ("filter_sizes", "n_filters", "dropout", "max_norm", "mode")
+LARGEST_BATCH = 64  # the paper has 50
 N_TRIED = 100  # sentences whose mean length stands for all
 
 
@@ -34,6 +35,7 @@ class SentenceCNN(TransformerMixin, BaseCNN):
     """
 
     _predict_batch_size = 256
+    _reads_text = True
 
     def _parameters(self, names):
         return {name: getattr(self, name) for name in names}
@@ -71,6 +73,9 @@ class SentenceCNN(TransformerMixin, BaseCNN):
         vocabulary = Vocabulary(**self._parameters(VOCABULARY_PARAMETERS))
         self._vocabulary = vocabulary.fit(texts)
         self.vocabulary_ = self._vocabulary.codes_
+
+    def _auto_batch_size(self, n_samples):
+        return min(auto_batch_size(n_samples), LARGEST_BATCH)
 
     def _blank_sample(self, samples):
         """Return a sentence of the usual length, all of its words different."""

@@ -11,12 +11,13 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
-from skcnn import TextCNNClassifier
+from skcnn import CNNFeatureTransformer, FineTunedClassifier, TextCNNClassifier
 
 NETWORK = {"embedding_dim": 16, "n_filters": 4, "filter_sizes": (2, 3)}
 SMALL = {**NETWORK, "batch_size": 8, "lr": 0.01, "random_state": 0}
@@ -470,6 +471,13 @@ def test_y_is_needed_and_as_long_as_X(data):
         TextCNNClassifier(**SMALL).fit(X, None)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         TextCNNClassifier(**SMALL).fit(X, y[:-1])
+
+
+@pytest.mark.parametrize("cls", [CNNFeatureTransformer, FineTunedClassifier])
+def test_it_is_no_backbone_for_images(fitted, cls):
+    for backbone in (fitted, clone(fitted), FrozenEstimator(fitted)):
+        with pytest.raises(TypeError, match="TextCNNClassifier, which reads sentences"):
+            cls(backbone).fit(np.ones((4, 8, 8)), [0, 1, 0, 1])
 
 
 # Real questions
