@@ -23,9 +23,10 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
     column or a list of one.
 
     The words are those of the sentences that the network is trained on. Others are
-    all alike to it; a sentence of such words, an empty one and one that is shorter
-    than a filter are sentences like any other. What the network makes of a sentence
-    depends on no other one.
+    all alike to it: they have the vector 0, unless some are left out in training, by
+    `min_df` or `max_features`, in which case it is learnt. A sentence of such words,
+    an empty one and one that is shorter than a filter are sentences like any other.
+    What the network makes of a sentence depends on no other one.
 
     Parameters
     ----------

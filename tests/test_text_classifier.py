@@ -90,9 +90,8 @@ def test_words_without_a_vector_get_one_of_the_same_variance(data, vectors):
     clf = TextCNNClassifier(vectors, mode="static", **SMALL, max_epochs=1).fit(*data)
     weight = clf.module_.features.embeddings["kept"].weight
     bound = np.sqrt(3 * np.var([vectors[w] for w in clf.vocabulary_ if w in vectors]))
-    for row in (1, clf.vocabulary_["so"]):
-        assert 0 < weight[row].abs().max() <= bound
-    assert not weight[0].any()
+    assert 0 < weight[clf.vocabulary_["so"]].abs().max() <= bound
+    assert not weight[:2].any()  # those of no word and of unknown words
 
 
 def test_vectors_that_are_not_used_and_those_that_are_missing_are_errors(data, vectors):
@@ -179,7 +178,7 @@ def test_sentences_may_be_empty_short_or_unknown(data):
     proba = clf.predict_proba(["", "   ", "good", "zzz", "zzz good"])
     assert np.isfinite(proba).all()
     np.testing.assert_array_equal(proba[0], proba[1])
-    assert len(np.unique(proba[:, 0])) == 4
+    assert len(np.unique(proba[[0, 2, 3], 0])) == 3
     assert not clf.transform([""]).any()
 
 

@@ -112,7 +112,8 @@ class SentenceFeatures(nn.Module):
     Parameters
     ----------
     vectors : torch.Tensor of shape (n_words, embedding_dim)
-        Word vectors by code. That of 0, which is no word, is taken as zeros.
+        Word vectors by code. Those of 0, which is no word, and of 1, which stands for
+        unknown words, are taken as zeros; the latter may be learnt.
 
     channels : sequence of {"learnt", "kept"}
         The sets of word vectors.
@@ -174,14 +175,17 @@ class SentenceFeatures(nn.Module):
         words, vectors, positions = self._look_up(codes)
         weight, bias = self.filters.one(index)  # (size, embedding_dim), ()
         windows = windows_of(positions, max(self.filters.sizes), len(weight))
-        sums = (vectors @ weight.T)[windows, torch.arange(len(weight))].sum(2)
+        places = torch.arange(len(weight), device=codes.device)
+        sums = (vectors @ weight.T)[windows, places].sum(2)
         return words[windows], F.relu(sums + bias)
 
 
 def make_embedding(vectors, is_kept):
     """Return a layer of word vectors whose gradient has the rows that occur."""
     vectors = vectors.clone()
-    vectors[0] = 0
+    vectors[:2] = (
+        0  # no word, and unknown words, which say nothing unless they learn to
+    )
     return nn.Embedding.from_pretrained(
         vectors, freeze=is_kept, padding_idx=0, sparse=not is_kept
     )
@@ -220,7 +224,7 @@ class WindowFilters(nn.Module):
     def forward(self, vectors, positions, lengths):
         """Map ``(n_words, embedding_dim)`` to ``(n, len(sizes) * n_filters)``."""
         n_places, n_filters, _ = self.weight.shape
-        table = F.linear(vectors, self.weight.flatten(0, 1))
+        table = F.linear(vectors, self.weight.flatten(0, 1)).to(vectors.dtype)
         table = table.view(-1, n_filters)  # (n_words * n_places, n_filters)
         rows = positions * n_places
         return F.relu(LargestSums.apply(table, rows, lengths, self.sizes) + self.bias)

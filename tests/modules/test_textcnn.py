@@ -106,6 +106,13 @@ def test_the_vector_of_no_word_is_0_and_has_no_gradient(net):
     assert 0 not in gradient._indices()
 
 
+def test_the_vector_of_unknown_words_is_0_and_has_a_gradient(net):
+    net(torch.tensor([[1, 7]])).sum().backward()
+    weight = net.features.embeddings["learnt"].weight
+    assert not weight[1].any()
+    assert weight.grad.to_dense()[1].any()
+
+
 def test_the_gradient_has_a_row_for_each_word_that_occurs(net):
     codes = torch.tensor([[9, 4, 4], [4, 9, 0]])
     net(codes).sum().backward()
@@ -127,12 +134,12 @@ def test_given_vectors_are_kept_learnt_or_both(mode, learnt):
         if kind == ("learnt" if learnt else "kept") or mode == "multichannel"
     }
     for layer in layers.values():
-        assert torch.equal(layer.weight[1:], vectors[1:].double())
+        assert torch.equal(layer.weight[2:], vectors[2:].double())
         assert layer.weight is not vectors
 
 
 def test_random_vectors_are_within_a_quarter_of_0():
-    weight = make(embedding_dim=50).features.embeddings["learnt"].weight[1:]
+    weight = make(embedding_dim=50).features.embeddings["learnt"].weight[2:]
     assert 0.24 < weight.max() <= 0.25
     assert -0.25 <= weight.min() < -0.24
 
