@@ -246,9 +246,16 @@ def fit_plain(X, y, epochs):
 
 def fit_skcnn(X, y, epochs):
     """Train TextCNNClassifier with the same network and batches."""
-    params = {"optimizer": "adam", "weight_decay": 0.0, "lr_schedule": None}
-    network = TextCNNClassifier(**SPLIT, **params, max_epochs=epochs, random_state=0)
-    network.fit(X, y)
+    TextCNNClassifier(
+        **SPLIT,
+        optimizer="adam",
+        lr=0.001,
+        lr_schedule=None,
+        weight_decay=0.0,
+        batch_size=50,
+        max_epochs=epochs,
+        random_state=0,
+    ).fit(X, y)
 
 
 def compare_speed(folder, names, repeats, epochs=1):

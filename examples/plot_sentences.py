@@ -108,6 +108,11 @@ accuracy = {
 print(pd.Series(accuracy).round(3).to_string())
 
 # %%
+# A linear model on tf-idf trains in a second and is hard to beat where single words
+# tell the classes apart, as here. The network is worth its time where groups of words
+# matter, where word vectors from much more text are at hand, or for its features.
+
+# %%
 # The words that filters look for
 # -------------------------------
 # For each module the filter that speaks most for it: its mean response to sentences
