@@ -209,8 +209,8 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
     -----
     The same `random_state` gives the same model, as with :class:`CNNClassifier`.
 
-    The linear layer sees filters through their largest responses only, so that two
-    channels which are added amount to one channel with the sum of their vectors.
+    Filters are linear, so "multichannel" amounts to one channel with the sum of the two
+    vectors of each word.
 
     References
     ----------

@@ -97,3 +97,9 @@ def test_the_batches_are_a_function_of_the_generator(rng):
         ]
 
     assert passes(0) == passes(0) != passes(1)
+
+
+def test_batches_that_are_not_shuffled_are_in_order():
+    dataset = TrainingSet(make(LENGTHS), torch.arange(6), None, None)
+    order = [y.tolist() for _, y in Batches(dataset, 2)]
+    assert order == [[0, 1], [2, 3], [4, 5]]
