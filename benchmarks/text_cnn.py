@@ -105,7 +105,8 @@ def make_parts(folder, name, seed):
 def word_vectors(texts, n_values=300):
     """Return vectors of words: components of their positive mutual information.
 
-    As Levy, Goldberg & Dagan (2015) have it, with square roots of singular values.
+    As Levy, Goldberg & Dagan (2015) have it, with square roots of singular values,
+    and of one length, which is better for TREC in a part of its training set.
     """
     counter = CountVectorizer(**SPLIT, token_pattern=None).fit(texts)
     counts = co_occurrences(texts, counter)
@@ -114,7 +115,8 @@ def word_vectors(texts, n_values=300):
     counts.data = np.log(counts.data).clip(0)
     left, values, _ = randomized_svd(counts.tocsr(), n_values, random_state=0)
     vectors = left * np.sqrt(values)
-    vectors *= VECTOR_SCALE / vectors.std()
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
+    vectors *= VECTOR_SCALE * n_values**0.5
     return dict(zip(counter.get_feature_names_out(), vectors, strict=True))
 
 
@@ -244,9 +246,16 @@ def fit_plain(X, y, epochs):
 
 def fit_skcnn(X, y, epochs):
     """Train TextCNNClassifier with the same network and batches."""
-    params = {"optimizer": "adam", "weight_decay": 0.0, "lr_schedule": None}
-    network = TextCNNClassifier(**SPLIT, **params, max_epochs=epochs, random_state=0)
-    network.fit(X, y)
+    TextCNNClassifier(
+        **SPLIT,
+        optimizer="adam",
+        lr=0.001,
+        lr_schedule=None,
+        weight_decay=0.0,
+        batch_size=50,
+        max_epochs=epochs,
+        random_state=0,
+    ).fit(X, y)
 
 
 def compare_speed(folder, names, repeats, epochs=1):

@@ -79,32 +79,38 @@ print(test.sample(3, random_state=1)[["module", "sentence"]].to_string(index=Fal
 # %%
 # Three models
 # ------------
-# The strength of the linear model is searched. The network as a classifier, and as
-# a transformer in front of a support vector machine, which takes the 300 largest
-# responses of its filters.
+# The strength of the linear model is searched. The network is trained once, as a
+# transformer in front of a support vector machine, which takes the largest response
+# of each filter; fitted, it is a classifier of its own as well.
 
-search = GridSearchCV(
+linear = GridSearchCV(
     make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
         LogisticRegression(max_iter=1000),
     ),
     {"logisticregression__C": [1, 10, 100]},
 )
-network = TextCNNClassifier(random_state=0)
+pipeline = make_pipeline(
+    TextCNNClassifier(random_state=0), StandardScaler(), LinearSVC(C=0.001)
+)
+linear.fit(train["sentence"], train["module"])
+pipeline.fit(train["sentence"], train["module"])
+network = pipeline[0]
 models = {
-    "tf-idf + logistic regression": search,
+    "tf-idf + logistic regression": linear,
     "network": network,
-    "features of the network + SVC": make_pipeline(
-        TextCNNClassifier(random_state=0), StandardScaler(), LinearSVC(C=0.01)
-    ),
+    "features of the network + SVC": pipeline,
 }
-scores = {
-    name: model.fit(train["sentence"], train["module"]).score(
-        test["sentence"], test["module"]
-    )
+accuracy = {
+    name: model.score(test["sentence"], test["module"])
     for name, model in models.items()
 }
-print(pd.Series(scores, name="accuracy").round(3).to_string())
+print(pd.Series(accuracy).round(3).to_string())
+
+# %%
+# A linear model on tf-idf trains in a second and is hard to beat where single words
+# tell the classes apart, as here. The network is worth its time where groups of words
+# matter, where word vectors from much more text are at hand, or for its features.
 
 # %%
 # The words that filters look for
