@@ -91,8 +91,8 @@ def cifar10_models(weights):
     return {
         "from scratch": from_scratch(),
         "from scratch, augmented": from_scratch(augmentation="standard"),
-        "from scratch, augmented, 60 epochs": from_scratch(
-            augmentation="standard", max_epochs=60
+        "from scratch, augmented, 40 epochs": from_scratch(
+            augmentation="standard", max_epochs=40
         ),
         "features + logistic regression": lambda seed: make_pipeline(
             CNNFeatureTransformer(BACKBONE, weights=weights, image_size=96),

@@ -71,7 +71,7 @@ def accuracy(trial):
 # The study
 # ---------
 # After five whole trials, one that is below the median of the others at the same
-# epoch is ended, from its third epoch on.
+# epoch is ended, from its second epoch on.
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 study = optuna.create_study(
