@@ -69,10 +69,11 @@ def fit_skorch(X, y, device, **params):
     return skorch_net(X, device, **params).fit(standardise(X)[:, None], y)
 
 
-def standardise(X):
-    """Return X in float32 with mean 0 and standard deviation 1."""
+def standardise(X, like=None):
+    """Return X in float32, scaled to mean 0 and standard deviation 1 of `like`."""
     X = X.astype(np.float32)
-    return (X - X.mean()) / X.std()
+    like = X if like is None else like
+    return (X - np.float32(like.mean())) / np.float32(like.std())
 
 
 def fit_plain(X, y, device, epochs=EPOCHS):
@@ -108,7 +109,7 @@ def fit_skcnn(X, y, device, epochs=EPOCHS, seed=0):
 def read_mnist(folder):
     """Return images and labels for training and for the test."""
     parts = []
-    for name in ("train6000", "t10k"):
+    for name in ("train", "t10k"):
         for kind, header in (("images", 16), ("labels", 8)):
             (path,) = Path(folder).glob(f"{name}*{kind}*")
             with gzip.open(path) as file:
@@ -139,11 +140,11 @@ def measure(name, X, y, device, repeats):
 def compare_accuracy(folder, device):
     """Print test accuracies of skorch and skcnn over five seeds."""
     X, y, X_test, y_test = read_mnist(folder)
-    unseen = (X_test.astype(np.float32) - X.mean()) / X.std()
+    unseen = standardise(X_test, like=X)[:, None]
     scores = {"skorch": [], "skcnn": []}
     for seed in range(5):
         net = fit_skorch(X, y, device, epochs=5, seed=seed)
-        scores["skorch"].append(net.score(unseen[:, None].astype(np.float32), y_test))
+        scores["skorch"].append(net.score(unseen, y_test))
         clf = fit_skcnn(X, y, device, epochs=5, seed=seed)
         scores["skcnn"].append(clf.score(X_test, y_test))
     for way, values in scores.items():

@@ -37,6 +37,7 @@ from .training import (
     check_device,
     explain_out_of_memory,
     halve_until_it_fits,
+    leased_gpu,
     make_generator,
     predict_batches,
     range_test,
@@ -102,7 +103,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         progress.rows = compose(kept, samples.rows)
         if first:
             self._learn_scale(samples)
-        with self._fitted_or_forgotten():
+        with self._fitted_or_forgotten(), leased_gpu(self.device):
             self.net_ = self._train(
                 samples, held_out, progress, epochs, first, incremental
             )

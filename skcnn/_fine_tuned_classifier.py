@@ -145,7 +145,8 @@ class FineTunedClassifier(ClassificationMixin, FineTunedCNN):
 
     device : str or torch.device, default="auto"
         Where the network computes: "cpu", "cuda", "cuda:1", "mps"; "auto" is
-        the first CUDA device where there is one, and the CPU otherwise.
+        the CUDA device with the fewest other fits, the first of equal ones, and
+        the CPU where there is none.
 
     precision : {"float32", "bfloat16", "float64"}, default="float32"
         Of the computation. "bfloat16" computes in it where that is safe

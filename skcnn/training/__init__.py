@@ -5,7 +5,7 @@
 
 from .averaging import WeightAveraging
 from .build import build_net
-from .devices import DTYPES, check_device
+from .devices import DTYPES, check_device, leased_gpu
 from .early_stopping import EarlyStopping
 from .engine import train_net
 from .inference import predict_batches
@@ -35,6 +35,7 @@ __all__ = [
     "check_device",
     "explain_out_of_memory",
     "halve_until_it_fits",
+    "leased_gpu",
     "make_generator",
     "predict_batches",
     "range_test",

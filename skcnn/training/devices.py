@@ -1,8 +1,11 @@
 """Where a network computes, and in which precision."""
 
-from contextlib import nullcontext
+import threading
+from contextlib import contextmanager, nullcontext
 
 import torch
+
+from .leases import lease
 
 # The dtype of weights and batches; "bfloat16" computes in it by autocast.
 DTYPES = {
@@ -11,12 +14,22 @@ DTYPES = {
     "float64": torch.float64,
 }
 
+_leased = threading.local()
+
+
+def count_gpus():
+    """Return the number of CUDA devices, without a context on any of them."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def identify_gpu(index):
+    """Return what a CUDA device is called in all processes of the machine."""
+    return str(torch.cuda.get_device_properties(index).uuid)
+
 
 def available_devices():
     """Return the names of the devices that this machine has."""
-    names = ["cpu"]
-    if torch.cuda.is_available():
-        names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    names = ["cpu", *(f"cuda:{index}" for index in range(count_gpus()))]
     if torch.backends.mps.is_available():
         names.append("mps")
     return names
@@ -28,8 +41,8 @@ def check_device(device):
     Parameters
     ----------
     device : str or torch.device
-        "auto" is the first GPU where there is one and the CPU otherwise; or
-        "cpu", "cuda", "cuda:1", "mps".
+        "auto" is the GPU that is leased, the first one where none is, and the
+        CPU where there is no GPU; or "cpu", "cuda", "cuda:1", "mps".
 
     Returns
     -------
@@ -42,7 +55,8 @@ def check_device(device):
         If the device is not there; the message lists those that are.
     """
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        gpu = getattr(_leased, "gpu", "cuda")
+        device = gpu if count_gpus() else "cpu"
     available = available_devices()
     try:
         wanted = torch.device(device)
@@ -58,6 +72,30 @@ def check_device(device):
             f"{', '.join(available)}; device='auto' takes a GPU where there is one."
         )
     return wanted
+
+
+@contextmanager
+def leased_gpu(device):
+    """Within this context, "auto" is the GPU on which the fewest have a lease.
+
+    For the thread that enters it. A lease within a lease is the same one.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        Of an estimator. Nothing is leased unless it is "auto", and unless there
+        are several GPUs.
+    """
+    n_gpus = count_gpus() if device == "auto" else 0
+    if n_gpus < 2 or hasattr(_leased, "gpu"):
+        yield
+        return
+    with lease([identify_gpu(index) for index in range(n_gpus)]) as index:
+        _leased.gpu = f"cuda:{index}"
+        try:
+            yield
+        finally:
+            del _leased.gpu
 
 
 def autocast(device, precision):
