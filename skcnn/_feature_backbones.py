@@ -85,7 +85,7 @@ class FeatureBackbone:
         """Return what turns the images of an array into the network's input."""
         if self.scaler is not None:
             return self.scaler
-        layout = find_layout(X.shape[1:], image_shape, channel_axis)
+        layout = find_layout(X.shape[1:], image_shape, channel_axis, images_only=True)
         self.check_layout(layout)
         return PublishedScaling(self.preprocessing, layout, X.dtype)
 

@@ -88,7 +88,9 @@ class PretrainedInput(BaseCNN):
         self._backbone.check_layout(self._find_layout(X))
 
     def _find_layout(self, X):
-        return find_layout(X.shape[1:], self.image_shape, self.channel_axis)
+        return find_layout(
+            X.shape[1:], self.image_shape, self.channel_axis, images_only=True
+        )
 
     def _scaling(self, X):
         published = self.preprocessing_

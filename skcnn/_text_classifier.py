@@ -82,7 +82,9 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         all.
 
     max_length : int or None, default=None
-        Number of words of a sentence that are read, None for all.
+        Number of words of a sentence that are read, None for all. The longest
+        sentence of a batch decides how much memory all of them take: documents
+        of thousands of words among short ones want a limit.
 
     optimizer : str or type, default="adamw"
         "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a

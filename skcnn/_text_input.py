@@ -7,6 +7,7 @@ from numbers import Integral
 import numpy as np
 import torch
 from sklearn.base import TransformerMixin
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseCNN, auto_batch_size
@@ -185,8 +186,12 @@ class SentenceCNN(TransformerMixin, BaseCNN):
         Raises
         ------
         ValueError
-            If there is no such filter.
+            If there is no such filter, or `n_top` is below 1.
+
+        TypeError
+            If `n_top` is no integer.
         """
+        check_scalar(n_top, "n_top", Integral, min_val=1)
         index = self._filter_index(filter)
         sentences = self._sentences
         if X is not None:

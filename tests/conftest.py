@@ -15,6 +15,14 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # share the cores between the wor
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave scikit-learn's repeats of long checks on memory maps to the slow run."""
+    for item in items:
+        if "readonly_memmap=True" in item.name:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def data_dir():
     """Folder of the real data, which is read in place."""

@@ -10,6 +10,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md"])
 def test_code_of_page_runs(page, tmp_path, monkeypatch, capsys):
     blocks = BLOCK.findall((REPOSITORY / page).read_text())

@@ -212,6 +212,7 @@ def test_large_fits_in_a_row_are_equal(name):
     assert np.array_equal(first, fitted_outputs(model, X, y))
 
 
+@pytest.mark.slow
 def test_400_fits_in_16_threads_are_equal():
     """Each thread takes turns between networks, so that unlike fits meet."""
     names = ["convnet", "dropout", "torch's dropout"]

@@ -273,6 +273,12 @@ def test_top_ngrams_have_the_largest_features(fitted, data):
         assert {len(text.split()) for text in texts} == {int(name[0])}
 
 
+@pytest.mark.parametrize(("n_top", "error"), [(0, ValueError), (2.5, TypeError)])
+def test_the_number_of_ngrams_is_a_positive_integer(fitted, n_top, error):
+    with pytest.raises(error, match="n_top"):
+        fitted.top_ngrams(0, n_top=n_top)
+
+
 def test_top_ngrams_show_ends_and_unknown_words(fitted):
     names = fitted.get_feature_names_out()
     found = {

@@ -70,7 +70,9 @@ class Layout:
         return permute(*axes)
 
 
-def find_layout(sample_shape, image_shape=None, channel_axis="auto"):
+def find_layout(
+    sample_shape, image_shape=None, channel_axis="auto", *, images_only=False
+):
     """Decide how the axes of a sample are read.
 
     Parameters
@@ -84,6 +86,10 @@ def find_layout(sample_shape, image_shape=None, channel_axis="auto"):
     channel_axis : int, None or "auto", default="auto"
         Axis of X that holds the channels, counted with the sample axis as 0;
         None if there is none.
+
+    images_only : bool, default=False
+        Whether samples of two axes are grey images, whatever their lengths, and
+        never signals with channels.
 
     Returns
     -------
@@ -109,7 +115,7 @@ def find_layout(sample_shape, image_shape=None, channel_axis="auto"):
     sample_shape = tuple(sample_shape)
     shape = _image_shape(sample_shape, image_shape)
     if isinstance(channel_axis, str):
-        axis = _guess_channel_axis(shape, is_image=image_shape is not None)
+        axis = _guess_channel_axis(shape, images_only or image_shape is not None)
     elif channel_axis is None:
         axis = None
     else:
@@ -165,11 +171,11 @@ def _check_channel_axis(shape, channel_axis):
     return axis - 1
 
 
-def _guess_channel_axis(shape, is_image):
+def _guess_channel_axis(shape, images_only):
     """Find the channels of samples that have some, or say what the choices are."""
     if len(shape) == 1:
         return None
-    if len(shape) == 2 and (is_image or not _may_be_signals(shape)):
+    if len(shape) == 2 and (images_only or not _may_be_signals(shape)):
         return None
     counts = CHANNEL_COUNTS if len(shape) > 2 else (1,)
     first, last = shape[0] in counts, shape[-1] in counts

@@ -72,6 +72,7 @@ def test_a_copy_has_the_same_identity():
         assert module_identity(module.train()) == module_identity(module.eval())
 
 
+@pytest.mark.slow
 def test_the_identity_is_the_same_in_every_process_and_wherever_it_is_defined():
     expected = module_identity(make())
     assert module_identity(make("# a line more\n\n" + SOURCE)) == expected

@@ -79,6 +79,11 @@ def test_auto_refuses_images_that_may_be_signals(n_channels, length):
         assert image.input_shape == (1, *shape)
 
 
+def test_two_axes_are_an_image_where_nothing_else_can_be():
+    for shape in [(6, 100), (100, 6), (1, 9), (9, 1)]:
+        assert find_layout(shape, images_only=True).input_shape == (1, *shape)
+
+
 @pytest.mark.parametrize("between", [(7,), (3,), (1,), (7, 8), (2, 3)], ids=str)
 @pytest.mark.parametrize(
     ("first", "last"), list(itertools.product((1, 2, 3, 4, 5, 32), repeat=2))
