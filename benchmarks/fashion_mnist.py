@@ -74,6 +74,7 @@ RECIPE = {
     "lr": 0.005,
     "batch_size": 128,
     "max_epochs": 12,
+    "label_smoothing": 0.1,
 }
 RECIPE_EPOCHS = (1, 4)
 SKORCH_EPOCHS = (1, 3, 10)
