@@ -18,7 +18,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..data import Batches
 from ..modules import Dropout
-from .devices import DTYPES, autocast
+from .devices import DTYPES, autocast, count_gpus
 from .inference import compute_outputs
 from .randomness import PrivateRandomness
 from .row_updates import row_updates
@@ -66,6 +66,16 @@ class Net(NeuralNet):
             iterator_valid=Batches,
             **kwargs,
         )
+
+    def __setstate__(self, state):
+        """Load on the device of fit, or on the first GPU where that one is not there.
+
+        skorch loads on the CPU where there is no GPU at all.
+        """
+        device = torch.device(state["device"])
+        if device.type == "cuda" and (device.index or 0) >= count_gpus():
+            state = {**state, "device": "cuda:0"}
+        super().__setstate__(state)
 
     @property
     def _default_callbacks(self):

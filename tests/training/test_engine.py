@@ -3,11 +3,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from skcnn.data import Batches
-from skcnn.training import SCHEDULES, make_generator, train_net
+from skcnn.training import SCHEDULES, engine, make_generator, train_net
+from skcnn.training.engine import Net
 from skcnn.training.threads import fitting_threads
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")
@@ -310,3 +312,25 @@ def test_verbose_prints_a_line_for_each_epoch(
 ):
     train(make_net(verbose=verbose), make_dataset())
     assert len(capsys.readouterr().out.splitlines()) == n_lines
+
+
+@pytest.mark.parametrize(
+    ("device", "n_gpus", "expected"),
+    [
+        ("cuda:1", 2, "cuda:1"),
+        ("cuda:1", 1, "cuda:0"),
+        ("cuda", 1, "cuda"),
+        ("cuda:1", 0, "cuda:0"),  # which skorch takes for the CPU
+        ("cpu", 1, "cpu"),
+    ],
+)
+def test_a_net_of_a_gpu_that_is_not_there_loads_on_the_first(
+    monkeypatch, device, n_gpus, expected
+):
+    loaded = {}
+    monkeypatch.setattr(engine, "count_gpus", lambda: n_gpus)
+    monkeypatch.setattr(
+        NeuralNet, "__setstate__", lambda self, state: loaded.update(state)
+    )
+    Net.__new__(Net).__setstate__({"device": device})
+    assert loaded["device"] == expected
