@@ -8,6 +8,7 @@ for some milliseconds. Elsewhere they are Python's.
 import sys
 from contextlib import contextmanager
 from ctypes import CDLL, CFUNCTYPE, PyDLL, c_uint, c_void_p
+from functools import cache
 from threading import Thread
 
 import torch
@@ -78,9 +79,16 @@ def _run_in_openmp(work, n_threads):
         with _alone():
             work()
 
+    _find_parallel()(CALLBACK(run), None, n_threads, 0)
+
+
+@cache
+def _find_parallel():
+    """Return OpenMP's function that calls another one in a team of threads."""
     parallel = CDLL(torch._C.__file__).GOMP_parallel  # lets other threads run Python
     parallel.argtypes = [CALLBACK, c_void_p, c_uint, c_uint]
-    parallel(CALLBACK(run), None, n_threads, 0)
+    parallel.restype = None
+    return parallel
 
 
 @contextmanager
