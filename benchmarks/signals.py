@@ -1,6 +1,7 @@
 """What networks are worth on signals, beside neighbours and a linear model.
 
-    python benchmarks/signals.py [--threads 4] [--seeds 5] [--only ArrowHead ...]
+    python benchmarks/signals.py [--threads 4] [--seeds 5] [--steps 600]
+        [--only ArrowHead ...]
 
 1. Four sets of the UCR and UEA archives, on their own split: ArrowHead and
    ItalyPowerDemand (one channel), BasicMotions (6 channels) and JapaneseVowels (12
@@ -9,7 +10,7 @@
 2. Spoken digits: 300 recordings to train on, 300 of the same six speakers to test, as
    waveforms, as images of their log-mel spectra, and as series of 40 channels.
 
-Each network is trained for `STEPS` steps of 8 samples, a number that was fixed
+Each network is trained for 600 steps of 8 samples, a number that was fixed
 beforehand; other hyper-parameters are defaults unless the row says otherwise.
 Published accuracies are means of 10 runs of the fully convolutional network (Ismail
 Fawaz et al., "Deep learning for time series classification: a review", 2019, arXiv
@@ -43,7 +44,6 @@ from skcnn import CNNClassifier
 from skcnn.data import pad_signals
 
 BATCH_SIZE = 8
-STEPS = 600
 PUBLISHED = {
     "ArrowHead": "0.843 ± 0.015",
     "ItalyPowerDemand": "0.961 ± 0.003",
@@ -155,12 +155,12 @@ def report(name, scores, seconds, published=""):
     )
 
 
-def compare(task, n_seeds):
+def compare(task, n_seeds, n_steps):
     """Print accuracies of the networks and of their peers."""
     n, n_test = len(task.X), len(task.X_test)
     shape = " x ".join(map(str, task.X.shape[1:]))
     print(f"{task.name}: {n} to train on, {n_test} to test, {shape}", flush=True)
-    epochs = -(-STEPS * BATCH_SIZE // n)
+    epochs = -(-n_steps * BATCH_SIZE // n)
     for name, parameters in task.networks.items():
 
         def make_network(seed, parameters=parameters):
@@ -186,6 +186,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--only", nargs="*", help="beginnings of the names of sets")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -196,4 +197,4 @@ if __name__ == "__main__":
     tasks = [read_archive(folder, name) for name in names]
     for task in [*tasks, *read_spoken_digits(folder)]:
         if not arguments.only or task.name.startswith(tuple(arguments.only)):
-            compare(task, arguments.seeds)
+            compare(task, arguments.seeds, arguments.steps)
