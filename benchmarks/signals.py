@@ -11,7 +11,8 @@
    waveforms, as images of their log-mel spectra, and as series of 40 channels.
 
 Each network is trained for 600 steps of 8 samples, a number that was fixed
-beforehand; other hyper-parameters are defaults unless the row says otherwise.
+beforehand, or for ``--steps``; the published ones were trained for 2,000 epochs. Other
+hyper-parameters are defaults unless the row says otherwise.
 Published accuracies are means of 10 runs of the fully convolutional network (Ismail
 Fawaz et al., "Deep learning for time series classification: a review", 2019, arXiv
 1809.04356, with the results in the repository hfawaz/dl-4-tsc). Neighbours see raw
