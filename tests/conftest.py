@@ -37,6 +37,14 @@ def data_dir():
 
 
 @pytest.fixture
+def set_threads():
+    """Return the function that sets the number of threads, until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def rng():
     """Generator of random test data, the same for each test."""
     return np.random.default_rng(0)

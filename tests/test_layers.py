@@ -15,11 +15,12 @@ FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 # of the package, where the estimators are.
 BELOW = {
     "modules": set(),
+    "parallel": set(),
     "data": set(),
     "backbones": {"modules"},
-    "training": {"data", "modules"},
-    "features": {"backbones", "data", "modules"},
-    "": {"training", "features", "backbones", "data", "modules"},
+    "training": {"data", "modules", "parallel"},
+    "features": {"backbones", "data", "modules", "parallel"},
+    "": {"training", "features", "backbones", "data", "modules", "parallel"},
     "inspection": {"", "training", "features", "backbones", "data", "modules"},
 }
 SKORCH_DOOR = Path("training/engine.py")

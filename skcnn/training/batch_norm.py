@@ -7,8 +7,8 @@ samples and pixels. Here these are added up from the sums of parts of the batch.
 import torch
 
 from ..data import MEMORY_FORMATS
+from ..parallel import map_parts
 from .parts import add, count_parts
-from .workers import map_parts
 
 aten = torch.ops.aten
 READING = 128  # operations that take as long as reading a value

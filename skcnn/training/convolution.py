@@ -13,8 +13,8 @@ from math import prod
 
 import torch
 
+from ..parallel import map_parts
 from .parts import add, count_parts, join
-from .workers import map_parts
 
 aten = torch.ops.aten
 # Up to this number of weights, the parts of a gradient are sums over parts of the

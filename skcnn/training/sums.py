@@ -14,10 +14,11 @@ from functools import cache
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..parallel import limit_threads
 from .batch_norm import batch_norm, batch_norm_backward
 from .convolution import convolution, convolution_backward
 from .parts import group_norm, group_norm_backward, matmul
-from .threads import SMALL_BATCH_FLOPS, fitting_threads, limit_threads
+from .threads import SMALL_BATCH_FLOPS, fitting_threads
 
 aten = torch.ops.aten
 # Values a thread takes at least, and a multiple of the values in all vectors

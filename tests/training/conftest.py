@@ -11,14 +11,6 @@ from skcnn.training import build_net, make_generator
 
 
 @pytest.fixture
-def set_threads():
-    """Return the function that sets the number of threads, until the test ends."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
 def assert_no_thread_count_matters(set_threads):
     """Return a check that a function gives the same tensors with 1 to 4 threads."""
 

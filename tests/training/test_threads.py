@@ -1,11 +1,10 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import pytest
 import torch
 
-from skcnn.training.threads import SMALL_BATCH_FLOPS, fitting_threads, limit_threads
+from skcnn.training.threads import SMALL_BATCH_FLOPS, fitting_threads
 
 LARGE = 2 * SMALL_BATCH_FLOPS
 
@@ -74,13 +73,3 @@ def test_threads_that_start_during_a_small_fit_have_as_many_as_before(set_thread
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(torch.get_num_threads).result() == 3
         assert torch.get_num_threads() == 1
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 8])
-@pytest.mark.parametrize("before", [1, 3])
-def test_threads_are_limited_within_the_context(set_threads, before, limit):
-    set_threads(before)
-    with suppress(ValueError), limit_threads(limit):
-        assert torch.get_num_threads() == min(before, limit)
-        raise ValueError
-    assert torch.get_num_threads() == before

@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from skcnn.training import workers
-from skcnn.training.workers import map_parts
+from skcnn.parallel import map_parts, workers
 
 
 @pytest.fixture(params=["openmp", "threads"], autouse=True)
