@@ -195,7 +195,7 @@ def draw(rows):
         ylabel="accuracy on 10,000 test images",
         xscale="log",
     )
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left")
     figure.savefig(PICTURE, dpi=150)
     print(f"figure saved as {PICTURE}")
 
