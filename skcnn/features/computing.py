@@ -53,8 +53,9 @@ def compute_features(source, extractor, batch_size):
         where no file could be read.
     """
     table = FeatureTable(len(source))
-    starts = range(0, len(source), batch_size)
-    chunks = (np.arange(i, min(i + batch_size, len(source))) for i in starts)
+    n_images = batch_size * extractor.n_at_once
+    starts = range(0, len(source), n_images)
+    chunks = (np.arange(i, min(i + n_images, len(source))) for i in starts)
     for rows, features in _run(source, extractor, batch_size, chunks):
         table.fill(rows, features)
     return table.arrays
@@ -158,9 +159,10 @@ class CachedFeatures:
     def _compute_claimed(self, claims, missing):
         """Compute those images that nobody else does; return their keys."""
         tried = set()
+        n_images = self.batch_size * self.extractor.n_at_once
 
         def chunks():
-            for keys in _claimed_batches(claims, missing, self.batch_size):
+            for keys in _claimed_chunks(claims, missing, n_images):
                 tried.update(keys)
                 yield np.array([self.rows_of[missing[key]][0] for key in keys])
 
@@ -184,12 +186,12 @@ class CachedFeatures:
         self.cache.store(stored)
 
 
-def _claimed_batches(claims, keys, batch_size):
-    """Yield keys that are this worker's to compute, batch by batch."""
+def _claimed_chunks(claims, keys, n_images):
+    """Yield keys that are this worker's to compute, chunk by chunk."""
     keys, claimed = iter(keys), []
-    while window := list(islice(keys, batch_size - len(claimed))):
+    while window := list(islice(keys, n_images - len(claimed))):
         claimed += claims.take(window, len(window))
-        if len(claimed) == batch_size:
+        if len(claimed) == n_images:
             yield claimed
             claimed = []
     if claimed:

@@ -3,9 +3,11 @@
 import copy
 
 import torch
+from torch import fx
 
 from ..backbones import cut_network, has_channels_last
 from ..data import MEMORY_FORMATS
+from ..parallel import map_parts
 from .pooling import pool
 
 # The dtype of weights and batches.
@@ -22,7 +24,9 @@ class FeatureExtractor:
     """A network that ends at some layers, ready to be run at full speed.
 
     Batch normalisation is folded into convolutions, channels are last in
-    memory, and weights have the precision that is computed in.
+    memory, and weights have the precision that is computed in. On a CPU the
+    threads compute a batch each, which they do in less time than they would
+    compute every batch together.
 
     Parameters
     ----------
@@ -79,6 +83,9 @@ class FeatureExtractor:
         self.channels_last = has_channels_last(module)
         self.compile = compile
         self.fill = fill
+        # What was traced keeps no state, as other networks may.
+        is_traced = isinstance(self.network, fx.GraphModule)
+        self.runs_alone = compile or device.type != "cpu" or not is_traced
         # A traced network that is called prints to stderr what it raises.
         self._run = self.network.forward
         if compile:
@@ -86,22 +93,39 @@ class FeatureExtractor:
                 self.network, dynamic=False, options={"freezing": device.type == "cpu"}
             )
 
-    def __call__(self, batch, n_rows=None):
-        """Return features of a batch.
+    @property
+    def n_at_once(self):
+        """Number of batches that are computed at the same time."""
+        return 1 if self.runs_alone else torch.get_num_threads()
+
+    def __call__(self, images, batch_size=None):
+        """Return features of images.
 
         Parameters
         ----------
-        batch : torch.Tensor of shape (n, c, *spatial_shape)
+        images : torch.Tensor of shape (n, c, *spatial_shape)
             What the network takes, on its device.
 
-        n_rows : int or None, default=None
-            Number of samples that a compiled network was compiled for.
+        batch_size : int or None, default=None
+            Number of images of one forward pass, None for all. A compiled network
+            is compiled for that many.
 
         Returns
         -------
         tuple of torch.Tensor, each of shape (n, n_features)
             One for each layer.
         """
+        batches = images.split(batch_size or max(1, len(images)))
+        sizes = [batch_size] * len(batches)
+        # Of fewer batches than threads, each is shared by all.
+        use = map_parts if 1 < len(batches) == self.n_at_once else map
+        return tuple(
+            torch.cat(parts)
+            for parts in zip(*use(self._compute, batches, sizes), strict=True)
+        )
+
+    def _compute(self, batch, n_rows):
+        """Return features of a batch."""
         n_samples = len(batch)
         if self.compile and n_rows:
             batch = _filled_up(batch, n_rows)

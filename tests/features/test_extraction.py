@@ -1,6 +1,7 @@
 """Features of a batch."""
 
 import copy
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -123,6 +124,40 @@ def test_filled_batches_give_features_that_depend_on_no_other(network, n):
     (part,) = extractor(x[:n])
     assert part.shape == (n, whole.shape[1])
     torch.testing.assert_close(part, whole[:n], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 4])
+def test_images_have_the_features_of_their_batch(network, set_threads, n_threads):
+    set_threads(n_threads)
+    module, shape = network
+    extractor = make_extractor(module, shape)
+    x = batch_of(11, shape)
+    alone = torch.cat([extractor(batch)[0] for batch in x.split(4)])
+    (features,) = extractor(x, 4)
+    torch.testing.assert_close(features, alone, rtol=0, atol=1e-6)
+    assert torch.get_num_threads() == n_threads
+
+
+def test_threads_compute_a_batch_each(set_threads):
+    set_threads(3)
+    module, shape = seeded(NETWORKS["images"][0]), NETWORKS["images"][1]
+    extractor = make_extractor(module, shape)
+    barrier, run, threads = threading.Barrier(3, timeout=10), extractor._run, set()
+
+    def meet(batch):
+        barrier.wait()
+        threads.add(threading.get_ident())
+        return run(batch)
+
+    extractor._run = meet
+    assert extractor.n_at_once == 3
+    extractor(batch_of(6, shape), 2)
+    assert len(threads) == 3
+
+
+def test_a_network_that_may_keep_a_state_computes_one_batch_after_the_other():
+    module, shape = seeded(NETWORKS["untraceable"][0]), NETWORKS["untraceable"][1]
+    assert make_extractor(module, shape).n_at_once == 1
 
 
 def test_widths_are_those_of_the_features(network):
