@@ -93,7 +93,8 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
 
     optimizer : str or type, default="adamw"
         "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
-        Nesterov momentum of 0.9), or a :class:`torch.optim.Optimizer` class.
+        Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`, which
+        often takes fewer epochs), or a :class:`torch.optim.Optimizer` class.
 
     lr : float, default=0.003
         Learning rate; its highest value where a schedule changes it.

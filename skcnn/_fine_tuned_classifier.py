@@ -72,7 +72,8 @@ class FineTunedClassifier(ClassificationMixin, FineTunedCNN):
 
     optimizer : str or type, default="adamw"
         "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
-        Nesterov momentum of 0.9), or a :class:`torch.optim.Optimizer` class.
+        Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`, which
+        often takes fewer epochs), or a :class:`torch.optim.Optimizer` class.
 
     lr : float, default=1e-4
         Learning rate of the head; its highest value where a schedule changes it.

@@ -88,7 +88,8 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
 
     optimizer : str or type, default="adamw"
         "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
-        Nesterov momentum of 0.9), or a :class:`torch.optim.Optimizer` class.
+        Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`, which
+        often takes fewer epochs), or a :class:`torch.optim.Optimizer` class.
         Those with a name update the vectors of the words of a batch only; decay
         and momentum leave those of other words as they are.
 

@@ -12,6 +12,7 @@ from .inference import predict_batches
 from .lr_finder import LearningRateCurve, range_test
 from .memory import explain_out_of_memory, halve_until_it_fits
 from .monitor import Monitor
+from .muon import Muon
 from .optimizers import OPTIMIZERS
 from .progress import CallbackSupportMixin, FitProgress
 from .randomness import PrivateRandomness, make_generator
@@ -27,6 +28,7 @@ __all__ = [
     "FitProgress",
     "LearningRateCurve",
     "Monitor",
+    "Muon",
     "Plateau",
     "PrivateRandomness",
     "Validation",

@@ -4,6 +4,8 @@ import inspect
 
 import torch
 
+from .muon import Muon
+
 OPTIMIZERS = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
@@ -12,6 +14,7 @@ OPTIMIZERS = {
     "rmsprop": torch.optim.RMSprop,
     "adagrad": torch.optim.Adagrad,
     "sgd": torch.optim.SGD,
+    "muon": Muon,
 }
 FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD, torch.optim.Adagrad)
 DEFAULTS = {torch.optim.SGD: {"momentum": 0.9, "nesterov": True}}
