@@ -39,12 +39,13 @@ class Extractor:
 
     layers = ("value", "square")
 
-    def __init__(self):
+    def __init__(self, n_at_once=1):
+        self.n_at_once = n_at_once
         self.batches = []
         self.lock = threading.Lock()
 
-    def __call__(self, batch, n_rows):
-        assert len(batch) <= n_rows
+    def __call__(self, batch, batch_size):
+        assert len(batch) <= batch_size * self.n_at_once
         with self.lock:
             self.batches.append(batch[:, 0].tolist())
         return batch.clone(), torch.cat([batch**2, torch.ones_like(batch)], dim=1)
@@ -96,8 +97,8 @@ def test_rows_that_cannot_be_read_are_nan(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_features_that_are_no_numbers_are_an_error_and_not_kept(value, tmp_path):
     class Broken(Extractor):
-        def __call__(self, batch, n_rows):
-            return tuple(part * value for part in super().__call__(batch, n_rows))
+        def __call__(self, *args):
+            return tuple(part * value for part in super().__call__(*args))
 
     with pytest.raises(ValueError, match="returned NaN or infinity"):
         compute_features(Source(range(1, 5)), Broken(), 2)
@@ -150,6 +151,13 @@ def test_batches_are_full_whatever_is_cached(tmp_path):
     assert [len(batch) for batch in extractor.batches] == [5, 5, 5, 5, 5, 1]
 
 
+def test_an_extractor_gets_as_many_batches_as_it_computes_at_once(tmp_path):
+    extractor = Extractor(n_at_once=3)
+    assert_features(compute_features(Source(range(20)), extractor, 2), range(20))
+    assert_features(cached(range(20), extractor, tmp_path, 2).compute(), range(20))
+    assert [len(batch) for batch in extractor.batches] == 2 * [6, 6, 6, 2]
+
+
 def test_workers_that_meet_the_same_images_share_the_work(tmp_path):
     extractor = Extractor()
     barrier = threading.Barrier(4)
@@ -169,10 +177,10 @@ def test_workers_that_meet_the_same_images_share_the_work(tmp_path):
 
 def test_what_a_failed_worker_has_claimed_is_computed_by_the_next(tmp_path):
     class Failing(Extractor):
-        def __call__(self, batch, n_rows):
+        def __call__(self, *args):
             if len(self.batches) == 2:
                 raise KeyboardInterrupt
-            return super().__call__(batch, n_rows)
+            return super().__call__(*args)
 
     with pytest.raises(KeyboardInterrupt):
         cached(range(20), Failing(), tmp_path).compute()

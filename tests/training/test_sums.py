@@ -200,9 +200,11 @@ def test_an_optimizer_step_is_the_same_at_any_number_of_threads(
     assert_no_thread_count_matters, name, fused
 ):
     def run():
-        weights = [random(*shape).requires_grad_() for shape in [(337, 331), (17,)]]
+        shapes = (337, 331), (17,), (32, 16, 3, 3), (16, 32, 3)
+        weights = [random(*shape).requires_grad_() for shape in shapes]
+        how = {} if name == "muon" else {"foreach": fused}
         with FixedOrderSums():
-            optimizer = OPTIMIZERS[name](weights, lr=0.01, foreach=fused)
+            optimizer = OPTIMIZERS[name](weights, lr=0.01, **how)
             for seed in range(3):
                 for weight in weights:
                     weight.grad = random(*weight.shape, seed=seed)
