@@ -20,7 +20,7 @@ class Muon(torch.optim.Optimizer):
     filter, is replaced by the nearest matrix with orthogonal rows or columns, so
     that no direction outweighs the others (Jordan 2024). It is scaled to the size
     of an update of AdamW, so that both take the same learning rates and weight
-    decays (Liu et al. 2025). A network gets as far as with AdamW in fewer epochs.
+    decays (Liu et al. 2025). Often a network needs fewer epochs with it.
 
     :class:`torch.optim.Muon` takes matrices only, and computes in bfloat16.
 
