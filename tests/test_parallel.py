@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +15,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, cross_val_predict
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, ProgressBar
 
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn.training.threads import SMALL_BATCH_FLOPS
@@ -157,6 +158,49 @@ def test_search_in_threads_is_equal(digits):
             ).fit(X, y)
         scores.append(split_scores(search))
     assert np.array_equal(*scores)
+
+
+class Watched(torch.nn.Module):
+    """A network that counts the threads that train networks like it."""
+
+    lock = threading.Lock()
+    n_threads = most = 0
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.conv = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 64, 3), torch.nn.ReLU(), torch.nn.Conv2d(64, 64, 3)
+        )
+        self.output = torch.nn.Linear(64 * 4 * 4, n_outputs)
+
+    def forward(self, x):
+        n_threads = torch.get_num_threads() if self.training else 0
+        self.add(n_threads)
+        out = self.output(self.conv(x).relu().flatten(1))
+        self.add(-n_threads)
+        return out
+
+    @classmethod
+    def add(cls, n_threads):
+        with cls.lock:
+            cls.n_threads += n_threads
+            cls.most = max(cls.most, cls.n_threads)
+
+
+@pytest.mark.parametrize("callbacks", [None, [ProgressBar(detect_notebook=False)]])
+def test_fits_in_threads_have_no_more_threads_than_there_are(
+    digits, keep_thread_count, callbacks
+):
+    torch.set_num_threads(3)
+    model = CNNClassifier(
+        Watched, batch_size=200, max_epochs=3, callbacks=callbacks, random_state=0
+    )
+    model.set_params(device="cpu", early_stopping=True)
+    Watched.most = 0
+    with joblib.parallel_config(backend="threading"):
+        search = GridSearchCV(model, GRID, cv=2, n_jobs=4, refit=False).fit(*digits)
+    assert np.isfinite(split_scores(search)).all()
+    assert 1 <= Watched.most <= 3
 
 
 class Failure(Callback):

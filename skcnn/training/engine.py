@@ -24,6 +24,7 @@ from .randomness import PrivateRandomness
 from .row_updates import row_updates
 from .schedules import SCHEDULES
 from .sums import thread_independent
+from .threads import shared_threads
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 KNOWN_LAYERS = ("torch.nn.", "skcnn.")
@@ -269,10 +270,12 @@ class Net(NeuralNet):
         """Train on each batch; the loss stays on the device until the end."""
         self._set_training(True)
         losses, sizes = [], []
-        for X, y in batches:
-            self._set_learning_rate()
-            losses.append(self.step(X, y))
-            sizes.append(len(X))
+        with shared_threads.computing():
+            for X, y in batches:
+                shared_threads.share()
+                self._set_learning_rate()
+                losses.append(self.step(X, y))
+                sizes.append(len(X))
         return float(np.average(torch.stack(losses).tolist(), weights=sizes))
 
     def step(self, X, y):
@@ -300,7 +303,8 @@ class Net(NeuralNet):
     def train_step(self, batch, **fit_params):
         """Make a step of skorch's own, at the scheduled learning rate."""
         self._set_learning_rate()
-        return super().train_step(batch, **fit_params)
+        with shared_threads.computing():
+            return super().train_step(batch, **fit_params)
 
     def _step_optimizer(self, step_fn):
         """Step as skorch does, but compute gradients before hooks look at them."""
@@ -344,7 +348,10 @@ class Net(NeuralNet):
         ndarray of shape (n_samples, n_outputs)
             Outputs in double precision, perhaps not finite.
         """
-        return compute_outputs(self.module_, images, self.batch_size, self.precision)
+        with shared_threads.computing():
+            return compute_outputs(
+                self.module_, images, self.batch_size, self.precision
+            )
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the mean loss of a batch, weighted where samples have weights."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..data import Batches
 from .sums import thread_independent
+from .threads import shared_threads
 
 SMOOTHING = 0.9
 DIVERGED = 4.0
@@ -100,7 +101,11 @@ def range_test(net, dataset, lrs, generator):
     """
     flops = net.flops_ * min(net.batch_size, len(dataset))
     losses, average = [], 0.0
-    with thread_independent(flops, net.device), net.ready(dataset, generator):
+    with (
+        thread_independent(flops, net.device),
+        net.ready(dataset, generator),
+        shared_threads.computing(),
+    ):
         net._set_training(True)
         for lr, (X, y) in zip(lrs, _endless(dataset, net.batch_size), strict=False):
             net.set_learning_rate(lr)

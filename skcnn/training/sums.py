@@ -18,7 +18,7 @@ from ..parallel import limit_threads
 from .batch_norm import batch_norm, batch_norm_backward
 from .convolution import convolution, convolution_backward
 from .parts import group_norm, group_norm_backward, matmul
-from .threads import SMALL_BATCH_FLOPS, fitting_threads
+from .threads import SMALL_BATCH_FLOPS, shared_threads
 
 aten = torch.ops.aten
 # Values a thread takes at least, and a multiple of the values in all vectors
@@ -147,10 +147,11 @@ def thread_independent(flops, device):
     device : str or torch.device
         Where the network computes.
     """
-    on_cpu = torch.device(device).type == "cpu"
-    is_large = flops >= SMALL_BATCH_FLOPS
-    sums = FixedOrderSums() if on_cpu and is_large else nullcontext()
-    with fitting_threads(flops), sums:
+    if torch.device(device).type != "cpu":
+        yield
+        return
+    sums = FixedOrderSums() if flops >= SMALL_BATCH_FLOPS else nullcontext()
+    with shared_threads.fitting(flops), sums:
         yield
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from skcnn.data import Batches
 from skcnn.training import SCHEDULES, engine, make_generator, train_net
 from skcnn.training.engine import Net
-from skcnn.training.threads import fitting_threads
+from skcnn.training.threads import shared_threads
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")
 
@@ -253,7 +253,7 @@ def test_a_large_fit_does_not_depend_on_a_small_one_beside_it(
 ):
     set_threads(2)
     alone = train_as_if_large(make_net, make_dataset)
-    with ThreadPoolExecutor(1) as pool, fitting_threads(1):
+    with ThreadPoolExecutor(1) as pool, shared_threads.fitting(1):
         beside = pool.submit(train_as_if_large, make_net, make_dataset).result()
     assert_equal_weights(alone, beside)
 
