@@ -7,9 +7,15 @@ from os import PathLike
 
 import numpy as np
 import torch
+from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import MAX_SEED, BaseCNN
@@ -258,7 +264,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, **fit_params):
         """Learn what features need: nothing, a scale, or a network.
 
         With a pretrained backbone only X and the parameters are checked.
@@ -270,6 +276,10 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             What an unfitted estimator is trained on; ignored otherwise.
+
+        **fit_params : dict
+            For `fit` of an unfitted estimator: `sample_weight`, `X_val` and the
+            like. With metadata routing, what that estimator requests.
 
         Returns
         -------
@@ -285,12 +295,13 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
             If weights are neither on this machine nor to be had, or do not fit.
         """
         self._forget()
+        fit_params = self._route(fit_params)
         learns = needs_fit(self.backbone, self.weights, self.preprocessing)
         if hasattr(X, "__dask_graph__") and not learns:
             X = X[:1].compute()  # the shape and the dtype are all that matters
         X = self._check_images(X, reset=True)
         if learns:
-            self._backbone = self._learn_backbone(X, y)
+            self._backbone = self._learn_backbone(X, y, fit_params)
         backbone = self._find_backbone()
         self._make_extractor(backbone)
         self._sample_shape = None
@@ -310,18 +321,52 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         for name in [n for n in vars(self) if n.endswith("_") or n in learnt]:
             delattr(self, name)
 
-    def _learn_backbone(self, X, y):
+    def _route(self, fit_params):
+        """Return what `fit` of the backbone gets besides X and y."""
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", **fit_params)
+            return routed.backbone.fit if self._trains else {}
+        if fit_params and not self._trains:
+            raise TypeError(
+                f"fit got {', '.join(fit_params)}, which is for a backbone that is "
+                f"trained here, and {backbone_name(self.backbone)} is not. Leave it "
+                "out."
+            )
+        return fit_params
+
+    @property
+    def _trains(self):
+        """Whether the backbone is an estimator that `fit` trains."""
+        is_fitted = is_fitted_estimator(self.backbone)
+        return isinstance(self.backbone, BaseCNN) and not is_fitted
+
+    def get_metadata_routing(self):
+        """Return which metadata go to an estimator that is trained.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+            From `fit` and `fit_transform` to the backbone's `fit`.
+        """
+        router = MetadataRouter(owner=self)
+        if self._trains:
+            mapping = MethodMapping().add(caller="fit", callee="fit")
+            mapping.add(caller="fit_transform", callee="fit")
+            router.add(backbone=self.backbone, method_mapping=mapping)
+        return router
+
+    def _learn_backbone(self, X, y, fit_params):
         """Return the network with what it needs to learn from X and y."""
         name = backbone_name(self.backbone)
         self._check_uses()
         seed = self._draw_seed() if isinstance(self.backbone, str) else None
         if isinstance(self.backbone, str) and not is_own(self.backbone):
             return untrained_backbone(self.backbone, self.image_size, seed)
+        if isinstance(self.backbone, BaseCNN):
+            self.estimator_ = self._clone_estimator().fit(X, y, **fit_params)
+            return ready_backbone(self.estimator_, None, None, None)
         if not isinstance(X, np.ndarray):
             raise no_preprocessing(name)
-        if isinstance(self.backbone, BaseCNN):
-            self.estimator_ = self._clone_estimator().fit(X, y)
-            return ready_backbone(self.estimator_, None, None, None)
         if isinstance(self.backbone, BaseEstimator):
             raise TypeError(
                 f"backbone is a {type(self.backbone).__name__}, expected the name of a "
@@ -461,6 +506,8 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         tags.requires_fit = learns
         tags.input_tags.three_d_array = True
         tags.input_tags.string = not learns
+        if self._trains:
+            tags.input_tags.string = get_tags(self.backbone).input_tags.string
         tags.target_tags.required = learns and isinstance(self.backbone, BaseEstimator)
         tags.transformer_tags.preserves_dtype = []
         return tags

@@ -357,6 +357,8 @@ REFUSED = [
         30, "dates", fit(np.zeros((N, 8, 8), "M8[s]")), "datetime64", **type_error
     ),
     *refused(31, "list", fit(mixed * 6), "paths", "arrays", **type_error),
+    *refused(31, "paths", fit([Path("a.png")] * N), "paths", "FineTunedClassifier"),
+    *refused(31, "text", fit(np.array(["a.png"] * N)), "paths", "{name} takes arrays"),
     *refused(31, "array", fit(objects(*mixed)), "paths", "arrays", **type_error),
     *refused(
         31,

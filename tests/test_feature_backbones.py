@@ -7,15 +7,24 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
+from sklearn.utils import get_tags
 from torch import nn
 
-from skcnn import CNNClassifier, CNNFeatureTransformer, CNNRegressor
+from skcnn import (
+    CNNClassifier,
+    CNNFeatureTransformer,
+    CNNRegressor,
+    FineTunedClassifier,
+)
 from skcnn.backbones import WeightsError, load_backbone
 from skcnn.features import POOLINGS
 
@@ -408,6 +417,57 @@ def test_an_unfitted_estimator_is_trained_on_y(digits, cls):
     )
     with pytest.raises(ValueError, match="requires y to be passed"):
         clone(transformer).fit(X)
+
+
+def test_an_unfitted_estimator_that_reads_files_is_trained_on_them(
+    weights, pixels, tmp_path
+):
+    paths, labels = [tmp_path / f"{i}.png" for i in range(6)], ["ant", "bee"] * 3
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    network = FineTunedClassifier(
+        "squeezenet1_0",
+        weights=weights["squeezenet1_0"],
+        trainable="head",
+        image_size=64,
+    )
+    transformer = CNNFeatureTransformer(network, random_state=0)
+    assert get_tags(transformer).input_tags.string
+    features = transformer.fit_transform(paths, labels)
+    assert features.shape == (len(paths), 512)
+    fitted = CNNFeatureTransformer(transformer.estimator_)
+    np.testing.assert_array_equal(features, fitted.transform(paths))
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_metadata_reach_an_unfitted_estimator(digits, routing):
+    X, y = digits
+    network = CNNClassifier(**SMALL)
+    weights = 1.0 + y
+    expected = clone(network).fit(X, y, sample_weight=weights)
+    with config_context(enable_metadata_routing=routing):
+        if routing:
+            network.set_fit_request(sample_weight=True)
+        transformer = CNNFeatureTransformer(network)
+        name = "sample_weight" if routing else "cnnfeaturetransformer__sample_weight"
+        pipeline = make_pipeline(transformer, PCA(2)).fit(X, y, **{name: weights})
+        transformer.fit(X, y, sample_weight=weights)
+    for fitted in (transformer, pipeline[0]):
+        np.testing.assert_array_equal(
+            fitted.transform(X), CNNFeatureTransformer(expected).transform(X)
+        )
+
+
+def test_metadata_that_nothing_is_trained_with_are_refused(digits):
+    X, y = digits
+    fitted = CNNFeatureTransformer(CNNClassifier(**SMALL).fit(X, y))
+    with pytest.raises(TypeError, match=r"fit got sample_weight.*cnnclassifier is not"):
+        fitted.fit(X, y, sample_weight=np.ones(len(X)))
+    with (
+        config_context(enable_metadata_routing=True),
+        pytest.raises(TypeError, match="sample_weight"),
+    ):
+        fitted.fit(X, y, sample_weight=np.ones(len(X)))
 
 
 def test_the_features_of_an_estimator_are_what_its_head_receives(digits):

@@ -1,11 +1,14 @@
 """Checks that X is an array of images, in scikit-learn's words where it has them."""
 
+from collections.abc import Iterable
 from os import PathLike
 
 import numpy as np
 import torch
 from scipy import sparse
 from sklearn.utils.validation import validate_data
+
+from .sources import is_image_files
 
 MAX_AXES = 5
 
@@ -64,6 +67,12 @@ def check_image_array(estimator, X, y="no_validation", **check_params):
     """
     X = as_array(X)
     _check_alike(X)
+    if _holds_text(X):
+        raise ValueError(
+            f"X holds paths or text, and {type(estimator).__name__} takes arrays of "
+            "images. FineTunedClassifier and FineTunedRegressor read image files, "
+            "TextCNNClassifier sentences."
+        )
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
     # with ensure_2d scikit-learn counts features on axis 1, which is right for rows
@@ -89,6 +98,14 @@ def check_image_array(estimator, X, y="no_validation", **check_params):
             "least 1 (0 feature(s) found)."
         )
     return result
+
+
+def _holds_text(X):
+    """Return whether X is text or a path, or holds some, rather than numbers."""
+    if not is_image_files(X):
+        return False
+    entry = next(iter(X), None) if isinstance(X, Iterable) else X
+    return isinstance(entry, (str, PathLike))
 
 
 def _check_alike(X):
