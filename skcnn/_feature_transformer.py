@@ -340,6 +340,10 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         is_fitted = is_fitted_estimator(self.backbone)
         return isinstance(self.backbone, BaseCNN) and not is_fitted
 
+    @property
+    def _trains_on_files(self):
+        return self._trains and get_tags(self.backbone).input_tags.string
+
     def get_metadata_routing(self):
         """Return which metadata go to an estimator that is trained.
 
@@ -362,11 +366,11 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         seed = self._draw_seed() if isinstance(self.backbone, str) else None
         if isinstance(self.backbone, str) and not is_own(self.backbone):
             return untrained_backbone(self.backbone, self.image_size, seed)
+        if not isinstance(X, np.ndarray) and not self._trains_on_files:
+            raise no_preprocessing(name)
         if isinstance(self.backbone, BaseCNN):
             self.estimator_ = self._clone_estimator().fit(X, y, **fit_params)
             return ready_backbone(self.estimator_, None, None, None)
-        if not isinstance(X, np.ndarray):
-            raise no_preprocessing(name)
         if isinstance(self.backbone, BaseEstimator):
             raise TypeError(
                 f"backbone is a {type(self.backbone).__name__}, expected the name of a "
@@ -505,9 +509,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         learns = needs_fit(self.backbone, self.weights, self.preprocessing)
         tags.requires_fit = learns
         tags.input_tags.three_d_array = True
-        tags.input_tags.string = not learns
-        if self._trains:
-            tags.input_tags.string = get_tags(self.backbone).input_tags.string
+        tags.input_tags.string = not learns or self._trains_on_files
         tags.target_tags.required = learns and isinstance(self.backbone, BaseEstimator)
         tags.transformer_tags.preserves_dtype = []
         return tags

@@ -18,6 +18,8 @@ PRECISIONS = {
 }
 # torch's kernels treat small images beyond a multiple of four in another way.
 ROWS = 4
+# Parts of a batch that threads of a CPU compute one each.
+N_PARTS = 4
 
 
 class FeatureExtractor:
@@ -25,8 +27,8 @@ class FeatureExtractor:
 
     Batch normalisation is folded into convolutions, channels are last in
     memory, and weights have the precision that is computed in. On a CPU the
-    threads compute a batch each, which they do in less time than they would
-    compute every batch together.
+    threads compute a part of a batch each, in less time than they would compute
+    it together, and features do not depend on the number of threads.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ class FeatureExtractor:
 
     @property
     def n_at_once(self):
-        """Number of batches that are computed at the same time."""
+        """Number of batches that are worth to be given at the same time."""
         return 1 if self.runs_alone else torch.get_num_threads()
 
     def __call__(self, images, batch_size=None):
@@ -115,16 +117,15 @@ class FeatureExtractor:
         tuple of torch.Tensor, each of shape (n, n_features)
             One for each layer.
         """
-        batches = images.split(batch_size or max(1, len(images)))
-        sizes = [batch_size] * len(batches)
-        # Of fewer batches than threads, each is shared by all.
-        use = map_parts if 1 < len(batches) == self.n_at_once else map
-        return tuple(
-            torch.cat(parts)
-            for parts in zip(*use(self._compute, batches, sizes), strict=True)
-        )
+        size = batch_size or max(1, len(images))
+        if self.runs_alone:
+            outputs = [self._compute(batch, batch_size) for batch in images.split(size)]
+        else:
+            size = min(size, max(ROWS, size // N_PARTS))
+            outputs = map_parts(self._compute, images.split(size))
+        return tuple(map(torch.cat, zip(*outputs, strict=True)))
 
-    def _compute(self, batch, n_rows):
+    def _compute(self, batch, n_rows=None):
         """Return features of a batch."""
         n_samples = len(batch)
         if self.compile and n_rows:
