@@ -1,6 +1,7 @@
 """Features of a batch, at full speed."""
 
 import copy
+from math import prod
 
 import torch
 from torch import fx
@@ -18,8 +19,9 @@ PRECISIONS = {
 }
 # torch's kernels treat small images beyond a multiple of four in another way.
 ROWS = 4
-# Parts of a batch that threads of a CPU compute one each.
-N_PARTS = 4
+# Pixels of the part of a batch that a thread of a CPU computes: of fewer, Python's
+# share of the time is large.
+PART_PIXELS = 2**15
 
 
 class FeatureExtractor:
@@ -97,7 +99,7 @@ class FeatureExtractor:
 
     @property
     def n_at_once(self):
-        """Number of batches that are worth to be given at the same time."""
+        """Number of batches that keep all threads busy."""
         return 1 if self.runs_alone else torch.get_num_threads()
 
     def __call__(self, images, batch_size=None):
@@ -121,8 +123,8 @@ class FeatureExtractor:
         if self.runs_alone:
             outputs = [self._compute(batch, batch_size) for batch in images.split(size)]
         else:
-            size = min(size, max(ROWS, size // N_PARTS))
-            outputs = map_parts(self._compute, images.split(size))
+            parts = images.split(_part_rows(size, prod(images.shape[2:])))
+            outputs = map_parts(self._compute, parts)
         return tuple(map(torch.cat, zip(*outputs, strict=True)))
 
     def _compute(self, batch, n_rows=None):
@@ -177,6 +179,12 @@ class FeatureExtractor:
             return network.forward(batch)
 
         return run
+
+
+def _part_rows(batch_size, n_pixels):
+    """Return the number of images of a part of a batch, by that of their pixels."""
+    n_parts = max(1, batch_size * n_pixels // PART_PIXELS)
+    return min(batch_size, -(-batch_size // (n_parts * ROWS)) * ROWS)
 
 
 def _filled_up(batch, n_rows):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skcnn.features import PRECISIONS, FeatureExtractor, pool
+from skcnn.features.extraction import _part_rows
 from skcnn.modules import CIFARResNet, ConvNet
 
 
@@ -128,8 +129,9 @@ def test_filled_batches_give_features_that_depend_on_no_other(network, n):
 
 @pytest.mark.parametrize("batch_size", [4, 16])
 def test_neither_threads_nor_other_batches_change_features(
-    network, set_threads, batch_size
+    network, set_threads, batch_size, monkeypatch
 ):
+    monkeypatch.setattr("skcnn.features.extraction.PART_PIXELS", 500)
     module, shape = network
     extractor = make_extractor(module, shape)
     x = batch_of(37, shape)
@@ -145,7 +147,24 @@ def test_neither_threads_nor_other_batches_change_features(
         torch.testing.assert_close(features, results[0], rtol=0, atol=atol)
 
 
-def test_threads_compute_a_part_each(set_threads):
+@pytest.mark.parametrize(
+    ("batch_size", "n_pixels", "n_rows"),
+    [
+        (8, 224**2, 4),
+        (256, 32**2, 32),
+        (256, 28**2, 44),
+        (256, 8**2, 256),
+        (2, 224**2, 2),
+        (1, 1, 1),
+        (100, 10**6, 4),
+    ],
+)
+def test_parts_are_rows_of_four_with_enough_pixels(batch_size, n_pixels, n_rows):
+    assert _part_rows(batch_size, n_pixels) == n_rows
+
+
+def test_threads_compute_a_part_each(set_threads, monkeypatch):
+    monkeypatch.setattr("skcnn.features.extraction.PART_PIXELS", 500)
     set_threads(3)
     module, shape = seeded(NETWORKS["images"][0]), NETWORKS["images"][1]
     extractor = make_extractor(module, shape)
