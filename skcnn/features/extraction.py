@@ -19,9 +19,10 @@ PRECISIONS = {
 }
 # torch's kernels treat small images beyond a multiple of four in another way.
 ROWS = 4
-# Pixels of the part of a batch that a thread of a CPU computes: of fewer, Python's
-# share of the time is large.
+# Pixels and images of the part of a batch that a thread of a CPU computes: of fewer,
+# Python's share of the time is large, or that of reading the weights.
 PART_PIXELS = 2**15
+PART_ROWS = 8
 
 
 class FeatureExtractor:
@@ -184,7 +185,7 @@ class FeatureExtractor:
 def _part_rows(batch_size, n_pixels):
     """Return the number of images of a part of a batch, by that of their pixels."""
     n_parts = max(1, batch_size * n_pixels // PART_PIXELS)
-    return min(batch_size, -(-batch_size // (n_parts * ROWS)) * ROWS)
+    return min(batch_size, -(-batch_size // (n_parts * PART_ROWS)) * PART_ROWS)
 
 
 def _filled_up(batch, n_rows):

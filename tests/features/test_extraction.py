@@ -150,16 +150,17 @@ def test_neither_threads_nor_other_batches_change_features(
 @pytest.mark.parametrize(
     ("batch_size", "n_pixels", "n_rows"),
     [
-        (8, 224**2, 4),
+        (8, 224**2, 8),
+        (32, 224**2, 8),
         (256, 32**2, 32),
-        (256, 28**2, 44),
+        (256, 28**2, 48),
         (256, 8**2, 256),
         (2, 224**2, 2),
         (1, 1, 1),
-        (100, 10**6, 4),
+        (100, 10**6, 8),
     ],
 )
-def test_parts_are_rows_of_four_with_enough_pixels(batch_size, n_pixels, n_rows):
+def test_parts_have_eight_images_or_more(batch_size, n_pixels, n_rows):
     assert _part_rows(batch_size, n_pixels) == n_rows
 
 
@@ -177,7 +178,7 @@ def test_threads_compute_a_part_each(set_threads, monkeypatch):
 
     extractor._run = meet
     assert extractor.n_at_once == 3
-    extractor(batch_of(12, shape), 12)
+    extractor(batch_of(24, shape), 24)
     assert len(threads) == 3
 
 
