@@ -1,17 +1,17 @@
 """Batch normalisation that no number of threads changes.
 
 Where torch normalises maps with channels last, its threads share the sums over
-samples and pixels. Here these are added up from the sums of parts of the batch.
+samples and pixels. Here each sum over the pixels of a sample is taken by one
+thread, and those of all samples are added up by one. Forward and backward are
+passes over memory, so as few of them as possible write to memory that is new.
 """
 
 import torch
 
 from ..data import MEMORY_FORMATS
-from ..parallel import map_parts
-from .parts import add, count_parts
+from ..parallel import limit_threads
 
 aten = torch.ops.aten
-READING = 128  # operations that take as long as reading a value
 
 
 def batch_norm(func, x, weight, bias, *args):
@@ -20,13 +20,15 @@ def batch_norm(func, x, weight, bias, *args):
     if not training or not _is_shared(x):
         return func(x, weight, bias, *args)
     values, weight, bias = _widen(x, weight, bias)
-    mean, var = _measure(values)
+    count = x.numel() // x.shape[1]
+    mean = _sum(values) / count
+    buffer = values - _as_maps(mean, x)
+    var = _sum(buffer.square_()) / count
     if running_mean is not None:
-        count = x.numel() // x.shape[1]
         unbiased = var * (count / (count - 1))
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         running_var.lerp_(unbiased.to(running_var.dtype), momentum)
-    out, _, _ = func(values, weight, bias, mean, var, False, 0.0, eps)
+    out = _normalize(values, weight, bias, mean, var, eps, out=buffer)
     return out.to(x.dtype), mean, (var + eps).rsqrt_()
 
 
@@ -35,46 +37,58 @@ def batch_norm_backward(func, grad, x, weight, *args):
     if not _is_shared(x):
         return func(grad, x, weight, *args)
     dtypes = x.dtype, *(2 * [torch.float32 if weight is None else weight.dtype])
-    *statistics, training, eps, _ = args
+    *statistics, training, eps, (needs_x, *_) = args
     grad, x, weight, *statistics = _widen(grad, x, weight, *statistics)
-    layer = weight, *statistics, training, eps
-
-    def sums(grad, x):
-        return func(grad, x, *layer, [False, True, True])[1:]
-
-    parts = map_parts(sums, _split(grad), _split(x))
-    grads = tuple(map(add, zip(*parts, strict=True)))
-    if training:
-        grad_x = _input_gradient(grad, x, weight, *statistics[2:], *grads)
-    else:
+    mean, inverse_std = _choose(*statistics, training, eps)
+    buffer = x - _as_maps(mean, x)
+    grads = grad_weight, grad_bias = _sum(buffer.mul_(grad)) * inverse_std, _sum(grad)
+    grad_x = None
+    if needs_x and training:
+        count = x.numel() // x.shape[1]
+        # scale * (grad - mean(grad) - normed x * mean(grad * normed x))
+        scale = inverse_std if weight is None else weight * inverse_std
+        slope = scale * inverse_std * grad_weight / -count
+        offset = scale * grad_bias / -count
+        line = slope, offset, mean, torch.ones_like(mean), 0.0
+        grad_x = _normalize(x, *line, out=buffer)
+        grad_x.addcmul_(grad, _as_maps(scale, x))
+    elif needs_x:
+        layer = weight, *statistics, training, eps
         grad_x = func(grad, x, *layer, [True, False, False])[0]
-    return tuple(g.to(d) for g, d in zip((grad_x, *grads), dtypes, strict=True))
-
-
-def _measure(x):
-    """Return mean and biased variance of each channel."""
-    parts = _split(x)
-    statistics = map_parts(
-        lambda part: aten.batch_norm_update_stats(part, None, None, 0.0), parts
+    grads = grad_x, *grads
+    return tuple(
+        g if g is None else g.to(d) for g, d in zip(grads, dtypes, strict=True)
     )
-    if len(parts) == 1:
-        return statistics[0]
-    shares = [len(part) / len(x) for part in parts]
-    mean = add([m * s for (m, _), s in zip(statistics, shares, strict=True)])
-    squares = (var + (m - mean).square_() for m, var in statistics)
-    return mean, add([v * s for v, s in zip(squares, shares, strict=True)])
 
 
-def _input_gradient(grad, x, weight, mean, inverse_std, grad_weight, grad_bias):
-    """Return scale * (grad - mean(grad) - normed x * mean(grad * normed x))."""
-    count = x.numel() // x.shape[1]
-    scale = inverse_std if weight is None else weight * inverse_std
-    slope = scale * inverse_std * grad_weight / -count
-    offset = scale * grad_bias / -count - slope * mean
-    zeros, ones = torch.zeros_like(mean), torch.ones_like(mean)
-    line = slope, offset, zeros, ones, False, 0.0, 0.0
-    out, _, _ = aten.native_batch_norm(x, *line)
-    return out.addcmul_(grad, scale.view(1, -1, *(1 for _ in x.shape[2:])))
+def _choose(running_mean, running_var, mean, inverse_std, training, eps):
+    """Return the mean and the inverse standard deviation that were used."""
+    if training:
+        return mean, inverse_std
+    return running_mean, (running_var + eps).rsqrt()
+
+
+def _sum(x):
+    """Return the sum of each channel."""
+    sites = x.movedim(1, -1).reshape(len(x), -1, x.shape[1])
+    sums = sites.sum(1)
+    with limit_threads(1):
+        return sums.sum(0)
+
+
+def _as_maps(values, like):
+    """Return one value for each channel in a shape that fits maps."""
+    return values.view(-1, *(1 for _ in like.shape[2:]))
+
+
+def _normalize(x, weight, bias, mean, var, eps, out):
+    """Write ``weight * (x - mean) / sqrt(var + eps) + bias`` to `out` and return it."""
+    unused = torch.empty_like(mean), torch.empty_like(mean)
+    layer = weight, bias, mean, var, False, 0.0, eps
+    aten.native_batch_norm.out(
+        x, *layer, out=out, save_mean=unused[0], save_invstd=unused[1]
+    )
+    return out
 
 
 def _is_shared(x):
@@ -84,10 +98,6 @@ def _is_shared(x):
     if x.ndim not in MEMORY_FORMATS:
         return x[0, 0].numel() == 1
     return x.is_contiguous(memory_format=MEMORY_FORMATS[x.ndim])
-
-
-def _split(x):
-    return x.tensor_split(count_parts(READING * x.numel(), len(x)))
 
 
 def _widen(*values):
