@@ -9,7 +9,7 @@ passes over memory, so as few of them as possible write to memory that is new.
 import torch
 
 from ..data import MEMORY_FORMATS
-from ..parallel import limit_threads
+from .parts import sum_channels
 
 aten = torch.ops.aten
 
@@ -21,9 +21,9 @@ def batch_norm(func, x, weight, bias, *args):
         return func(x, weight, bias, *args)
     values, weight, bias = _widen(x, weight, bias)
     count = x.numel() // x.shape[1]
-    mean = _sum(values) / count
+    mean = sum_channels(values) / count
     buffer = values - _as_maps(mean, x)
-    var = _sum(buffer.square_()) / count
+    var = sum_channels(buffer.square_()) / count
     if running_mean is not None:
         unbiased = var * (count / (count - 1))
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
@@ -41,7 +41,8 @@ def batch_norm_backward(func, grad, x, weight, *args):
     grad, x, weight, *statistics = _widen(grad, x, weight, *statistics)
     mean, inverse_std = _choose(*statistics, training, eps)
     buffer = x - _as_maps(mean, x)
-    grads = grad_weight, grad_bias = _sum(buffer.mul_(grad)) * inverse_std, _sum(grad)
+    grad_weight = sum_channels(buffer.mul_(grad)) * inverse_std
+    grad_bias = sum_channels(grad)
     grad_x = None
     if needs_x and training:
         count = x.numel() // x.shape[1]
@@ -55,7 +56,7 @@ def batch_norm_backward(func, grad, x, weight, *args):
     elif needs_x:
         layer = weight, *statistics, training, eps
         grad_x = func(grad, x, *layer, [True, False, False])[0]
-    grads = grad_x, *grads
+    grads = grad_x, grad_weight, grad_bias
     return tuple(
         g if g is None else g.to(d) for g, d in zip(grads, dtypes, strict=True)
     )
@@ -66,14 +67,6 @@ def _choose(running_mean, running_var, mean, inverse_std, training, eps):
     if training:
         return mean, inverse_std
     return running_mean, (running_var + eps).rsqrt()
-
-
-def _sum(x):
-    """Return the sum of each channel."""
-    sites = x.movedim(1, -1).reshape(len(x), -1, x.shape[1])
-    sums = sites.sum(1)
-    with limit_threads(1):
-        return sums.sum(0)
 
 
 def _as_maps(values, like):

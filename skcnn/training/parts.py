@@ -9,7 +9,7 @@ from math import log2
 
 import torch
 
-from ..parallel import map_parts
+from ..parallel import limit_threads, map_parts
 
 MAX_PARTS = 8
 PART_FLOPS = 1.28e8  # 2 ms, many times what it takes to wake a worker
@@ -36,6 +36,14 @@ def add(parts):
     for part in parts[1:]:
         total = total + part
     return total.to(dtype)
+
+
+def sum_channels(x):
+    """Return the sum of each channel, a thread's work that over a sample's pixels."""
+    pixels = x.movedim(1, -1).reshape(len(x), -1, x.shape[1])
+    sums = pixels.sum(1)
+    with limit_threads(1):
+        return sums.sum(0)
 
 
 def matmul(func, *args, **kwargs):

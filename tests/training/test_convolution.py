@@ -136,6 +136,38 @@ def test_a_convolution_of_many_weights_is_torchs(many_parts):
         torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
 
 
+SMALL_MAPS = {
+    "3 x 3": ((32, 16, 7, 7), 3, 1),
+    "no padding": ((16, 20, 5, 7), 3, 0),
+    "wide padding": ((20, 16, 4, 3), 3, 2),
+    "even filters": ((16, 16, 6, 6), (2, 4), (1, 2)),
+    "larger than the map": ((16, 32, 2, 2), 5, 2),
+    "a row of pixels": ((17, 16, 1, 30), (1, 3), (0, 1)),
+}
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("trained", ["weight", "bias", "x weight bias"])
+@pytest.mark.parametrize("name", SMALL_MAPS)
+def test_gradients_of_small_maps_are_torchs(
+    assert_no_thread_count_matters, many_parts, name, trained, channels_last
+):
+    shape, kernel, padding = SMALL_MAPS[name]
+    layer = nn.Conv2d(shape[1], 24, kernel, padding=padding)
+    arguments = make_arguments(layer, shape, channels_last=channels_last)
+    layer, x, _ = arguments
+    x.requires_grad_("x" in trained)
+    for parameter in layer.parameters():
+        parameter.requires_grad_(False)
+    for parameter in trained.replace("x ", "").split():
+        getattr(layer, parameter).requires_grad_()
+    assert_no_thread_count_matters(run, *arguments)
+    for ours, theirs in zip(run(*arguments), run(*arguments, fixed=False), strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(3, 4, 3)])
 @pytest.mark.parametrize("trained", ["x", "weight", "bias", "x bias", "weight bias"])
 def test_only_what_is_trained_has_a_gradient(many_parts, layer, trained):
