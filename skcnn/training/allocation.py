@@ -17,6 +17,7 @@ M_MMAP_THRESHOLD = -3
 # in a process that frees tensors of that size. The rule ends where a value is set.
 MMAP_THRESHOLD = 2**25
 NEVER = -1
+KEPT_AFTERWARDS = 2 * MMAP_THRESHOLD
 SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
@@ -31,9 +32,8 @@ class MemoryKeeper:
     def keep(self):
         """Within this context, what is freed is kept for what is allocated next.
 
-        Afterwards memory goes back to the system as it is freed, but for 64 MiB.
-        Where the environment says how to allocate, and with allocators other than
-        GNU's, nothing changes.
+        Afterwards it goes back to the system, but for 64 MiB. Where the environment
+        says how to allocate, and with allocators other than GNU's, nothing changes.
         """
         self._add_users(1)
         try:
@@ -45,25 +45,28 @@ class MemoryKeeper:
         with self._lock:
             before, self._n_users = self._n_users, self._n_users + change
             if not before or not self._n_users:
-                _set_thresholds(NEVER if self._n_users else 2 * MMAP_THRESHOLD)
+                _set_thresholds(NEVER if self._n_users else KEPT_AFTERWARDS)
 
 
 def _set_thresholds(trim):
-    """Say what size of free memory goes back to the system."""
-    if _mallopt is None or any(name in os.environ for name in SETTINGS):
+    """Say what size of free memory goes back to the system, and give back the rest."""
+    if _allocator is None or any(name in os.environ for name in SETTINGS):
         return
-    _mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
-    _mallopt(M_TRIM_THRESHOLD, trim)
+    _allocator.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+    _allocator.mallopt(M_TRIM_THRESHOLD, trim)
+    if trim != NEVER:  # also what lies below memory that is in use
+        _allocator.malloc_trim(trim)
 
 
-def _find_mallopt():
-    """Return the function that sets options of GNU's allocator, None without it."""
+def _find_allocator():
+    """Return the library with the functions of GNU's allocator, None without it."""
     if os.name != "posix":
         return None
-    return getattr(CDLL(None), "mallopt", None)
+    library = CDLL(None)
+    return library if hasattr(library, "malloc_trim") else None
 
 
-_mallopt = _find_mallopt()
+_allocator = _find_allocator()
 memory_keeper = MemoryKeeper()
 if hasattr(os, "register_at_fork"):  # another thread may have held the lock
     os.register_at_fork(after_in_child=memory_keeper.__init__)
