@@ -79,6 +79,10 @@ class ConvBlock(nn.Module):
     ----------
     output_shape : tuple of int
         ``(out_channels, *spatial_shape)`` of what `forward` returns.
+
+    pools_first : bool
+        Whether pooling comes before the activation, where both orders give the
+        same.
     """
 
     def __init__(
@@ -132,12 +136,15 @@ class ConvBlock(nn.Module):
                 self.pool = POOLINGS[pooling][n_axes](window)
         self.dropout = Dropout(dropout)
         self.output_shape = (out_channels, *convolved)
-        self._pool_first = pooling == "max" and is_monotone(self.activation)
+        self.pools_first = pooling == "max" and is_monotone(self.activation)
 
     def forward(self, x):
         """Map ``(n, in_channels, *spatial)`` to ``(n, *output_shape)``."""
-        x = self.norm(self.conv(x))
-        if self._pool_first:  # the same maps, from a quarter of the activations
+        return self.finish(self.norm(self.conv(x)))
+
+    def finish(self, x):
+        """Return what becomes of normalised maps."""
+        if self.pools_first:  # the same maps, from a quarter of the activations
             x = self.activation(self.pool(x))
         else:
             x = self.pool(self.activation(x))

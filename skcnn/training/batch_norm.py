@@ -20,16 +20,38 @@ def batch_norm(func, x, weight, bias, *args):
     if not training or not _is_shared(x):
         return func(x, weight, bias, *args)
     values, weight, bias = _widen(x, weight, bias)
+    buffer = torch.empty_like(values)
+    mean, var = take_statistics(values, running_mean, running_var, momentum, buffer)
+    out = _normalize(values, weight, bias, mean, var, eps, out=buffer)
+    return out.to(x.dtype), mean, (var + eps).rsqrt_()
+
+
+def take_statistics(x, running_mean, running_var, momentum, buffer=None):
+    """Return mean and variance of each channel, and let the running ones follow.
+
+    Parameters
+    ----------
+    x : torch.Tensor of shape (n, n_channels, *spatial_shape)
+        Maps.
+
+    running_mean, running_var : torch.Tensor of shape (n_channels,) or None
+        What evaluation uses.
+
+    momentum : float
+        How far these go towards the new ones, in [0, 1].
+
+    buffer : torch.Tensor, default=None
+        Memory like that of `x`, which is written to.
+    """
     count = x.numel() // x.shape[1]
-    mean = sum_channels(values) / count
-    buffer = values - _as_maps(mean, x)
-    var = sum_channels(buffer.square_()) / count
+    mean = sum_channels(x) / count
+    centred = torch.sub(x, as_maps(mean, x), out=buffer)
+    var = sum_channels(centred.square_()) / count
     if running_mean is not None:
         unbiased = var * (count / (count - 1))
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         running_var.lerp_(unbiased.to(running_var.dtype), momentum)
-    out = _normalize(values, weight, bias, mean, var, eps, out=buffer)
-    return out.to(x.dtype), mean, (var + eps).rsqrt_()
+    return mean, var
 
 
 def batch_norm_backward(func, grad, x, weight, *args):
@@ -40,19 +62,15 @@ def batch_norm_backward(func, grad, x, weight, *args):
     *statistics, training, eps, (needs_x, *_) = args
     grad, x, weight, *statistics = _widen(grad, x, weight, *statistics)
     mean, inverse_std = _choose(*statistics, training, eps)
-    buffer = x - _as_maps(mean, x)
+    buffer = x - as_maps(mean, x)
     grad_weight = sum_channels(buffer.mul_(grad)) * inverse_std
     grad_bias = sum_channels(grad)
     grad_x = None
     if needs_x and training:
-        count = x.numel() // x.shape[1]
-        # scale * (grad - mean(grad) - normed x * mean(grad * normed x))
         scale = inverse_std if weight is None else weight * inverse_std
-        slope = scale * inverse_std * grad_weight / -count
-        offset = scale * grad_bias / -count
-        line = slope, offset, mean, torch.ones_like(mean), 0.0
-        grad_x = _normalize(x, *line, out=buffer)
-        grad_x.addcmul_(grad, _as_maps(scale, x))
+        sums = grad_weight, grad_bias
+        grad_x = gradient_of_statistics(x, scale, mean, inverse_std, *sums, out=buffer)
+        grad_x.addcmul_(grad, as_maps(scale, x))
     elif needs_x:
         layer = weight, *statistics, training, eps
         grad_x = func(grad, x, *layer, [True, False, False])[0]
@@ -62,6 +80,18 @@ def batch_norm_backward(func, grad, x, weight, *args):
     )
 
 
+def gradient_of_statistics(x, scale, mean, inverse_std, grad_weight, grad_bias, out):
+    """Write the gradient of `x` by way of its statistics to `out` and return it.
+
+    Together with ``scale * grad``, the gradient of the values themselves, it is
+    ``scale * (grad - mean(grad) - normed x * mean(grad * normed x))``.
+    """
+    count = x.numel() // x.shape[1]
+    slope = scale * inverse_std * grad_weight / -count
+    offset = scale * grad_bias / -count
+    return _normalize(x, slope, offset, mean, torch.ones_like(mean), 0.0, out=out)
+
+
 def _choose(running_mean, running_var, mean, inverse_std, training, eps):
     """Return the mean and the inverse standard deviation that were used."""
     if training:
@@ -69,7 +99,7 @@ def _choose(running_mean, running_var, mean, inverse_std, training, eps):
     return running_mean, (running_var + eps).rsqrt()
 
 
-def _as_maps(values, like):
+def as_maps(values, like):
     """Return one value for each channel in a shape that fits maps."""
     return values.view(-1, *(1 for _ in like.shape[2:]))
 

@@ -9,7 +9,7 @@ batch. Those of small maps are computed as a convolution of maps with maps, in
 which threads share no sum and which is faster, too; all others in parts.
 """
 
-from itertools import repeat
+from itertools import islice, repeat
 from math import prod
 
 import torch
@@ -26,6 +26,8 @@ MAX_SUMMED_WEIGHTS = 2**18
 MAX_PIXELS = 49
 MAX_BATCH_PIXELS = 5000
 MIN_CHANNELS = 16
+# The weight gradient of fewer input channels takes as long as that of so many.
+MIN_CHANNELS_OF_WORK = 8
 
 # Whether torch gives what parts give, by function, layouts and number of threads.
 _is_like_parts = {}
@@ -39,37 +41,103 @@ def convolution(func, x, weight, bias, *geometry):
 
 def convolution_backward(func, grad, x, weight, bias_sizes, *args):
     """Run ``convolution_backward``."""
-    *geometry, (needs_x, *needs_weights) = args
+    *geometry, (needs_x, *mask) = args
+    grad_x = input_gradient(grad, x, weight, geometry) if needs_x else None
+    if not any(mask):
+        return grad_x, None, None
+    return grad_x, *compute([plan_weight_gradients(grad, x, weight, geometry, mask)])[0]
+
+
+def input_gradient(grad, x, weight, geometry):
+    """Return the gradient of the input.
+
+    Parameters
+    ----------
+    grad : torch.Tensor
+        Of the output.
+
+    x, weight : torch.Tensor
+        Input and filters.
+
+    geometry : sequence
+        The other arguments of ``convolution``, after the bias.
+    """
     n_parts = _count_parts(x, weight, geometry)
-    grad_x, grads = None, (None, None)
-    if needs_x:
-        samples, layer = (grad, x), (weight, *geometry)
-        grad_x = _by_samples(n_parts, _input_gradient, samples, layer)
-    if any(needs_weights) and _has_small_maps(grad, x, weight, geometry):
-        needs_weight, needs_bias = needs_weights
-        grads = (
-            _convolve_maps(grad, x, geometry) if needs_weight else None,
-            sum_channels(grad) if needs_bias else None,
+    return _by_samples(n_parts, _input_gradient, (grad, x), (weight, *geometry))
+
+
+def plan_weight_gradients(grad, x, weight, geometry, mask):
+    """Return how to compute the gradients of weight and bias, for `compute`.
+
+    Parameters
+    ----------
+    grad, x, weight, geometry
+        As for `input_gradient`.
+
+    mask : sequence of bool
+        Whether each of the two is wanted; the other one is None.
+
+    Returns
+    -------
+    list of tuple
+        Arguments of what threads do.
+
+    callable
+        From a list of what comes of it to the gradients.
+    """
+    if _has_small_maps(grad, x, weight, geometry):
+        return [], lambda _: (
+            _convolve_maps(grad, x, geometry) if mask[0] else None,
+            sum_channels(grad) if mask[1] else None,
         )
-    elif any(needs_weights):
+    n_parts = _count_parts(x, weight, geometry, MIN_CHANNELS_OF_WORK)
+    *_, is_transposed, _, n_groups = geometry
+    merge = add
+    if weight.numel() > MAX_SUMMED_WEIGHTS and n_groups == 1 and not is_transposed:
+        parts = grad.tensor_split(n_parts, 1), repeat(x, n_parts)
+        parts += (weight.tensor_split(n_parts),)
+        merge = join
+    else:
+        parts = grad.tensor_split(n_parts), x.tensor_split(n_parts)
+        parts += (repeat(weight, n_parts),)
+    tasks = [(*part, geometry, mask) for part in zip(*parts, strict=True)]
+    return tasks, lambda grads: tuple(map(merge, zip(*grads, strict=True)))
 
-        def function(grad, x, weight):
-            sizes = [grad.shape[1]] if needs_weights[1] else None
-            return func(grad, x, weight, sizes, *geometry, [False, *needs_weights])[1:]
 
-        grads = _sum_weights(n_parts, function, grad, x, weight, geometry)
-    return grad_x, *grads
+def compute(plans):
+    """Return the gradients of weights and biases, all from parts that run together.
+
+    Parameters
+    ----------
+    plans : list of tuple
+        What `plan_weight_gradients` returned.
+
+    Returns
+    -------
+    list of tuple
+        Gradient of the weight and of the bias, for each plan.
+    """
+    tasks = [task for tasks, _ in plans for task in tasks]
+    grads = iter(map_parts(_weight_gradients, *zip(*tasks, strict=True)))
+    return [merge(list(islice(grads, len(tasks)))) for tasks, merge in plans]
 
 
-def _count_parts(x, weight, geometry):
+def _count_parts(x, weight, geometry, min_channels=1):
     stride, *_, is_transposed, _, _ = geometry
     n_sites = x.numel() / x.shape[1] / (1 if is_transposed else prod(stride))
-    return count_parts(2 * n_sites * weight.numel(), len(x))
+    channels = max(1, min_channels / x.shape[1])
+    return count_parts(2 * n_sites * weight.numel() * channels, len(x))
 
 
 def _input_gradient(grad, x, weight, *geometry):
     mask = [True, False, False]
     return aten.convolution_backward(grad, x, weight, None, *geometry, mask)[0]
+
+
+def _weight_gradients(grad, x, weight, geometry, mask):
+    sizes = [grad.shape[1]] if mask[1] else None
+    mask = [False, *mask]
+    return aten.convolution_backward(grad, x, weight, sizes, *geometry, mask)[1:]
 
 
 def _by_samples(n_parts, function, samples, layer):
@@ -127,15 +195,3 @@ def _convolve_maps(grad, x, geometry):
     layer = filters, None, *geometry
     out = _by_samples(n_parts, aten.convolution.default, (maps,), layer)
     return out.transpose(0, 1).contiguous(**samples_last)
-
-
-def _sum_weights(n_parts, function, grad, x, weight, geometry):
-    """Return the gradients of weight and bias, from those of parts."""
-    *_, is_transposed, _, n_groups = geometry
-    if weight.numel() > MAX_SUMMED_WEIGHTS and n_groups == 1 and not is_transposed:
-        grads, weights = grad.tensor_split(n_parts, 1), weight.tensor_split(n_parts)
-        parts = map_parts(function, grads, repeat(x, n_parts), weights)
-        return tuple(map(join, zip(*parts, strict=True)))
-    grads, samples = grad.tensor_split(n_parts), x.tensor_split(n_parts)
-    parts = map_parts(function, grads, samples, repeat(weight, n_parts))
-    return tuple(map(add, zip(*parts, strict=True)))

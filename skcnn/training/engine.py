@@ -18,6 +18,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..data import Batches
 from ..modules import Dropout
+from . import direct
 from .devices import DTYPES, autocast, count_gpus
 from .inference import compute_outputs
 from .randomness import PrivateRandomness
@@ -48,6 +49,9 @@ class Net(NeuralNet):
     **kwargs : dict
         For :class:`skorch.NeuralNet`.
     """
+
+    _is_known = False  # whether something can stand in for the network in a step
+    _passes = None  # what does
 
     def __init__(
         self,
@@ -294,17 +298,33 @@ class Net(NeuralNet):
         torch.Tensor
             Mean loss before the step, a scalar on the device.
         """
-        self.optimizer_.zero_grad()
-        loss = self.get_loss(self.infer(X), y)
-        loss.backward()
+        with self._passes_of_step():
+            self.optimizer_.zero_grad()
+            loss = self.get_loss(self.infer(X), y)
+            loss.backward()
         self.optimizer_.step()
         return loss.detach()
+
+    @contextmanager
+    def _passes_of_step(self):
+        """Within this context, `infer` may let something stand in for the network."""
+        try:
+            with direct.passes(self._is_known) as self._passes:
+                yield
+        finally:
+            self._passes = None
 
     def train_step(self, batch, **fit_params):
         """Make a step of skorch's own, at the scheduled learning rate."""
         self._set_learning_rate()
         with shared_threads.computing():
             return super().train_step(batch, **fit_params)
+
+    def train_step_single(self, batch, **fit_params):
+        """Run forward and backward pass as skorch does."""
+        self._set_training(True)
+        with self._passes_of_step():
+            return super().train_step_single(batch, **fit_params)
 
     def _step_optimizer(self, step_fn):
         """Step as skorch does, but compute gradients before hooks look at them."""
@@ -323,12 +343,19 @@ class Net(NeuralNet):
             for module in self.module_.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
+        self._is_known = (
+            training
+            and self.precision == "float32"
+            and direct.is_known(self.module_, self.criterion_, self.batch_size)
+        )
 
     def infer(self, x, **fit_params):
         """Return the outputs of the network for a batch."""
         if not self.module_.training:
             with autocast(x.device, self.precision):
                 return self.module_(x).to(DTYPES[self.precision])
+        if self._passes is not None:
+            return self._passes.run(self.module_, x)
         with self._randomness, autocast(x.device, self.precision):
             out = self.module_(x).to(DTYPES[self.precision])
         if self._is_plain and not getattr(self._randomness, "n_draws", True):

@@ -15,6 +15,8 @@ MAX_PARTS = 8
 PART_FLOPS = 1.28e8  # 2 ms, many times what it takes to wake a worker
 # From this number of pixels on, threads share a map in torch's group norm.
 SHARED_MAP = 1024
+# Below this number of values, torch does not share a sum.
+GRAIN_SIZE = 32768
 
 
 def count_parts(flops, length):
@@ -41,9 +43,15 @@ def add(parts):
 def sum_channels(x):
     """Return the sum of each channel, a thread's work that over a sample's pixels."""
     pixels = x.movedim(1, -1).reshape(len(x), -1, x.shape[1])
-    sums = pixels.sum(1)
+    return sum_samples(pixels.sum(1))
+
+
+def sum_samples(x):
+    """Return the sum of the samples."""
+    if x.numel() < GRAIN_SIZE:  # one thread, whatever their number
+        return x.sum(0)
     with limit_threads(1):
-        return sums.sum(0)
+        return x.sum(0)
 
 
 def matmul(func, *args, **kwargs):

@@ -12,19 +12,17 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
 from ..parallel import limit_threads
 from .allocation import memory_keeper
 from .batch_norm import batch_norm, batch_norm_backward
 from .convolution import convolution, convolution_backward
-from .parts import group_norm, group_norm_backward, matmul
+from .parts import GRAIN_SIZE, group_norm, group_norm_backward, matmul
 from .threads import SMALL_BATCH_FLOPS, shared_threads
 
 aten = torch.ops.aten
-# Values a thread takes at least, and a multiple of the values in all vectors
-# that a kernel computes at once.
-GRAIN_SIZE = 32768
+# A multiple of the values in all vectors that a kernel computes at once.
 VECTOR_SIZE = 64
 
 # Operations that move values, or compute each one exactly rounded or as a whole.
@@ -172,6 +170,22 @@ class FixedOrderSums(TorchDispatchMode):
         if not _are_plain(args):
             rule = _on_one_thread
         return rule(func, *args, **kwargs)
+
+
+def is_fixed_order():
+    """Return whether `FixedOrderSums` is the innermost mode of this thread."""
+    return isinstance(_get_current_dispatch_mode(), FixedOrderSums)
+
+
+@contextmanager
+def suspended():
+    """Within this context, the innermost mode, `FixedOrderSums`, is not there."""
+    mode = _get_current_dispatch_mode()
+    mode.__exit__(None, None, None)
+    try:
+        yield
+    finally:
+        mode.__enter__()
 
 
 @cache

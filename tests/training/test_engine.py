@@ -9,6 +9,7 @@ from torch import nn
 
 from skcnn.data import Batches
 from skcnn.training import SCHEDULES, engine, make_generator, train_net
+from skcnn.training.direct import Passes
 from skcnn.training.engine import Net
 from skcnn.training.threads import shared_threads
 
@@ -84,12 +85,14 @@ def test_another_seed_trains_another_network(make_net, make_dataset, what):
     assert not torch.equal(weights(first)[0], weights(second)[0])
 
 
-def test_a_callback_that_looks_at_batches_changes_nothing(make_net, make_dataset):
-    dataset = make_dataset(weights=torch.linspace(0.5, 1.5, 20))
-    lean = train(make_net(), dataset)
-    watched = train(
-        make_net(callbacks=[OnBatches()]), make_dataset(weights=dataset.weights)
-    )
+@pytest.mark.parametrize("flops", [1, 1e12])
+def test_a_callback_that_looks_at_batches_changes_nothing(
+    make_net, make_dataset, flops
+):
+    lean, watched = make_net(), make_net(callbacks=[OnBatches()])
+    for net in (lean, watched):
+        net.flops_ = flops
+        train(net, make_dataset(weights=torch.linspace(0.5, 1.5, 20)))
     assert_equal_weights(lean, watched)
     np.testing.assert_allclose(
         lean.history[:, "train_loss"], watched.history[:, "train_loss"], rtol=1e-6
@@ -233,28 +236,53 @@ class WithoutConvolutions(nn.Sequential):
         )
 
 
-def train_as_if_large(make_net, make_dataset):
-    net = make_net(WithoutConvolutions)
+def train_as_if_large(make_net, make_dataset, *args, **arguments):
+    net = make_net(*args, **arguments)
     net.flops_ = 1e12
     return train(net, make_dataset())
 
 
+@pytest.mark.parametrize("architecture", ["convnet", WithoutConvolutions])
 @pytest.mark.parametrize("n_threads", [2, 4])
 def test_a_large_fit_does_not_depend_on_the_number_of_threads(
-    make_net, make_dataset, set_threads, n_threads
+    make_net, make_dataset, set_threads, n_threads, architecture
 ):
-    with_one = train_as_if_large(make_net, make_dataset)
+    args = make_net, make_dataset, architecture
+    with_one = train_as_if_large(*args)
     set_threads(n_threads)
-    assert_equal_weights(with_one, train_as_if_large(make_net, make_dataset))
+    assert_equal_weights(with_one, train_as_if_large(*args))
+
+
+DIRECT = {
+    "default": ({}, True),
+    "other optimizer": ({"optimizer": "muon"}, True),
+    "steps of skorch": ({"callbacks": [OnBatches()]}, True),
+    "autocast": ({"precision": "bfloat16"}, False),
+    "other network": ({"architecture": WithoutConvolutions}, False),
+}
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_large_fits_of_the_plain_network_are_direct(
+    make_net, make_dataset, monkeypatch, name
+):
+    arguments, is_direct = DIRECT[name]
+    calls, finish = [], Passes.finish
+    monkeypatch.setattr(Passes, "finish", lambda p: finish(p) or calls.append(p))
+    train(make_net(**arguments), make_dataset())
+    assert calls == []
+    train_as_if_large(make_net, make_dataset, **arguments)
+    assert len(calls) == (6 if is_direct else 0)  # two epochs of three batches
 
 
 def test_a_large_fit_does_not_depend_on_a_small_one_beside_it(
     make_net, make_dataset, set_threads
 ):
     set_threads(2)
-    alone = train_as_if_large(make_net, make_dataset)
+    args = make_net, make_dataset, WithoutConvolutions
+    alone = train_as_if_large(*args)
     with ThreadPoolExecutor(1) as pool, shared_threads.fitting(1):
-        beside = pool.submit(train_as_if_large, make_net, make_dataset).result()
+        beside = pool.submit(train_as_if_large, *args).result()
     assert_equal_weights(alone, beside)
 
 

@@ -1,0 +1,313 @@
+"""Passes of the plain network that no number of threads changes, without a mode.
+
+`FixedOrderSums` sees each operation in Python, which takes a tenth of the time of a
+step of a small network. The layers of `ConvNet` are known, so here they call the
+functions that stand in for torch's operations themselves. Max pooling comes before
+normalisation, which then passes over fewer values: of the whole maps only the
+statistics are taken, and one gradient.
+"""
+
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.autograd.function import Function, once_differentiable
+from torch.nn.modules.module import _has_any_global_hook
+
+from ..data import MEMORY_FORMATS
+from ..modules import ConvBlock, ConvNet, Dropout
+from .batch_norm import (
+    as_maps,
+    batch_norm,
+    batch_norm_backward,
+    gradient_of_statistics,
+    take_statistics,
+)
+from .convolution import (
+    compute,
+    convolution,
+    input_gradient,
+    plan_weight_gradients,
+)
+from .parts import matmul, sum_channels, sum_samples
+from .sums import is_fixed_order, suspended
+
+aten = torch.ops.aten
+# Losses and layers that compute the same with any number of threads.
+LOSSES = {nn.CrossEntropyLoss, nn.MSELoss}
+MAX_OUTPUTS = 16384  # of a batch; those of more may be shared by threads
+INDEPENDENT = (nn.Identity, nn.Flatten, nn.ReLU, nn.LeakyReLU, Dropout)
+POOLINGS = (nn.Identity, nn.MaxPool2d, nn.AvgPool2d)
+KNOWN = {*INDEPENDENT, *POOLINGS, nn.BatchNorm2d, nn.Conv2d, nn.Linear}
+KNOWN |= {ConvNet, ConvBlock, nn.Sequential}
+HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+)
+
+
+def is_known(network, criterion, batch_size):
+    """Return whether a network and its loss can be trained without the mode.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network, for which `Passes` stands in.
+
+    criterion : torch.nn.Module
+        The loss.
+
+    batch_size : int
+        Number of samples in a batch.
+
+    Returns
+    -------
+    bool
+        False where there is no mode, as on a GPU and in small fits.
+    """
+    return (
+        is_fixed_order()
+        and type(network) is ConvNet
+        and type(criterion) in LOSSES
+        and batch_size * network.output[-1].out_features < MAX_OUTPUTS
+        and not _has_any_global_hook()
+        and all(map(_is_plain, network.modules()))
+        and all(_is_trained(p) for p in network.parameters())
+    )
+
+
+def _is_plain(layer):
+    """Return whether a layer is one that is known, and nobody added anything to it."""
+    if type(layer) not in KNOWN or not layer.training or "forward" in vars(layer):
+        return False
+    if any(getattr(layer, hooks) for hooks in HOOKS):
+        return False
+    if type(layer) is ConvBlock:
+        activation, norm = type(layer.activation), type(layer.norm)
+        return (
+            type(layer.conv) is nn.Conv2d
+            and norm in (nn.BatchNorm2d, nn.Identity)
+            and activation in INDEPENDENT
+            and type(layer.pool) in POOLINGS
+        )
+    if type(layer) is nn.BatchNorm2d:
+        is_whole = layer.affine and layer.track_running_stats
+        return is_whole and layer.momentum is not None
+    return True
+
+
+def _is_trained(weight):
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and weight.requires_grad
+        and not weight._backward_hooks
+        and not weight._post_accumulate_grad_hooks
+    )
+
+
+@contextmanager
+def passes(is_known):
+    """Within this context, one forward and one backward pass run.
+
+    Parameters
+    ----------
+    is_known : bool
+        What the function `is_known` returned.
+
+    Yields
+    ------
+    Passes or None
+        What stands in for the network; None where it is run as it is.
+    """
+    if not is_known:
+        yield None
+        return
+    with suspended():
+        passes = Passes()
+        yield passes
+        passes.finish()
+
+
+class Passes:
+    """A forward and a backward pass of a known network.
+
+    The gradients of the convolutions' weights are computed when all others are
+    there, so that threads are woken once and wait for each other once.
+    """
+
+    def __init__(self):
+        self._plans = []
+
+    def finish(self):
+        """Give the weights their gradients, after the backward pass."""
+        if not self._plans:
+            return
+        weights, plans = zip(*self._plans, strict=True)
+        self._plans.clear()  # a cycle of references, by way of the record of gradients
+        for pair, grads in zip(weights, compute(plans), strict=True):
+            for weight, grad in zip(pair, grads, strict=True):
+                if grad is not None:
+                    _accumulate(weight, grad)
+
+    def run(self, layer, x):
+        """Return ``layer(x)``.
+
+        Parameters
+        ----------
+        layer : torch.nn.Module
+            The network, or a part of it.
+
+        x : torch.Tensor of shape (n, n_channels, height, width)
+            A batch.
+
+        Returns
+        -------
+        torch.Tensor of shape (n, n_outputs)
+            With a record of gradients.
+        """
+        if type(layer) is ConvBlock:
+            return self._run_block(layer, x)
+        if type(layer) is nn.Linear:
+            return _Linear.apply(x, layer.weight, layer.bias)
+        if type(layer) in INDEPENDENT:
+            return layer(x)
+        for child in layer.children():
+            x = self.run(child, x)
+        return x
+
+    def _run_block(self, block, x):
+        """Return ``block(x)``."""
+        conv, norm = block.conv, block.norm
+        geometry = conv.stride, conv.padding, conv.dilation, False, (0, 0), conv.groups
+        x = _Convolution.apply(
+            self._plans, x, conv.weight, conv.bias, *map(_as_list, geometry)
+        )
+        if type(norm) is nn.Identity:
+            return block.finish(x)
+        if x.numel() == x.shape[1]:
+            return block.finish(norm(x))  # which says that it needs more
+        norm.num_batches_tracked.add_(1)
+        x = x.contiguous(memory_format=MEMORY_FORMATS[4])
+        layer = norm.weight, norm.bias, norm.running_mean, norm.running_var
+        layer += norm.momentum, norm.eps
+        if block.pools_first and type(block.pool) is nn.MaxPool2d:
+            x = _PooledNorm.apply(x, *layer, block.pool.kernel_size)
+            return block.dropout(block.activation(x))
+        return block.finish(_Norm.apply(x, *layer))
+
+
+def _accumulate(weight, grad):
+    """Add a gradient as the record of gradients does."""
+    if weight.grad is not None:
+        weight.grad = weight.grad + grad
+    elif grad.stride() == weight.stride():
+        weight.grad = grad
+    else:
+        weight.grad = torch.empty_like(weight).copy_(grad)
+
+
+def _as_list(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+class _Convolution(Function):
+    @staticmethod
+    def forward(ctx, plans, x, weight, bias, *geometry):
+        ctx.save_for_backward(x, weight)
+        ctx.plans, ctx.geometry, ctx.weights = plans, geometry, (weight, bias)
+        return convolution(aten.convolution.default, x, weight, bias, *geometry)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        _, needs_x, *mask, _, _, _, _, _, _ = ctx.needs_input_grad
+        layer = *ctx.saved_tensors, ctx.geometry
+        ctx.plans.append((ctx.weights, plan_weight_gradients(grad, *layer, mask)))
+        grad_x = input_gradient(grad, *layer) if needs_x else None
+        return None, grad_x, *(None for _ in (*mask, *ctx.geometry))
+
+
+class _Linear(Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return matmul(aten.addmm.default, bias, x, weight.t())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        grad_x = matmul(aten.mm.default, grad, weight)
+        grad_weight = matmul(aten.mm.default, grad.t(), x)
+        return grad_x, grad_weight, sum_samples(grad)
+
+
+class _Norm(Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, mean, var, momentum, eps):
+        layer = weight, bias, mean, var, True, momentum, eps
+        out, *taken = batch_norm(aten.native_batch_norm.default, x, *layer)
+        ctx.save_for_backward(x, weight, *taken)
+        ctx.eps = eps
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight, *taken = ctx.saved_tensors
+        layer = weight, None, None, *taken, True, ctx.eps, [True, True, True]
+        function = aten.native_batch_norm_backward.default
+        grads = batch_norm_backward(function, grad, x, *layer)
+        return *grads, None, None, None, None
+
+
+class _PooledNorm(Function):
+    """Batch normalisation and max pooling, in the order that is faster.
+
+    A normalised value rises with the value where the weight of its channel is
+    positive, so that the largest of a window is the largest one before, too. Where
+    the weight is negative, the smallest one is.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps, window):
+        mean, var = take_statistics(x, running_mean, running_var, momentum)
+        signs = torch.where(weight < 0, -1.0, 1.0)
+        if (weight < 0).any():
+            values, indices = _pool(x * as_maps(signs, x), window)
+            values *= as_maps(signs, x)
+        else:
+            values, indices = _pool(x, window)
+        centred = values.sub_(as_maps(mean, x))
+        inverse_std = (var + eps).rsqrt_()
+        scale = as_maps(weight * inverse_std, x)
+        ctx.save_for_backward(x, centred, indices, weight, mean, inverse_std)
+        ctx.window = window
+        return torch.addcmul(as_maps(bias, x), centred, scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, centred, indices, weight, mean, inverse_std = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=MEMORY_FORMATS[4])
+        grad_weight = sum_channels(grad * centred) * inverse_std
+        grad_bias = sum_channels(grad)
+        scale = weight * inverse_std
+        sums = mean, inverse_std, grad_weight, grad_bias
+        buffer = torch.empty_like(x)
+        grad_x = gradient_of_statistics(x, scale, *sums, out=buffer)
+        grad_x.add_(_spread(grad * as_maps(scale, x), x, ctx.window, indices))
+        return grad_x, grad_weight, grad_bias, None, None, None, None, None
+
+
+def _pool(x, window):
+    return aten.max_pool2d_with_indices(x, window, window)
+
+
+def _spread(grad, x, window, indices):
+    """Return maps with the gradient of each window at its largest value."""
+    geometry = window, window, [0, 0], [1, 1], False
+    return aten.max_pool2d_with_indices_backward(grad, x, *geometry, indices)

@@ -1,0 +1,220 @@
+import copy
+import gc
+import weakref
+from contextlib import suppress
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from skcnn.modules import ConvNet, Dropout, build_module
+from skcnn.training import direct, make_generator
+from skcnn.training.sums import FixedOrderSums
+
+ARCHITECTURES = {
+    "default": {},
+    "average pooling": {"pooling": "avg"},
+    "steps": {"pooling": "stride"},
+    "no pooling": {"pooling": None, "n_layers": 1},
+    "no norm": {"norm": None},
+    "no norm, no pooling": {"norm": None, "pooling": None, "n_layers": 1},
+    "windows of 3 x 2": {"pool_size": (3, 2)},
+    "large filters": {"kernel_size": 5, "stride": 2, "n_layers": 2},
+    "even filters": {"kernel_size": (2, 3)},
+    "leaky": {"activation": "leaky_relu"},
+    "linear": {"activation": "identity"},
+    "dropout": {"dropout": 0.3},
+    "hidden layers": {"hidden_layer_sizes": (20, 10), "dropout": 0.2},
+}
+SHAPES = [(1, 28, 28), (3, 15, 13)]
+
+
+def build(shape=(1, 8, 8), dtype=torch.float32, **hyperparameters):
+    hyperparameters = {"n_filters": 8, "n_layers": 3, **hyperparameters}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = ConvNet(shape, 3, **hyperparameters)
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):  # weights of both signs
+                nn.init.normal_(layer.weight)
+                nn.init.normal_(layer.bias)
+    return network.to(memory_format=torch.channels_last, dtype=dtype)
+
+
+def make_batch(n, shape, dtype=torch.float32):
+    X = torch.randn(n, *shape, generator=make_generator(0), dtype=torch.float64)
+    X = X.to(dtype).contiguous(memory_format=torch.channels_last)
+    return X, torch.arange(n) % 3
+
+
+def is_known(*args):
+    with FixedOrderSums():
+        return direct.is_known(*args)
+
+
+def step(network, X, y, is_known=True):
+    """Return what a copy of a network has after its passes, and the copy."""
+    network = copy.deepcopy(network)
+    for layer in network.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = make_generator(1)
+    with FixedOrderSums(), direct.passes(is_known) as passes:
+        out = network(X) if passes is None else passes.run(network, X)
+        F.cross_entropy(out, y).backward()
+    gradients = [p.grad for p in network.parameters()]
+    return [out.detach(), *gradients, *network.buffers()], network
+
+
+# -- what comes out -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_step_is_that_of_the_network(name, shape):
+    network = build(shape, torch.float64, **ARCHITECTURES[name])
+    batch = make_batch(11, shape, torch.float64)
+    (ours, _), (theirs, _) = step(network, *batch), step(network, *batch, False)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("n", [65, 3])
+def test_no_number_of_threads_matters(
+    assert_no_thread_count_matters, many_parts, name, shape, n
+):
+    network = build(shape, **ARCHITECTURES[name])
+    assert is_known(network, nn.CrossEntropyLoss(), n)
+    batch = make_batch(n, shape)
+    assert_no_thread_count_matters(lambda: step(network, *batch)[0])
+
+
+def test_gradients_are_laid_out_like_the_weights():
+    _, network = step(build(), *make_batch(4, (1, 8, 8)))
+    assert all(p.grad.stride() == p.stride() for p in network.parameters())
+
+
+def test_gradients_add_up():
+    X, y = make_batch(4, (1, 8, 8))
+    network = build(norm=None)
+    (_, *once), _ = step(network, X, y)
+    for _ in range(2):
+        with FixedOrderSums(), direct.passes(True) as passes:
+            F.cross_entropy(passes.run(network, X), y).backward()
+    for gradient, p in zip(once, network.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, 2 * gradient)
+
+
+def test_one_value_of_a_channel_has_no_statistics():
+    X, y = make_batch(1, (1, 1, 1))
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        step(build((1, 1, 1)), X, y)
+
+
+def test_nothing_is_left_of_a_step():
+    gc.collect()
+    gc.disable()
+    try:
+        X, y = make_batch(4, (1, 8, 8))
+        network = build()
+        with FixedOrderSums(), direct.passes(True) as passes:
+            out = passes.run(network, X)
+            loss = F.cross_entropy(out, y)
+            loss.backward()
+        left = weakref.ref(out.grad_fn)
+        del out, loss, passes
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+# -- where it may run ---------------------------------------------------------
+
+
+def test_an_error_leaves_the_mode_in_place():
+    seen = []
+    with FixedOrderSums() as mode:
+        with suppress(ZeroDivisionError), direct.passes(True):
+            seen.append(_get_current_dispatch_mode())
+            raise ZeroDivisionError
+        assert seen == [None]
+        assert _get_current_dispatch_mode() is mode
+
+
+def test_without_the_mode_the_network_is_run_as_it_is():
+    assert not direct.is_known(build(), nn.CrossEntropyLoss(), 128)
+    with direct.passes(False) as passes:
+        assert passes is None
+
+
+class OtherNet(ConvNet):
+    pass
+
+
+class OtherLinear(nn.Linear):
+    pass
+
+
+def freeze(network):
+    network.block1.conv.weight.requires_grad_(False)
+
+
+CHANGES = {
+    "evaluation": lambda network: network.block1.norm.eval(),
+    "frozen weight": freeze,
+    "forward hook": lambda network: network.block1.pool.register_forward_hook(print),
+    "hook of a gradient": lambda network: network.block1.conv.weight.register_hook(
+        print
+    ),
+    "hook after a gradient": lambda network: (
+        network.block1.conv.weight.register_post_accumulate_grad_hook(print)
+    ),
+    "backward hook": lambda network: network.block1.register_full_backward_hook(print),
+    "other forward": lambda network: setattr(network.block1, "forward", abs),
+    "mean of all batches": lambda network: setattr(
+        network.block1.norm, "momentum", None
+    ),
+    "other layer": lambda network: setattr(
+        network, "output", nn.Sequential(OtherLinear(2, 2))
+    ),
+    "layers in other places": lambda network: setattr(
+        network.block1, "norm", nn.ReLU()
+    ),
+    "doubles": lambda network: network.double(),
+    "other network": lambda network: setattr(network, "__class__", OtherNet),
+    "parametrization": lambda network: nn.utils.parametrizations.weight_norm(
+        network.block1.conv
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_network_that_was_changed_is_not_known(name):
+    network = build()
+    assert is_known(network, nn.CrossEntropyLoss(), 128)
+    CHANGES[name](network)
+    assert not is_known(network, nn.CrossEntropyLoss(), 128)
+
+
+@pytest.mark.parametrize(
+    "hyperparameters",
+    [{"activation": "gelu"}, {"norm": "group"}, {"activation": nn.PReLU}],
+    ids=str,
+)
+def test_other_layers_are_not_known(hyperparameters):
+    assert not is_known(build(**hyperparameters), nn.CrossEntropyLoss(), 128)
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (1, 6, 6, 6)], ids=str)
+def test_other_numbers_of_axes_are_not_known(shape):
+    network = build_module("convnet", shape, 3)
+    assert not is_known(network, nn.CrossEntropyLoss(), 128)
+
+
+def test_other_losses_and_many_outputs_are_not_known():
+    assert is_known(build(), nn.MSELoss(), 128)
+    assert not is_known(build(), nn.L1Loss(), 128)
+    assert not is_known(build(), nn.CrossEntropyLoss(), 10000)
