@@ -92,10 +92,12 @@ def _is_plain(layer):
             and activation in INDEPENDENT
             and type(layer.pool) in POOLINGS
         )
+    if type(layer) is nn.Conv2d:
+        return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     if type(layer) is nn.BatchNorm2d:
         is_whole = layer.affine and layer.track_running_stats
         return is_whole and layer.momentum is not None
-    return True
+    return type(layer) is not nn.Linear or layer.bias is not None
 
 
 def _is_trained(weight):
@@ -193,10 +195,18 @@ class Passes:
         x = x.contiguous(memory_format=MEMORY_FORMATS[4])
         layer = norm.weight, norm.bias, norm.running_mean, norm.running_var
         layer += norm.momentum, norm.eps
-        if block.pools_first and type(block.pool) is nn.MaxPool2d:
+        if block.pools_first and _has_plain_windows(block.pool):
             x = _PooledNorm.apply(x, *layer, block.pool.kernel_size)
             return block.dropout(block.activation(x))
         return block.finish(_Norm.apply(x, *layer))
+
+
+def _has_plain_windows(pool):
+    """Return whether a layer takes the largest value of windows side by side."""
+    if type(pool) is not nn.MaxPool2d:
+        return False
+    geometry = pool.stride, pool.padding, pool.dilation, pool.ceil_mode
+    return geometry == (pool.kernel_size, 0, 1, False)
 
 
 def _accumulate(weight, grad):

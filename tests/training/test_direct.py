@@ -80,6 +80,31 @@ def test_a_step_is_that_of_the_network(name, shape):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
+OTHER_LAYERS = {
+    "windows that overlap": ("block1.pool", nn.MaxPool2d(3, 2, padding=1)),
+    "windows with gaps": ("block1.pool", nn.MaxPool2d(2, dilation=2)),
+    "windows of one size": ("block1.pool", nn.MaxPool2d(2, ceil_mode=True)),
+    "in place": ("block2.activation", nn.ReLU(inplace=True)),
+    "groups": ("block2.conv", nn.Conv2d(8, 16, 3, padding=1, dilation=1, groups=4)),
+    "dilation": ("block2.conv", nn.Conv2d(8, 16, 3, padding=2, dilation=2)),
+    "bias before norm": ("block2.conv", nn.Conv2d(8, 16, 3, padding=1)),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_LAYERS)
+def test_a_step_is_that_of_a_network_with_other_layers(name):
+    network = build((1, 16, 16), n_layers=2, pool_size=1)
+    target, layer = OTHER_LAYERS[name]
+    network.set_submodule(target, layer)
+    network.output[-1] = nn.LazyLinear(3)
+    batch = make_batch(5, (1, 16, 16), torch.float64)
+    network.double()(batch[0])  # which tells the last layer how many values come
+    network.to(memory_format=torch.channels_last)
+    (ours, _), (theirs, _) = step(network, *batch), step(network, *batch, False)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("n", [65, 3])
@@ -180,6 +205,11 @@ CHANGES = {
     "other layer": lambda network: setattr(
         network, "output", nn.Sequential(OtherLinear(2, 2))
     ),
+    "other padding": lambda network: setattr(
+        network.block1.conv, "padding_mode", "circular"
+    ),
+    "same padding": lambda network: setattr(network.block1.conv, "padding", "same"),
+    "no bias": lambda network: setattr(network.output[-1], "bias", None),
     "layers in other places": lambda network: setattr(
         network.block1, "norm", nn.ReLU()
     ),
