@@ -285,10 +285,10 @@ class _PooledNorm(Function):
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps, window):
         mean, var = take_statistics(x, running_mean, running_var, momentum)
-        signs = torch.where(weight < 0, -1.0, 1.0)
-        if (weight < 0).any():
-            values, indices = _pool(x * as_maps(signs, x), window)
-            values *= as_maps(signs, x)
+        if weight.min() < 0:
+            signs = as_maps(torch.where(weight < 0, -1.0, 1.0), x)
+            values, indices = _pool(x * signs, window)
+            values.mul_(signs)
         else:
             values, indices = _pool(x, window)
         centred = values.sub_(as_maps(mean, x))
