@@ -16,6 +16,7 @@ POOLINGS = {
     "max": {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d},
     "avg": {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d},
 }
+MAX_POOLINGS = tuple(POOLINGS["max"].values())
 CHANNELS_PER_GROUP = 16
 
 
@@ -79,10 +80,6 @@ class ConvBlock(nn.Module):
     ----------
     output_shape : tuple of int
         ``(out_channels, *spatial_shape)`` of what `forward` returns.
-
-    pools_first : bool
-        Whether pooling comes before the activation, where both orders give the
-        same.
     """
 
     def __init__(
@@ -136,7 +133,11 @@ class ConvBlock(nn.Module):
                 self.pool = POOLINGS[pooling][n_axes](window)
         self.dropout = Dropout(dropout)
         self.output_shape = (out_channels, *convolved)
-        self.pools_first = pooling == "max" and is_monotone(self.activation)
+
+    @property
+    def pools_first(self):
+        """Whether pooling comes before the activation, as both orders are the same."""
+        return isinstance(self.pool, MAX_POOLINGS) and is_monotone(self.activation)
 
     def forward(self, x):
         """Map ``(n, in_channels, *spatial)`` to ``(n, *output_shape)``."""

@@ -39,7 +39,7 @@ def map_parts(function, *iterables):
     """
     tasks = list(zip(*iterables, strict=True))
     n_threads = torch.get_num_threads()
-    if len(tasks) == 1 or n_threads == 1:
+    if len(tasks) <= 1 or n_threads == 1:
         with limit_threads(1):
             return [function(*task) for task in tasks]
     results, errors = [None] * len(tasks), []

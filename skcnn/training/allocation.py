@@ -43,7 +43,7 @@ class MemoryKeeper:
 
     def _add_users(self, change):
         with self._lock:
-            before, self._n_users = self._n_users, self._n_users + change
+            before, self._n_users = self._n_users, max(0, self._n_users + change)
             if not before or not self._n_users:
                 _set_thresholds(NEVER if self._n_users else KEPT_AFTERWARDS)
 

@@ -36,16 +36,23 @@ aten = torch.ops.aten
 # Losses and layers that compute the same with any number of threads.
 LOSSES = {nn.CrossEntropyLoss, nn.MSELoss}
 MAX_OUTPUTS = 16384  # of a batch; those of more may be shared by threads
-INDEPENDENT = (nn.Identity, nn.Flatten, nn.ReLU, nn.LeakyReLU, Dropout)
-POOLINGS = (nn.Identity, nn.MaxPool2d, nn.AvgPool2d)
-KNOWN = {*INDEPENDENT, *POOLINGS, nn.BatchNorm2d, nn.Conv2d, nn.Linear}
-KNOWN |= {ConvNet, ConvBlock, nn.Sequential}
+INDEPENDENT = {nn.Identity, nn.ReLU, nn.LeakyReLU, Dropout}
+# What the parts of a block may be.
+BLOCK = {
+    "conv": {nn.Conv2d},
+    "norm": {nn.BatchNorm2d, nn.Identity},
+    "activation": INDEPENDENT,
+    "pool": {nn.Identity, nn.MaxPool2d, nn.AvgPool2d},
+    "dropout": {Dropout},
+}
+# What somebody may have added to a layer.
 HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
     "_backward_hooks",
     "_backward_pre_hooks",
 )
+METHODS = {"forward", "_conv_forward", "finish"}
 
 
 def is_known(network, criterion, batch_size):
@@ -69,35 +76,60 @@ def is_known(network, criterion, batch_size):
     """
     return (
         is_fixed_order()
+        and not torch.is_autocast_enabled("cpu")
         and type(network) is ConvNet
         and type(criterion) in LOSSES
-        and batch_size * network.output[-1].out_features < MAX_OUTPUTS
         and not _has_any_global_hook()
         and all(map(_is_plain, network.modules()))
-        and all(_is_trained(p) for p in network.parameters())
+        and _has_usual_layers(network)
+        and all(map(_is_trained, network.parameters()))
+        and batch_size * network.output[-1].out_features < MAX_OUTPUTS
     )
 
 
 def _is_plain(layer):
-    """Return whether a layer is one that is known, and nobody added anything to it."""
-    if type(layer) not in KNOWN or not layer.training or "forward" in vars(layer):
+    """Return whether a layer is as torch or this package makes it, in training."""
+    if not layer.training or METHODS & vars(layer).keys():
         return False
     if any(getattr(layer, hooks) for hooks in HOOKS):
         return False
-    if type(layer) is ConvBlock:
-        activation, norm = type(layer.activation), type(layer.norm)
-        return (
-            type(layer.conv) is nn.Conv2d
-            and norm in (nn.BatchNorm2d, nn.Identity)
-            and activation in INDEPENDENT
-            and type(layer.pool) in POOLINGS
-        )
     if type(layer) is nn.Conv2d:
-        return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        sizes = layer.stride, layer.padding, layer.dilation
+        return layer.padding_mode == "zeros" and {*map(type, sizes)} == {tuple}
     if type(layer) is nn.BatchNorm2d:
-        is_whole = layer.affine and layer.track_running_stats
-        return is_whole and layer.momentum is not None
-    return type(layer) is not nn.Linear or layer.bias is not None
+        values = layer.weight, layer.bias, layer.num_batches_tracked, layer.momentum
+        return layer.track_running_stats and all(v is not None for v in values)
+    if type(layer) is nn.Flatten:
+        return (layer.start_dim, layer.end_dim) == (1, -1)
+    if type(layer) is nn.Linear:
+        return layer.bias is not None
+    return type(layer) is not Dropout or not layer.p or layer.generator is not None
+
+
+def _has_usual_layers(network):
+    """Return whether layers are in the places where `ConvNet` has them."""
+    layers = list(network._modules.values())
+    n_blocks = sum(type(layer) is ConvBlock for layer in layers)
+    heads = layers[n_blocks + 1 :]
+    kinds = [ConvBlock] * n_blocks + [nn.Flatten] + [nn.Sequential] * len(heads)
+    return (
+        [type(layer) for layer in layers] == kinds
+        and all(map(_has_usual_parts, layers[:n_blocks]))
+        and all(
+            type(layer) in {*INDEPENDENT, nn.Linear}
+            for head in heads
+            for layer in head._modules.values()
+        )
+        and [*network._modules][-1:] == ["output"]
+        and [type(layer) for layer in network.output][-1:] == [nn.Linear]
+    )
+
+
+def _has_usual_parts(block):
+    parts = block._modules
+    return parts.keys() == BLOCK.keys() and all(
+        type(part) in BLOCK[name] for name, part in parts.items()
+    )
 
 
 def _is_trained(weight):
@@ -129,8 +161,11 @@ def passes(is_known):
         return
     with suspended():
         passes = Passes()
-        yield passes
-        passes.finish()
+        try:
+            yield passes
+            passes.finish()
+        finally:
+            passes.forget()
 
 
 class Passes:
@@ -143,24 +178,26 @@ class Passes:
     def __init__(self):
         self._plans = []
 
+    @torch.no_grad()
     def finish(self):
         """Give the weights their gradients, after the backward pass."""
-        if not self._plans:
-            return
-        weights, plans = zip(*self._plans, strict=True)
-        self._plans.clear()  # a cycle of references, by way of the record of gradients
-        for pair, grads in zip(weights, compute(plans), strict=True):
-            for weight, grad in zip(pair, grads, strict=True):
+        grads = compute([plan for _, plan in self._plans])
+        for (weights, _), of_weights in zip(self._plans, grads, strict=True):
+            for weight, grad in zip(weights, of_weights, strict=True):
                 if grad is not None:
                     _accumulate(weight, grad)
 
-    def run(self, layer, x):
-        """Return ``layer(x)``.
+    def forget(self):
+        """Break the cycle of references that plans and the record of gradients are."""
+        self._plans.clear()
+
+    def run(self, network, x):
+        """Return ``network(x)``.
 
         Parameters
         ----------
-        layer : torch.nn.Module
-            The network, or a part of it.
+        network : ConvNet
+            The network.
 
         x : torch.Tensor of shape (n, n_channels, height, width)
             A batch.
@@ -170,14 +207,15 @@ class Passes:
         torch.Tensor of shape (n, n_outputs)
             With a record of gradients.
         """
-        if type(layer) is ConvBlock:
-            return self._run_block(layer, x)
-        if type(layer) is nn.Linear:
-            return _Linear.apply(x, layer.weight, layer.bias)
-        if type(layer) in INDEPENDENT:
-            return layer(x)
-        for child in layer.children():
-            x = self.run(child, x)
+        for layer in network._modules.values():
+            if type(layer) is ConvBlock:
+                x = self._run_block(layer, x)
+            elif type(layer) is nn.Flatten:
+                x = layer(x)
+            else:
+                for part in layer._modules.values():
+                    is_linear = type(part) is nn.Linear
+                    x = _run_linear(part, x) if is_linear else part(x)
         return x
 
     def _run_block(self, block, x):
@@ -199,6 +237,10 @@ class Passes:
             x = _PooledNorm.apply(x, *layer, block.pool.kernel_size)
             return block.dropout(block.activation(x))
         return block.finish(_Norm.apply(x, *layer))
+
+
+def _run_linear(layer, x):
+    return _Linear.apply(x, layer.weight, layer.bias)
 
 
 def _has_plain_windows(pool):
@@ -279,14 +321,15 @@ class _PooledNorm(Function):
 
     A normalised value rises with the value where the weight of its channel is
     positive, so that the largest of a window is the largest one before, too. Where
-    the weight is negative, the smallest one is.
+    the weight is negative, the smallest one is. (Where it is zero, torch takes the
+    first value, which gives another subgradient of the weight.)
     """
 
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps, window):
         mean, var = take_statistics(x, running_mean, running_var, momentum)
         if weight.min() < 0:
-            signs = as_maps(torch.where(weight < 0, -1.0, 1.0), x)
+            signs = as_maps(torch.ones_like(weight).masked_fill_(weight < 0, -1), x)
             values, indices = _pool(x * signs, window)
             values.mul_(signs)
         else:

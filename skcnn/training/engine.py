@@ -19,14 +19,18 @@ from torch.nn.modules.dropout import _DropoutNd
 from ..data import Batches
 from ..modules import Dropout
 from . import direct
+from .allocation import memory_keeper
 from .devices import DTYPES, autocast, count_gpus
 from .inference import compute_outputs
 from .randomness import PrivateRandomness
 from .row_updates import row_updates
 from .schedules import SCHEDULES
 from .sums import thread_independent
-from .threads import shared_threads
+from .threads import SMALL_BATCH_FLOPS, shared_threads
 
+# Steps after which it pays to keep the memory of one for the next: what was kept is
+# given back, and a step on new memory takes a third longer.
+MIN_STEPS = 10
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 KNOWN_LAYERS = ("torch.nn.", "skcnn.")
 RANDOM_LAYERS = (_DropoutNd, torch.nn.RReLU, torch.nn.RNNBase, torch.nn.Transformer)
@@ -435,5 +439,10 @@ def train_net(
     if not callable(lr_schedule):
         lr_schedule = SCHEDULES[lr_schedule or "constant"]
     flops = net.flops_ * min(net.batch_size, len(dataset))
-    with thread_independent(flops, net.device):
+    is_long = epochs * len(Batches(dataset, net.batch_size)) >= MIN_STEPS
+    keeps = is_long and flops >= SMALL_BATCH_FLOPS and net.device == "cpu"
+    with (
+        memory_keeper.keep() if keeps else nullcontext(),
+        thread_independent(flops, net.device),
+    ):
         net.train(dataset, epochs, lr_schedule, generator, monitors)

@@ -15,7 +15,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
 from ..parallel import limit_threads
-from .allocation import memory_keeper
 from .batch_norm import batch_norm, batch_norm_backward
 from .convolution import convolution, convolution_backward
 from .parts import GRAIN_SIZE, group_norm, group_norm_backward, matmul
@@ -150,7 +149,7 @@ def thread_independent(flops, device):
         yield
         return
     sums = FixedOrderSums() if flops >= SMALL_BATCH_FLOPS else nullcontext()
-    with memory_keeper.keep(), shared_threads.fitting(flops), sums:
+    with shared_threads.fitting(flops), sums:
         yield
 
 

@@ -81,6 +81,16 @@ def test_contexts_within_each_other_are_one(calls):
     assert calls == KEPT + GIVEN_BACK
 
 
+def test_a_child_that_leaves_the_context_of_its_parent_starts_anew(calls):
+    keeper = MemoryKeeper()
+    with keeper.keep():
+        keeper.__init__()  # as in a child process
+    del calls[:]
+    with keeper.keep():
+        assert calls == KEPT
+    assert calls == KEPT + GIVEN_BACK
+
+
 @pytest.mark.parametrize("name", allocation.SETTINGS)
 def test_settings_of_the_environment_are_left_as_they_are(calls, monkeypatch, name):
     monkeypatch.setenv(name, "1")

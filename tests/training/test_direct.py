@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from skcnn.modules import ConvNet, Dropout, build_module
-from skcnn.training import direct, make_generator
+from skcnn.training import convolution, direct, make_generator
 from skcnn.training.sums import FixedOrderSums
 
 ARCHITECTURES = {
@@ -54,12 +54,16 @@ def is_known(*args):
         return direct.is_known(*args)
 
 
-def step(network, X, y, is_known=True):
-    """Return what a copy of a network has after its passes, and the copy."""
-    network = copy.deepcopy(network)
+def give_generator(network):
     for layer in network.modules():
         if isinstance(layer, Dropout):
             layer.generator = make_generator(1)
+
+
+def step(network, X, y, is_known=True):
+    """Return what a copy of a network has after its passes, and the copy."""
+    network = copy.deepcopy(network)
+    give_generator(network)
     with FixedOrderSums(), direct.passes(is_known) as passes:
         out = network(X) if passes is None else passes.run(network, X)
         F.cross_entropy(out, y).backward()
@@ -112,6 +116,7 @@ def test_no_number_of_threads_matters(
     assert_no_thread_count_matters, many_parts, name, shape, n
 ):
     network = build(shape, **ARCHITECTURES[name])
+    give_generator(network)
     assert is_known(network, nn.CrossEntropyLoss(), n)
     batch = make_batch(n, shape)
     assert_no_thread_count_matters(lambda: step(network, *batch)[0])
@@ -120,6 +125,15 @@ def test_no_number_of_threads_matters(
 def test_gradients_are_laid_out_like_the_weights():
     _, network = step(build(), *make_batch(4, (1, 8, 8)))
     assert all(p.grad.stride() == p.stride() for p in network.parameters())
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8)], ids=str)
+@pytest.mark.parametrize("n_threads", [1, 4])
+def test_gradients_have_no_record(set_threads, many_parts, n_threads, shape):
+    set_threads(n_threads)
+    batch = make_batch(64, shape)
+    _, network = step(build(shape, n_filters=16), *batch)
+    assert not any(p.grad.requires_grad for p in network.parameters())
 
 
 def test_gradients_add_up():
@@ -139,21 +153,22 @@ def test_one_value_of_a_channel_has_no_statistics():
         step(build((1, 1, 1)), X, y)
 
 
-def test_nothing_is_left_of_a_step():
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_left_of_a_step(fails, monkeypatch):
+    lefts = []
+
+    def input_gradient(grad, x, *args):
+        lefts.append(weakref.ref(x))
+        if fails:
+            raise ZeroDivisionError
+        return convolution.input_gradient(grad, x, *args)
+
+    monkeypatch.setattr(direct, "input_gradient", input_gradient)
+    with suppress(ZeroDivisionError):
+        step(build(), *make_batch(4, (1, 8, 8)))
     gc.collect()
-    gc.disable()
-    try:
-        X, y = make_batch(4, (1, 8, 8))
-        network = build()
-        with FixedOrderSums(), direct.passes(True) as passes:
-            out = passes.run(network, X)
-            loss = F.cross_entropy(out, y)
-            loss.backward()
-        left = weakref.ref(out.grad_fn)
-        del out, loss, passes
-        assert left() is None
-    finally:
-        gc.enable()
+    assert len(lefts) == (1 if fails else 2)
+    assert all(left() is None for left in lefts)
 
 
 # -- where it may run ---------------------------------------------------------
@@ -209,7 +224,32 @@ CHANGES = {
         network.block1.conv, "padding_mode", "circular"
     ),
     "same padding": lambda network: setattr(network.block1.conv, "padding", "same"),
+    "padding in one number": lambda network: setattr(network.block1.conv, "padding", 1),
     "no bias": lambda network: setattr(network.output[-1], "bias", None),
+    "no bias of a norm": lambda network: setattr(network.block1.norm, "bias", None),
+    "no counter": lambda network: setattr(
+        network.block1.norm, "num_batches_tracked", None
+    ),
+    "other method": lambda network: setattr(network.block1, "finish", abs),
+    "other convolution": lambda network: setattr(
+        network.block1.conv, "_conv_forward", abs
+    ),
+    "layer before a block": lambda network: setattr(
+        network, "block1", nn.Sequential(nn.BatchNorm2d(1), network.block1)
+    ),
+    "layer in a head": lambda network: network.output.insert(0, nn.Conv2d(1, 1, 1)),
+    "layer after the head": lambda network: network.append(nn.Identity()),
+    "bare head": lambda network: setattr(network, "output", network.output[-1]),
+    "softmax": lambda network: network.output.append(nn.LogSoftmax(1)),
+    "empty head": lambda network: setattr(network, "output", nn.Sequential()),
+    "layer of a block": lambda network: network.block1.add_module("more", nn.ReLU()),
+    "other flattening": lambda network: setattr(network, "flatten", nn.Flatten(2)),
+    "other dropout": lambda network: setattr(
+        network.block1, "dropout", nn.Sequential(nn.Conv2d(8, 8, 1))
+    ),
+    "dropout without generator": lambda network: setattr(
+        network.block1, "dropout", Dropout(0.5)
+    ),
     "layers in other places": lambda network: setattr(
         network.block1, "norm", nn.ReLU()
     ),
@@ -242,6 +282,36 @@ def test_other_layers_are_not_known(hyperparameters):
 def test_other_numbers_of_axes_are_not_known(shape):
     network = build_module("convnet", shape, 3)
     assert not is_known(network, nn.CrossEntropyLoss(), 128)
+
+
+def test_no_network_is_known_under_autocast():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not is_known(build(), nn.CrossEntropyLoss(), 128)
+
+
+def use_twice(network):
+    activation = nn.ReLU()
+    head = nn.Sequential(nn.Linear(16, 16), activation, nn.Linear(16, 3), activation)
+    network.output = nn.Sequential(nn.Linear(32, 16), *head, nn.Linear(3, 3))
+
+
+def use_blocks_twice(network):
+    network.block3 = network.block2 = network.block1
+
+
+@pytest.mark.parametrize("change", [use_twice, use_blocks_twice])
+def test_a_layer_in_two_places_runs_twice(change):
+    shape = (8, 8, 8)
+    network = build(shape, filter_growth=1, pooling=None, n_layers=3)
+    if change is use_twice:
+        network = build(shape)
+    change(network)
+    assert is_known(network, nn.CrossEntropyLoss(), 4)
+    network.double()
+    batch = make_batch(4, shape, torch.float64)
+    (ours, _), (theirs, _) = step(network, *batch), step(network, *batch, False)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
 def test_other_losses_and_many_outputs_are_not_known():

@@ -9,6 +9,7 @@ from torch import nn
 
 from skcnn.data import Batches
 from skcnn.training import SCHEDULES, engine, make_generator, train_net
+from skcnn.training.allocation import memory_keeper
 from skcnn.training.direct import Passes
 from skcnn.training.engine import Net
 from skcnn.training.threads import shared_threads
@@ -273,6 +274,20 @@ def test_large_fits_of_the_plain_network_are_direct(
     assert calls == []
     train_as_if_large(make_net, make_dataset, **arguments)
     assert len(calls) == (6 if is_direct else 0)  # two epochs of three batches
+
+
+@pytest.mark.parametrize(
+    ("flops", "epochs", "is_kept"), [(1e12, 4, True), (1e12, 3, False), (1, 4, False)]
+)
+def test_memory_is_kept_in_long_and_large_fits(
+    make_net, make_dataset, monkeypatch, flops, epochs, is_kept
+):
+    calls, keep = [], memory_keeper.keep
+    monkeypatch.setattr(memory_keeper, "keep", lambda: calls.append(1) or keep())
+    net = make_net()
+    net.flops_ = flops
+    train(net, make_dataset(), epochs=epochs)  # of three batches
+    assert bool(calls) == is_kept
 
 
 def test_a_large_fit_does_not_depend_on_a_small_one_beside_it(
