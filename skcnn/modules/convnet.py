@@ -144,7 +144,18 @@ class ConvBlock(nn.Module):
         return self.finish(self.norm(self.conv(x)))
 
     def finish(self, x):
-        """Return what becomes of normalised maps."""
+        """Return what becomes of normalised maps.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (n, out_channels, *convolved_shape)
+            What convolution and normalisation give.
+
+        Returns
+        -------
+        torch.Tensor of shape (n, *output_shape)
+            What `forward` returns.
+        """
         if self.pools_first:  # the same maps, from a quarter of the activations
             x = self.activation(self.pool(x))
         else:
