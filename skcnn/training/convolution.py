@@ -92,14 +92,12 @@ def plan_weight_gradients(grad, x, weight, geometry, mask):
         )
     n_parts = _count_parts(x, weight, geometry, MIN_CHANNELS_OF_WORK)
     *_, is_transposed, _, n_groups = geometry
-    merge = add
     if weight.numel() > MAX_SUMMED_WEIGHTS and n_groups == 1 and not is_transposed:
-        parts = grad.tensor_split(n_parts, 1), repeat(x, n_parts)
-        parts += (weight.tensor_split(n_parts),)
-        merge = join
+        grads, weights = grad.tensor_split(n_parts, 1), weight.tensor_split(n_parts)
+        parts, merge = (grads, repeat(x, n_parts), weights), join
     else:
-        parts = grad.tensor_split(n_parts), x.tensor_split(n_parts)
-        parts += (repeat(weight, n_parts),)
+        grads, samples = grad.tensor_split(n_parts), x.tensor_split(n_parts)
+        parts, merge = (grads, samples, repeat(weight, n_parts)), add
     tasks = [(*part, geometry, mask) for part in zip(*parts, strict=True)]
     return tasks, lambda grads: tuple(map(merge, zip(*grads, strict=True)))
 

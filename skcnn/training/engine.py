@@ -25,8 +25,8 @@ from .inference import compute_outputs
 from .randomness import PrivateRandomness
 from .row_updates import row_updates
 from .schedules import SCHEDULES
-from .sums import thread_independent
-from .threads import SMALL_BATCH_FLOPS, shared_threads
+from .sums import is_fixed_order, thread_independent
+from .threads import shared_threads
 
 # Steps after which it pays to keep the memory of one for the next: what was kept is
 # given back, and a step on new memory takes a third longer.
@@ -440,9 +440,7 @@ def train_net(
         lr_schedule = SCHEDULES[lr_schedule or "constant"]
     flops = net.flops_ * min(net.batch_size, len(dataset))
     is_long = epochs * len(Batches(dataset, net.batch_size)) >= MIN_STEPS
-    keeps = is_long and flops >= SMALL_BATCH_FLOPS and net.device == "cpu"
-    with (
-        memory_keeper.keep() if keeps else nullcontext(),
-        thread_independent(flops, net.device),
-    ):
-        net.train(dataset, epochs, lr_schedule, generator, monitors)
+    with thread_independent(flops, net.device):
+        keeps = is_long and is_fixed_order()  # as in larger fits on the CPU
+        with memory_keeper.keep() if keeps else nullcontext():
+            net.train(dataset, epochs, lr_schedule, generator, monitors)
