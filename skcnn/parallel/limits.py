@@ -5,7 +5,6 @@ from contextlib import contextmanager
 import torch
 
 
-@contextmanager
 def limit_threads(limit):
     """Let torch compute with at most `limit` threads.
 
@@ -13,13 +12,30 @@ def limit_threads(limit):
     ----------
     limit : int
         At least 1.
+
+    Returns
+    -------
+    context manager
+        Within it, no more are used.
     """
-    n_threads = torch.get_num_threads()
-    if n_threads <= limit:
+    return use_threads(min(limit, torch.get_num_threads()))
+
+
+@contextmanager
+def use_threads(n_threads):
+    """Let torch compute with some number of threads.
+
+    Parameters
+    ----------
+    n_threads : int
+        At least 1.
+    """
+    before = torch.get_num_threads()
+    if n_threads == before:
         yield
         return
-    torch.set_num_threads(limit)
+    torch.set_num_threads(n_threads)
     try:
         yield
     finally:
-        torch.set_num_threads(n_threads)
+        torch.set_num_threads(before)

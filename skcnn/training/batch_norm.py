@@ -9,9 +9,12 @@ passes over memory, so as few of them as possible write to memory that is new.
 import torch
 
 from ..data import MEMORY_FORMATS
+from ..parallel import limit_threads
 from .parts import sum_channels
 
 aten = torch.ops.aten
+# Below this number of values, one thread takes sums as fast as many in fixed parts.
+MIN_SHARED_VALUES = 2**20
 
 
 def batch_norm(func, x, weight, bias, *args):
@@ -20,13 +23,12 @@ def batch_norm(func, x, weight, bias, *args):
     if not training or not _is_shared(x):
         return func(x, weight, bias, *args)
     values, weight, bias = _widen(x, weight, bias)
-    buffer = torch.empty_like(values)
-    mean, var = take_statistics(values, running_mean, running_var, momentum, buffer)
-    out = _normalize(values, weight, bias, mean, var, eps, out=buffer)
+    mean, var = take_statistics(values, running_mean, running_var, momentum)
+    out = normalize(values, weight, bias, mean, var, eps)
     return out.to(x.dtype), mean, (var + eps).rsqrt_()
 
 
-def take_statistics(x, running_mean, running_var, momentum, buffer=None):
+def take_statistics(x, running_mean, running_var, momentum):
     """Return mean and variance of each channel, and let the running ones follow.
 
     Parameters
@@ -39,13 +41,13 @@ def take_statistics(x, running_mean, running_var, momentum, buffer=None):
 
     momentum : float
         How far these go towards the new ones, in [0, 1].
-
-    buffer : torch.Tensor, default=None
-        Memory like that of `x`, which is written to.
     """
+    if x.numel() < MIN_SHARED_VALUES:
+        with limit_threads(1):
+            return aten.batch_norm_update_stats(x, running_mean, running_var, momentum)
     count = x.numel() // x.shape[1]
     mean = sum_channels(x) / count
-    centred = torch.sub(x, as_maps(mean, x), out=buffer)
+    centred = x - as_maps(mean, x)
     var = sum_channels(centred.square_()) / count
     if running_mean is not None:
         unbiased = var * (count / (count - 1))
@@ -62,34 +64,49 @@ def batch_norm_backward(func, grad, x, weight, *args):
     *statistics, training, eps, (needs_x, *_) = args
     grad, x, weight, *statistics = _widen(grad, x, weight, *statistics)
     mean, inverse_std = _choose(*statistics, training, eps)
-    buffer = x - as_maps(mean, x)
-    grad_weight = sum_channels(buffer.mul_(grad)) * inverse_std
-    grad_bias = sum_channels(grad)
+    sums = take_gradients(grad, x, mean, inverse_std)
     grad_x = None
     if needs_x and training:
         scale = inverse_std if weight is None else weight * inverse_std
-        sums = grad_weight, grad_bias
-        grad_x = gradient_of_statistics(x, scale, mean, inverse_std, *sums, out=buffer)
+        grad_x = gradient_of_statistics(x, scale, mean, inverse_std, *sums)
         grad_x.addcmul_(grad, as_maps(scale, x))
     elif needs_x:
         layer = weight, *statistics, training, eps
         grad_x = func(grad, x, *layer, [True, False, False])[0]
-    grads = grad_x, grad_weight, grad_bias
+    grads = grad_x, *sums
     return tuple(
         g if g is None else g.to(d) for g, d in zip(grads, dtypes, strict=True)
     )
 
 
-def gradient_of_statistics(x, scale, mean, inverse_std, grad_weight, grad_bias, out):
-    """Write the gradient of `x` by way of its statistics to `out` and return it.
+def take_gradients(grad, x, mean, inverse_std):
+    """Return the gradients of weight and bias.
+
+    Parameters
+    ----------
+    grad, x : torch.Tensor of shape (n, n_channels, *spatial_shape)
+        Gradient of the normalised maps, and the maps.
+
+    mean, inverse_std : torch.Tensor of shape (n_channels,)
+        What the maps were normalised with.
+    """
+    if x.numel() < MIN_SHARED_VALUES:
+        layer = None, None, None, mean, inverse_std, True, 0.0, [False, True, True]
+        with limit_threads(1):
+            return aten.native_batch_norm_backward(grad, x, *layer)[1:]
+    centred = x - as_maps(mean, x)
+    return sum_channels(centred.mul_(grad)) * inverse_std, sum_channels(grad)
+
+
+def gradient_of_statistics(x, scale, mean, inverse_std, grad_weight, grad_bias):
+    """Return the gradient of `x` by way of its statistics.
 
     Together with ``scale * grad``, the gradient of the values themselves, it is
     ``scale * (grad - mean(grad) - normed x * mean(grad * normed x))``.
     """
-    count = x.numel() // x.shape[1]
-    slope = scale * inverse_std * grad_weight / -count
-    offset = scale * grad_bias / -count
-    return _normalize(x, slope, offset, mean, torch.ones_like(mean), 0.0, out=out)
+    scale = scale / -(x.numel() // x.shape[1])
+    slope, offset = scale * inverse_std * grad_weight, scale * grad_bias
+    return normalize(x, slope, offset, mean, torch.ones_like(mean), 0.0)
 
 
 def _choose(running_mean, running_var, mean, inverse_std, training, eps):
@@ -104,14 +121,10 @@ def as_maps(values, like):
     return values.view(-1, *(1 for _ in like.shape[2:]))
 
 
-def _normalize(x, weight, bias, mean, var, eps, out):
-    """Write ``weight * (x - mean) / sqrt(var + eps) + bias`` to `out` and return it."""
-    unused = torch.empty_like(mean), torch.empty_like(mean)
+def normalize(x, weight, bias, mean, var, eps):
+    """Return ``weight * (x - mean) / sqrt(var + eps) + bias``."""
     layer = weight, bias, mean, var, False, 0.0, eps
-    aten.native_batch_norm.out(
-        x, *layer, out=out, save_mean=unused[0], save_invstd=unused[1]
-    )
-    return out
+    return aten.native_batch_norm(x, *layer)[0]
 
 
 def _is_shared(x):

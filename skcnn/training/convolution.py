@@ -4,9 +4,10 @@ The kernels of oneDNN choose how threads share a convolution. In the forward pas
 and in the gradient of the input, threads may share a sum, but do not for images
 with channels last on the processors we know. So it is tried once whether the
 result is that of parts of the batch, each computed by one thread; where it is
-not, parts are computed. In weight gradients threads often share the sum over the
-batch. Those of small maps are computed as a convolution of maps with maps, in
-which threads share no sum and which is faster, too; all others in parts.
+not, parts are computed. In weight gradients threads may share the sum over the
+batch. So it is tried once, too, which numbers of threads give what one gives;
+where two do not, the gradients of small maps are computed as a convolution of maps
+with maps, in which threads share no sum, and all others in parts.
 """
 
 from itertools import islice, repeat
@@ -14,7 +15,7 @@ from math import prod
 
 import torch
 
-from ..parallel import map_parts
+from ..parallel import limit_threads, map_parts, use_threads
 from .parts import add, count_parts, join, sum_channels
 
 aten = torch.ops.aten
@@ -27,16 +28,23 @@ MAX_PIXELS = 49
 MAX_BATCH_PIXELS = 5000
 MIN_CHANNELS = 16
 # The weight gradient of fewer input channels takes as long as that of so many.
-MIN_CHANNELS_OF_WORK = 8
+MIN_CHANNELS_OF_WORK = 12
 
-# Whether torch gives what parts give, by function, layouts and number of threads.
-_is_like_parts = {}
+# From here on, what it takes to wake workers is little against a weight gradient.
+MAX_WHOLE_FLOPS = 5e8
+
+# In how many parts to compute, by number of threads, function and layouts: none where
+# torch gives what parts give.
+_n_parts = {}
+# How many threads give what one gives, by layouts and number of threads.
+_teams = {}
 
 
 def convolution(func, x, weight, bias, *geometry):
     """Run ``convolution``."""
-    n_parts = _count_parts(x, weight, geometry)
-    return _by_samples(n_parts, func, (x,), (weight, bias, *geometry))
+    return _by_samples(
+        lambda: _count_parts(x, weight, geometry), func, (x,), (weight, bias, *geometry)
+    )
 
 
 def convolution_backward(func, grad, x, weight, bias_sizes, *args):
@@ -45,7 +53,9 @@ def convolution_backward(func, grad, x, weight, bias_sizes, *args):
     grad_x = input_gradient(grad, x, weight, geometry) if needs_x else None
     if not any(mask):
         return grad_x, None, None
-    return grad_x, *compute([plan_weight_gradients(grad, x, weight, geometry, mask)])[0]
+    layer = x, weight, geometry, mask
+    grads = weight_gradients(grad, *layer)
+    return grad_x, *(grads or compute([plan_weight_gradients(grad, *layer)])[0])
 
 
 def input_gradient(grad, x, weight, geometry):
@@ -62,12 +72,16 @@ def input_gradient(grad, x, weight, geometry):
     geometry : sequence
         The other arguments of ``convolution``, after the bias.
     """
-    n_parts = _count_parts(x, weight, geometry)
-    return _by_samples(n_parts, _input_gradient, (grad, x), (weight, *geometry))
+    return _by_samples(
+        lambda: _count_parts(x, weight, geometry),
+        _input_gradient,
+        (grad, x),
+        (weight, *geometry),
+    )
 
 
-def plan_weight_gradients(grad, x, weight, geometry, mask):
-    """Return how to compute the gradients of weight and bias, for `compute`.
+def weight_gradients(grad, x, weight, geometry, mask):
+    """Return the gradients of weight and bias as one thread computes them.
 
     Parameters
     ----------
@@ -76,6 +90,26 @@ def plan_weight_gradients(grad, x, weight, geometry, mask):
 
     mask : sequence of bool
         Whether each of the two is wanted; the other one is None.
+
+    Returns
+    -------
+    tuple or None
+        None where `plan_weight_gradients` is faster.
+    """
+    team = _count_team(grad, x, weight, geometry, mask)
+    if team is None:
+        return None
+    with limit_threads(team):
+        return _weight_gradients(grad, x, weight, geometry, mask)
+
+
+def plan_weight_gradients(grad, x, weight, geometry, mask):
+    """Return how to compute the gradients of weight and bias, for `compute`.
+
+    Parameters
+    ----------
+    grad, x, weight, geometry, mask
+        As for `weight_gradients`.
 
     Returns
     -------
@@ -90,7 +124,7 @@ def plan_weight_gradients(grad, x, weight, geometry, mask):
             _convolve_maps(grad, x, geometry) if mask[0] else None,
             sum_channels(grad) if mask[1] else None,
         )
-    n_parts = _count_parts(x, weight, geometry, MIN_CHANNELS_OF_WORK)
+    n_parts = count_parts(_count_flops_of_weights(x, weight, geometry), len(x))
     *_, is_transposed, _, n_groups = geometry
     if weight.numel() > MAX_SUMMED_WEIGHTS and n_groups == 1 and not is_transposed:
         grads, weights = grad.tensor_split(n_parts, 1), weight.tensor_split(n_parts)
@@ -120,11 +154,19 @@ def compute(plans):
     return [merge(list(islice(grads, len(tasks)))) for tasks, merge in plans]
 
 
-def _count_parts(x, weight, geometry, min_channels=1):
+def _count_parts(x, weight, geometry):
+    return count_parts(_count_flops(x, weight, geometry), len(x))
+
+
+def _count_flops_of_weights(x, weight, geometry):
+    factor = max(1, MIN_CHANNELS_OF_WORK / x.shape[1])
+    return factor * _count_flops(x, weight, geometry)
+
+
+def _count_flops(x, weight, geometry):
     stride, *_, is_transposed, _, _ = geometry
     n_sites = x.numel() / x.shape[1] / (1 if is_transposed else prod(stride))
-    channels = max(1, min_channels / x.shape[1])
-    return count_parts(2 * n_sites * weight.numel() * channels, len(x))
+    return 2 * n_sites * weight.numel()
 
 
 def _input_gradient(grad, x, weight, *geometry):
@@ -138,22 +180,63 @@ def _weight_gradients(grad, x, weight, geometry, mask):
     return aten.convolution_backward(grad, x, weight, sizes, *geometry, mask)[1:]
 
 
-def _by_samples(n_parts, function, samples, layer):
+def _count_team(grad, x, weight, geometry, mask):
+    """Return how many threads give the weight gradient that one gives.
+
+    None where two do not, whatever the number of torch's threads.
+    """
+    key = torch.get_num_threads(), tuple(mask)
+    key += tuple(map(_describe, (grad, x, weight, *geometry)))
+    if key not in _teams:
+        _teams[key] = _try_teams(grad, x, weight, geometry, mask)
+    return _teams[key]
+
+
+def _try_teams(grad, x, weight, geometry, mask):
+    is_large = _count_flops_of_weights(x, weight, geometry) > MAX_WHOLE_FLOPS
+    if is_large or not all(map(aten.is_non_overlapping_and_dense, (grad, x))):
+        return None
+    trial = _make_waves(grad), _make_waves(x), weight, geometry, mask
+
+    def gives_same(n_threads):
+        with use_threads(n_threads):
+            return all(map(_are_equal, _weight_gradients(*trial), alone))
+
+    with use_threads(1):
+        alone = _weight_gradients(*trial)
+    if not gives_same(2):
+        return None
+    teams = [2**k for k in range(torch.get_num_threads().bit_length())]
+    return next(n for n in reversed(teams) if n <= 2 or gives_same(n))
+
+
+def _are_equal(a, b):
+    return a is b is None or torch.equal(a, b)
+
+
+def _by_samples(count, function, samples, layer):
     """Return ``function(*samples, *layer)``, or what it gives in parts of the batch."""
+    key = torch.get_num_threads(), function, *map(_describe, (*samples, *layer))
+    n_parts = _n_parts.get(key)
+    if n_parts is None:
+        n_parts = _n_parts[key] = _try_parts(count(), function, samples, layer)
+    if not n_parts:
+        return function(*samples, *layer)
+    return _in_parts(n_parts, function, samples, layer)
 
-    def in_parts(*samples):
-        parts = (values.tensor_split(n_parts) for values in samples)
-        return join(map_parts(lambda *part: function(*part, *layer), *parts))
 
+def _try_parts(n_parts, function, samples, layer):
+    """Return the number of parts, 0 where the whole comes out like parts."""
     if not all(map(aten.is_non_overlapping_and_dense, samples)):
-        return in_parts(*samples)
-    key = torch.get_num_threads(), n_parts, function
-    key += tuple(map(_describe, (*samples, *layer)))
-    if key not in _is_like_parts:
-        trial = [_make_waves(values) for values in samples]
-        whole = function(*trial, *layer)
-        _is_like_parts[key] = torch.equal(whole, in_parts(*trial))
-    return function(*samples, *layer) if _is_like_parts[key] else in_parts(*samples)
+        return n_parts
+    samples = [_make_waves(values) for values in samples]
+    parts = _in_parts(n_parts, function, samples, layer)
+    return 0 if torch.equal(function(*samples, *layer), parts) else n_parts
+
+
+def _in_parts(n_parts, function, samples, layer):
+    parts = (values.tensor_split(n_parts) for values in samples)
+    return join(map_parts(lambda *part: function(*part, *layer), *parts))
 
 
 def _describe(argument):
@@ -189,7 +272,10 @@ def _convolve_maps(grad, x, geometry):
     """Return the weight gradient: samples as channels, the gradient as filters."""
     samples_last = {"memory_format": torch.channels_last}
     maps, filters = (m.transpose(0, 1).contiguous(**samples_last) for m in (x, grad))
-    n_parts = count_parts(2 * maps.numel() * len(filters), len(maps))
-    layer = filters, None, *geometry
-    out = _by_samples(n_parts, aten.convolution.default, (maps,), layer)
+    out = _by_samples(
+        lambda: count_parts(2 * maps.numel() * len(filters), len(maps)),
+        aten.convolution.default,
+        (maps,),
+        (filters, None, *geometry),
+    )
     return out.transpose(0, 1).contiguous(**samples_last)

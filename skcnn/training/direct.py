@@ -21,6 +21,8 @@ from .batch_norm import (
     batch_norm,
     batch_norm_backward,
     gradient_of_statistics,
+    normalize,
+    take_gradients,
     take_statistics,
 )
 from .convolution import (
@@ -28,8 +30,10 @@ from .convolution import (
     convolution,
     input_gradient,
     plan_weight_gradients,
+    weight_gradients,
 )
-from .parts import matmul, sum_channels, sum_samples
+from .optimizers import FUSED
+from .parts import matmul, sum_samples
 from .sums import is_fixed_order, suspended
 
 aten = torch.ops.aten
@@ -84,6 +88,27 @@ def is_known(network, criterion, batch_size):
         and _has_usual_layers(network)
         and all(map(_is_trained, network.parameters()))
         and batch_size * network.output[-1].out_features < MAX_OUTPUTS
+    )
+
+
+def is_fused(optimizer):
+    """Return whether an optimiser's steps are the same without the mode.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Of the weights of a known network.
+
+    Returns
+    -------
+    bool
+        False also where somebody has added a hook to it.
+    """
+    hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
+    return (
+        type(optimizer) in FUSED
+        and not any(hooks)
+        and all(group["fused"] for group in optimizer.param_groups)
     )
 
 
@@ -277,9 +302,12 @@ class _Convolution(Function):
     def backward(ctx, grad):
         _, needs_x, *mask, _, _, _, _, _, _ = ctx.needs_input_grad
         layer = *ctx.saved_tensors, ctx.geometry
-        ctx.plans.append((ctx.weights, plan_weight_gradients(grad, *layer, mask)))
+        grads = weight_gradients(grad, *layer, mask)
+        if grads is None:
+            ctx.plans.append((ctx.weights, plan_weight_gradients(grad, *layer, mask)))
+            grads = None, None
         grad_x = input_gradient(grad, *layer) if needs_x else None
-        return None, grad_x, *(None for _ in (*mask, *ctx.geometry))
+        return None, grad_x, *grads, *(None for _ in ctx.geometry)
 
 
 class _Linear(Function):
@@ -334,26 +362,22 @@ class _PooledNorm(Function):
             values.mul_(signs)
         else:
             values, indices = _pool(x, window)
-        centred = values.sub_(as_maps(mean, x))
-        inverse_std = (var + eps).rsqrt_()
-        scale = as_maps(weight * inverse_std, x)
-        ctx.save_for_backward(x, centred, indices, weight, mean, inverse_std)
+        out = normalize(values, weight, bias, mean, var, eps)
+        inverse_std = var.add_(eps).rsqrt_()
+        ctx.save_for_backward(x, values, indices, weight, mean, inverse_std)
         ctx.window = window
-        return torch.addcmul(as_maps(bias, x), centred, scale)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, centred, indices, weight, mean, inverse_std = ctx.saved_tensors
+        x, values, indices, weight, *statistics = ctx.saved_tensors
         grad = grad.contiguous(memory_format=MEMORY_FORMATS[4])
-        grad_weight = sum_channels(grad * centred) * inverse_std
-        grad_bias = sum_channels(grad)
-        scale = weight * inverse_std
-        sums = mean, inverse_std, grad_weight, grad_bias
-        buffer = torch.empty_like(x)
-        grad_x = gradient_of_statistics(x, scale, *sums, out=buffer)
+        sums = take_gradients(grad, values, *statistics)
+        scale = weight * statistics[1]
+        grad_x = gradient_of_statistics(x, scale, *statistics, *sums)
         grad_x.add_(_spread(grad * as_maps(scale, x), x, ctx.window, indices))
-        return grad_x, grad_weight, grad_bias, None, None, None, None, None
+        return grad_x, *sums, None, None, None, None, None
 
 
 def _pool(x, window):

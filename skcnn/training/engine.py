@@ -16,7 +16,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..data import Batches
+from ..data import Batches, Images
 from ..modules import Dropout
 from . import direct
 from .allocation import memory_keeper
@@ -25,7 +25,7 @@ from .inference import compute_outputs
 from .randomness import PrivateRandomness
 from .row_updates import row_updates
 from .schedules import SCHEDULES
-from .sums import is_fixed_order, thread_independent
+from .sums import is_fixed_order, suspended, thread_independent
 from .threads import shared_threads
 
 # Steps after which it pays to keep the memory of one for the next: what was kept is
@@ -278,13 +278,20 @@ class Net(NeuralNet):
         """Train on each batch; the loss stays on the device until the end."""
         self._set_training(True)
         losses, sizes = [], []
-        with shared_threads.computing():
+        without_mode = suspended() if self._needs_no_mode(batches) else nullcontext()
+        with shared_threads.computing(), without_mode:
             for X, y in batches:
                 shared_threads.share()
                 self._set_learning_rate()
                 losses.append(self.step(X, y))
                 sizes.append(len(X))
         return float(np.average(torch.stack(losses).tolist(), weights=sizes))
+
+    def _needs_no_mode(self, batches):
+        """Return whether an epoch is the same without the mode that orders sums."""
+        samples = batches.dataset
+        is_plain = type(samples.images) is Images and samples.augment is None
+        return self._is_known and is_plain and direct.is_fused(self.optimizer_)
 
     def step(self, X, y):
         """Train on a batch.

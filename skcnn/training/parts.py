@@ -60,6 +60,9 @@ def matmul(func, *args, **kwargs):
     shape = len(a), b.shape[1]
     axis = int(shape[1] > shape[0])
     n_parts = count_parts(2 * a.numel() * shape[1], shape[axis])
+    if n_parts == 1:
+        with limit_threads(1):
+            return func(*args, **kwargs)
     factors = a.tensor_split(n_parts), repeat(b, n_parts)
     if axis == 1:
         factors = repeat(a, n_parts), b.tensor_split(n_parts, 1)

@@ -39,6 +39,7 @@ INDEPENDENT = {
     aten.empty_strided,
     aten.fill_,
     aten.flip,
+    aten.full_like,
     aten.gather,
     aten.index,
     aten.index_copy_,
@@ -102,6 +103,7 @@ INDEPENDENT = {
     aten.addcmul_,
     aten.bernoulli_,
     aten.lerp_,
+    aten.randperm,
 }
 # Functions of single values, in series or with branches.
 ELEMENTWISE = {
@@ -163,7 +165,7 @@ class FixedOrderSums(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        rule = _find_rule(func)
+        rule = find_rule(func)
         if rule is None:
             return func(*args, **kwargs)
         if not _are_plain(args):
@@ -178,7 +180,10 @@ def is_fixed_order():
 
 @contextmanager
 def suspended():
-    """Within this context, the innermost mode, `FixedOrderSums`, is not there."""
+    """Within this context, `FixedOrderSums` is no longer the innermost mode."""
+    if not is_fixed_order():
+        yield
+        return
     mode = _get_current_dispatch_mode()
     mode.__exit__(None, None, None)
     try:
@@ -188,7 +193,7 @@ def suspended():
 
 
 @cache
-def _find_rule(func):
+def find_rule(func):
     """Return the function that runs `func`, None where it may run as it is."""
     packet = func.overloadpacket
     if func.is_view or packet in INDEPENDENT:

@@ -31,6 +31,17 @@ def assert_no_thread_count_matters(set_threads):
 def many_parts(monkeypatch):
     """Let operations have as many parts as they can, however small they are."""
     monkeypatch.setattr("skcnn.training.parts.PART_FLOPS", 1)
+    monkeypatch.setattr("skcnn.training.batch_norm.MIN_SHARED_VALUES", 0)
+    monkeypatch.setattr("skcnn.training.convolution.MAX_WHOLE_FLOPS", 0)
+    monkeypatch.setattr("skcnn.training.convolution._n_parts", {})
+    monkeypatch.setattr("skcnn.training.convolution._teams", {})
+
+
+@pytest.fixture(params=["as they are", "many parts"])
+def any_parts(request):
+    """Let operations have the parts that suit their size, or as many as they can."""
+    if request.param == "many parts":
+        request.getfixturevalue("many_parts")
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 import copy
 import random
+from operator import le
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skcnn.training import make_generator
+from skcnn.training import convolution, make_generator
 from skcnn.training.convolution import MAX_SUMMED_WEIGHTS
 from skcnn.training.sums import FixedOrderSums
 
@@ -33,16 +34,6 @@ SHARED_SUMS = {
     "many weights": (nn.Conv2d(192, 192, 3, padding=1), (24, 192, 8, 8)),
     "in parts": (nn.Conv2d(64, 64, 3, padding=1), (96, 64, 8, 8)),
 }
-
-
-class NeverWhole(dict):
-    """A table in which every operation has to be computed in parts."""
-
-    def __contains__(self, key):
-        return True
-
-    def __getitem__(self, key):
-        return False
 
 
 def run(layer, x, gradient, fixed=True):
@@ -73,7 +64,7 @@ def make_arguments(layer, shape, dtype=torch.float32, channels_last=True):
 @pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize("name", SHARED_SUMS)
 def test_a_convolution_is_the_same_at_any_number_of_threads(
-    assert_no_thread_count_matters, name, channels_last
+    assert_no_thread_count_matters, any_parts, name, channels_last
 ):
     layer, shape = SHARED_SUMS[name]
     arguments = make_arguments(layer, shape, channels_last=channels_last)
@@ -118,7 +109,7 @@ def random_layer(seed):
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("seed", range(60))
 def test_a_convolution_of_any_kind_is_torchs(
-    assert_no_thread_count_matters, many_parts, seed
+    assert_no_thread_count_matters, any_parts, seed
 ):
     layer, shape = random_layer(seed)
     arguments = make_arguments(layer, shape, torch.float64, channels_last=seed % 3)
@@ -128,7 +119,7 @@ def test_a_convolution_of_any_kind_is_torchs(
     assert_no_thread_count_matters(run, *arguments)
 
 
-def test_a_convolution_of_many_weights_is_torchs(many_parts):
+def test_a_convolution_of_many_weights_is_torchs(any_parts):
     layer, shape = SHARED_SUMS["many weights"]
     assert layer.weight.numel() > MAX_SUMMED_WEIGHTS
     arguments = make_arguments(layer, (4, *shape[1:]), torch.float64)
@@ -150,7 +141,7 @@ SMALL_MAPS = {
 @pytest.mark.parametrize("trained", ["weight", "bias", "x weight bias"])
 @pytest.mark.parametrize("name", SMALL_MAPS)
 def test_gradients_of_small_maps_are_torchs(
-    assert_no_thread_count_matters, many_parts, name, trained, channels_last
+    assert_no_thread_count_matters, any_parts, name, trained, channels_last
 ):
     shape, kernel, padding = SMALL_MAPS[name]
     layer = nn.Conv2d(shape[1], 24, kernel, padding=padding)
@@ -170,7 +161,7 @@ def test_gradients_of_small_maps_are_torchs(
 
 @pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(3, 4, 3)])
 @pytest.mark.parametrize("trained", ["x", "weight", "bias", "x bias", "weight bias"])
-def test_only_what_is_trained_has_a_gradient(many_parts, layer, trained):
+def test_only_what_is_trained_has_a_gradient(any_parts, layer, trained):
     layer, x, gradient = make_arguments(layer, (5, 3, 6, 6), torch.float64)
     x.requires_grad_("x" in trained)
     for name, parameter in layer.named_parameters():
@@ -181,7 +172,7 @@ def test_only_what_is_trained_has_a_gradient(many_parts, layer, trained):
         assert a is b is None or torch.allclose(a, b, rtol=1e-11)
 
 
-def test_gradients_may_be_views(many_parts):
+def test_gradients_may_be_views(any_parts):
     layer = nn.Conv2d(3, 4, 3).double()
     x = torch.randn(6, 3, 9, 18, dtype=torch.float64, generator=make_generator(0))
 
@@ -208,7 +199,7 @@ def test_gradients_may_be_views(many_parts):
     ],
     ids=["plain", "grouped", "transposed"],
 )
-def test_gradients_of_convolutions_are_the_slopes(many_parts, function):
+def test_gradients_of_convolutions_are_the_slopes(any_parts, function):
     shapes = [(3, 2, 4, 3), (3, 2, 2, 2), (3,)]
     leaves = [
         torch.randn(shape, dtype=torch.float64, generator=make_generator(0))
@@ -226,6 +217,31 @@ def test_whole_batches_give_what_parts_give(monkeypatch, set_threads, name):
     arguments = make_arguments(layer, shape)
     set_threads(2)
     expected = run(*arguments)
-    monkeypatch.setattr("skcnn.training.convolution._is_like_parts", NeverWhole())
+    monkeypatch.setattr("skcnn.training.convolution._n_parts", {})
+    monkeypatch.setattr(
+        "skcnn.training.convolution._try_parts", lambda n_parts, *_: n_parts
+    )
     for ours, theirs in zip(run(*arguments), expected, strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", SHARED_SUMS)
+def test_a_team_gives_what_one_thread_gives(set_threads, name):
+    layer, shape = SHARED_SUMS[name]
+    layer, x, gradient = make_arguments(layer, shape)
+    weight, x = layer.weight.detach(), x.detach()
+    geometry = layer.stride, layer.padding, layer.dilation
+    geometry += layer.transposed, layer.output_padding, layer.groups
+    teams, results = [], []
+    for n_threads in (1, 2, 3, 4):
+        set_threads(n_threads)
+        arguments = gradient, x, weight, geometry, [True, True]
+        teams.append(convolution._count_team(*arguments))
+        assert torch.get_num_threads() == n_threads
+        results.append(convolution.weight_gradients(*arguments))
+    if teams[0] is None:
+        assert teams == results == 4 * [None]
+    else:
+        assert all(map(le, teams, (1, 2, 2, 4)))
+        for grads in results:
+            assert all(map(torch.equal, grads, results[0]))

@@ -113,7 +113,7 @@ def test_a_step_is_that_of_a_network_with_other_layers(name):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("n", [65, 3])
 def test_no_number_of_threads_matters(
-    assert_no_thread_count_matters, many_parts, name, shape, n
+    assert_no_thread_count_matters, any_parts, name, shape, n
 ):
     network = build(shape, **ARCHITECTURES[name])
     give_generator(network)
@@ -129,7 +129,7 @@ def test_gradients_are_laid_out_like_the_weights():
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8)], ids=str)
 @pytest.mark.parametrize("n_threads", [1, 4])
-def test_gradients_have_no_record(set_threads, many_parts, n_threads, shape):
+def test_gradients_have_no_record(set_threads, any_parts, n_threads, shape):
     set_threads(n_threads)
     batch = make_batch(64, shape)
     _, network = step(build(shape, n_filters=16), *batch)
@@ -318,3 +318,14 @@ def test_other_losses_and_many_outputs_are_not_known():
     assert is_known(build(), nn.MSELoss(), 128)
     assert not is_known(build(), nn.L1Loss(), 128)
     assert not is_known(build(), nn.CrossEntropyLoss(), 10000)
+
+
+def test_other_optimisers_are_not_fused():
+    parameters = [nn.Parameter(torch.ones(3))]
+    assert direct.is_fused(torch.optim.AdamW(parameters, fused=True))
+    assert not direct.is_fused(torch.optim.AdamW(parameters))
+    assert not direct.is_fused(torch.optim.RMSprop(parameters))
+    for register in ("register_step_pre_hook", "register_step_post_hook"):
+        optimizer = torch.optim.AdamW(parameters, fused=True)
+        getattr(optimizer, register)(print)
+        assert not direct.is_fused(optimizer)

@@ -6,12 +6,15 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from skcnn.data import Batches
+from skcnn.data import Batches, ChannelScaler, Images, TrainingSet, find_layout
 from skcnn.training import SCHEDULES, engine, make_generator, train_net
 from skcnn.training.allocation import memory_keeper
 from skcnn.training.direct import Passes
 from skcnn.training.engine import Net
+from skcnn.training.optimizers import FUSED
+from skcnn.training.sums import find_rule, is_fixed_order
 from skcnn.training.threads import shared_threads
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")
@@ -274,6 +277,53 @@ def test_large_fits_of_the_plain_network_are_direct(
     assert calls == []
     train_as_if_large(make_net, make_dataset, **arguments)
     assert len(calls) == (6 if is_direct else 0)  # two epochs of three batches
+
+
+class Recorder(TorchDispatchMode):
+    """Within this context, `seen` gathers the operations that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen.add(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("shape", [(20, 8, 8), (20, 8, 8, 3), (20, 64)], ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "float32", "float64", "int64"])
+def test_what_runs_without_the_mode_needs_none(rng, dtype, shape):
+    X = rng.integers(0, 2, shape).astype(dtype)
+    image_shape = (8, 8) if X.ndim == 2 else None
+    scaler = ChannelScaler(find_layout(shape[1:], image_shape=image_shape)).fit(X)
+    images = Images(X, scaler, torch.device("cpu"), torch.float32)
+    targets, weights = torch.arange(20) % 2, torch.linspace(0.5, 1.5, 20)
+    dataset = TrainingSet(images, targets, weights, make_generator(0))
+    parameters = [nn.Parameter(torch.ones(3, 3)), nn.Parameter(torch.ones(5))]
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    with Recorder() as recorder:
+        assert len(list(Batches(dataset, 8, shuffle=True))) == 3
+        for optimizer in FUSED:
+            optimizer(parameters, fused=True, weight_decay=0.01).step()
+    assert not [func for func in recorder.seen if find_rule(func)]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("augment", [None, lambda X: (X, None)], ids=["as is", "more"])
+def test_the_rest_of_a_direct_step_runs_without_the_mode_where_it_can(
+    monkeypatch, make_net, make_dataset, optimizer, augment
+):
+    modes, step = [], Net.step
+    monkeypatch.setattr(
+        Net, "step", lambda *args: modes.append(is_fixed_order()) or step(*args)
+    )
+    net, dataset = make_net(optimizer=optimizer), make_dataset()
+    net.flops_, dataset.augment = 1e12, augment
+    train(net, dataset, epochs=1)
+    needs_mode = optimizer == "rmsprop" or augment is not None
+    assert modes == 3 * [needs_mode]
 
 
 @pytest.mark.parametrize(
