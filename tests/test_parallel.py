@@ -119,7 +119,9 @@ def parallel(n_jobs, network, digits, free_threads, tmp_path_factory):
 
 def test_networks_are_on_their_side_of_the_floor(serial, network):
     net = serial.best_estimator_.net_
-    assert (net.flops_ * net.batch_size >= SMALL_BATCH_FLOPS) == (network == "large")
+    assert (net.count_flops(net.batch_size) >= SMALL_BATCH_FLOPS) == (
+        network == "large"
+    )
 
 
 def test_search_in_processes_is_equal(serial, parallel, network, n_jobs, digits):

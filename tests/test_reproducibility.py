@@ -192,8 +192,8 @@ def keep_thread_count():
 def test_cases_are_on_their_side_of_the_floor(name):
     model, X, y = make_case(name)
     model.set_params(max_epochs=1).fit(X[:64], y[:64])
-    batch = min(model.batch_size, len(X))
-    assert (model.net_.flops_ * batch >= SMALL_BATCH_FLOPS) == (name in LARGE)
+    flops = model.net_.count_flops(len(X))
+    assert (flops >= SMALL_BATCH_FLOPS) == (name in LARGE)
 
 
 @pytest.mark.parametrize("cls", [CNNClassifier, CNNRegressor])

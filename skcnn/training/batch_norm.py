@@ -13,8 +13,10 @@ from ..parallel import limit_threads
 from .parts import sum_channels
 
 aten = torch.ops.aten
-# Below this number of values, one thread takes sums as fast as many in fixed parts.
-MIN_SHARED_VALUES = 2**20
+# Below these numbers of values, one thread normalises as fast as many, or takes sums as
+# fast as many in fixed parts.
+MIN_SHARED_MAPS = 2**17
+MIN_SHARED_SUMS = 2**20
 
 
 def batch_norm(func, x, weight, bias, *args):
@@ -22,6 +24,9 @@ def batch_norm(func, x, weight, bias, *args):
     running_mean, running_var, training, momentum, eps = args
     if not training or not _is_shared(x):
         return func(x, weight, bias, *args)
+    if has_small_maps(x):
+        with limit_threads(1):
+            return func(x, weight, bias, *args)
     values, weight, bias = _widen(x, weight, bias)
     mean, var = take_statistics(values, running_mean, running_var, momentum)
     out = normalize(values, weight, bias, mean, var, eps)
@@ -42,7 +47,7 @@ def take_statistics(x, running_mean, running_var, momentum):
     momentum : float
         How far these go towards the new ones, in [0, 1].
     """
-    if x.numel() < MIN_SHARED_VALUES:
+    if x.numel() < MIN_SHARED_SUMS:
         with limit_threads(1):
             return aten.batch_norm_update_stats(x, running_mean, running_var, momentum)
     count = x.numel() // x.shape[1]
@@ -60,6 +65,9 @@ def batch_norm_backward(func, grad, x, weight, *args):
     """Run ``native_batch_norm_backward``."""
     if not _is_shared(x):
         return func(grad, x, weight, *args)
+    if has_small_maps(x):
+        with limit_threads(1):
+            return func(grad, x, weight, *args)
     dtypes = x.dtype, *(2 * [torch.float32 if weight is None else weight.dtype])
     *statistics, training, eps, (needs_x, *_) = args
     grad, x, weight, *statistics = _widen(grad, x, weight, *statistics)
@@ -90,7 +98,7 @@ def take_gradients(grad, x, mean, inverse_std):
     mean, inverse_std : torch.Tensor of shape (n_channels,)
         What the maps were normalised with.
     """
-    if x.numel() < MIN_SHARED_VALUES:
+    if x.numel() < MIN_SHARED_SUMS:
         layer = None, None, None, mean, inverse_std, True, 0.0, [False, True, True]
         with limit_threads(1):
             return aten.native_batch_norm_backward(grad, x, *layer)[1:]
@@ -114,6 +122,11 @@ def _choose(running_mean, running_var, mean, inverse_std, training, eps):
     if training:
         return mean, inverse_std
     return running_mean, (running_var + eps).rsqrt()
+
+
+def has_small_maps(x):
+    """Return whether one thread normalises as fast as many."""
+    return x.numel() < MIN_SHARED_MAPS
 
 
 def as_maps(values, like):

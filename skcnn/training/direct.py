@@ -21,6 +21,7 @@ from .batch_norm import (
     batch_norm,
     batch_norm_backward,
     gradient_of_statistics,
+    has_small_maps,
     normalize,
     take_gradients,
     take_statistics,
@@ -60,18 +61,36 @@ METHODS = {"forward", "_conv_forward", "finish"}
 
 
 def is_known(network, criterion, batch_size):
-    """Return whether a network and its loss can be trained without the mode.
+    """Return whether `Passes` can stand in for a network and its loss.
 
     Parameters
     ----------
     network : torch.nn.Module
-        The network, for which `Passes` stands in.
+        The network.
 
     criterion : torch.nn.Module
         The loss.
 
     batch_size : int
         Number of samples in a batch.
+    """
+    return (
+        type(network) is ConvNet
+        and type(criterion) in LOSSES
+        and all(map(_is_plain, network.modules()))
+        and _has_usual_layers(network)
+        and all(map(_is_trained, network.parameters()))
+        and batch_size * network.output[-1].out_features < MAX_OUTPUTS
+    )
+
+
+def is_ready(network):
+    """Return whether `Passes` has to stand in for a known network now.
+
+    Parameters
+    ----------
+    network : ConvNet
+        The network.
 
     Returns
     -------
@@ -81,14 +100,14 @@ def is_known(network, criterion, batch_size):
     return (
         is_fixed_order()
         and not torch.is_autocast_enabled("cpu")
-        and type(network) is ConvNet
-        and type(criterion) in LOSSES
         and not _has_any_global_hook()
-        and all(map(_is_plain, network.modules()))
-        and _has_usual_layers(network)
-        and all(map(_is_trained, network.parameters()))
-        and batch_size * network.output[-1].out_features < MAX_OUTPUTS
+        and all(map(_is_ready, network.modules()))
     )
+
+
+def _is_ready(layer):
+    has_generator = type(layer) is not Dropout or layer.generator is not None
+    return layer.training and (has_generator or not layer.p)
 
 
 def is_fused(optimizer):
@@ -113,8 +132,8 @@ def is_fused(optimizer):
 
 
 def _is_plain(layer):
-    """Return whether a layer is as torch or this package makes it, in training."""
-    if not layer.training or METHODS & vars(layer).keys():
+    """Return whether a layer is as torch or this package makes it."""
+    if METHODS & vars(layer).keys():
         return False
     if any(getattr(layer, hooks) for hooks in HOOKS):
         return False
@@ -126,9 +145,7 @@ def _is_plain(layer):
         return layer.track_running_stats and all(v is not None for v in values)
     if type(layer) is nn.Flatten:
         return (layer.start_dim, layer.end_dim) == (1, -1)
-    if type(layer) is nn.Linear:
-        return layer.bias is not None
-    return type(layer) is not Dropout or not layer.p or layer.generator is not None
+    return type(layer) is not nn.Linear or layer.bias is not None
 
 
 def _has_usual_layers(network):
@@ -174,7 +191,7 @@ def passes(is_known):
     Parameters
     ----------
     is_known : bool
-        What the function `is_known` returned.
+        Whether `is_known` and `is_ready` returned True.
 
     Yields
     ------
@@ -331,16 +348,12 @@ class _Norm(Function):
         layer = weight, bias, mean, var, True, momentum, eps
         out, *taken = batch_norm(aten.native_batch_norm.default, x, *layer)
         ctx.save_for_backward(x, weight, *taken)
-        ctx.eps = eps
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, weight, *taken = ctx.saved_tensors
-        layer = weight, None, None, *taken, True, ctx.eps, [True, True, True]
-        function = aten.native_batch_norm_backward.default
-        grads = batch_norm_backward(function, grad, x, *layer)
+        grads = _normalize_backward(grad, *ctx.saved_tensors)
         return *grads, None, None, None, None
 
 
@@ -373,11 +386,19 @@ class _PooledNorm(Function):
     def backward(ctx, grad):
         x, values, indices, weight, *statistics = ctx.saved_tensors
         grad = grad.contiguous(memory_format=MEMORY_FORMATS[4])
+        if has_small_maps(x):
+            grad = _spread(grad, x, ctx.window, indices)
+            return *_normalize_backward(grad, x, weight, *statistics), *(5 * [None])
         sums = take_gradients(grad, values, *statistics)
         scale = weight * statistics[1]
         grad_x = gradient_of_statistics(x, scale, *statistics, *sums)
         grad_x.add_(_spread(grad * as_maps(scale, x), x, ctx.window, indices))
         return grad_x, *sums, None, None, None, None, None
+
+
+def _normalize_backward(grad, x, weight, mean, inverse_std):
+    layer = weight, None, None, mean, inverse_std, True, 0.0, [True, True, True]
+    return batch_norm_backward(aten.native_batch_norm_backward.default, grad, x, *layer)
 
 
 def _pool(x, window):

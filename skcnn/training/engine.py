@@ -28,6 +28,8 @@ from .schedules import SCHEDULES
 from .sums import is_fixed_order, suspended, thread_independent
 from .threads import shared_threads
 
+# How much smaller a batch may be that pays for threads, where steps need no mode.
+WITHOUT_MODE = 2.5
 # Steps after which it pays to keep the memory of one for the next: what was kept is
 # given back, and a step on new memory takes a third longer.
 MIN_STEPS = 10
@@ -54,7 +56,7 @@ class Net(NeuralNet):
         For :class:`skorch.NeuralNet`.
     """
 
-    _is_known = False  # whether something can stand in for the network in a step
+    _is_direct = False  # whether something can stand in for the network in a step
     _passes = None  # what does
 
     def __init__(
@@ -291,7 +293,7 @@ class Net(NeuralNet):
         """Return whether an epoch is the same without the mode that orders sums."""
         samples = batches.dataset
         is_plain = type(samples.images) is Images and samples.augment is None
-        return self._is_known and is_plain and direct.is_fused(self.optimizer_)
+        return self._is_direct and is_plain and direct.is_fused(self.optimizer_)
 
     def step(self, X, y):
         """Train on a batch.
@@ -320,7 +322,7 @@ class Net(NeuralNet):
     def _passes_of_step(self):
         """Within this context, `infer` may let something stand in for the network."""
         try:
-            with direct.passes(self._is_known) as self._passes:
+            with direct.passes(self._is_direct) as self._passes:
                 yield
         finally:
             self._passes = None
@@ -354,11 +356,31 @@ class Net(NeuralNet):
             for module in self.module_.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
-        self._is_known = (
-            training
-            and self.precision == "float32"
-            and direct.is_known(self.module_, self.criterion_, self.batch_size)
+        self._is_direct = (
+            training and self._has_known_network() and direct.is_ready(self.module_)
         )
+
+    def _has_known_network(self):
+        return self.precision == "float32" and direct.is_known(
+            self.module_, self.criterion_, self.batch_size
+        )
+
+    def count_flops(self, n_samples):
+        """Return what says how many threads pay, see `thread_independent`.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of samples of the fit.
+
+        Returns
+        -------
+        float
+            Floating-point operations of a forward pass of a batch. Those of a network
+            that needs no mode count more.
+        """
+        flops = self.flops_ * min(self.batch_size, n_samples)
+        return flops * WITHOUT_MODE if self._has_known_network() else flops
 
     def infer(self, x, **fit_params):
         """Return the outputs of the network for a batch."""
@@ -445,9 +467,8 @@ def train_net(
         net._initialize_optimizer()
     if not callable(lr_schedule):
         lr_schedule = SCHEDULES[lr_schedule or "constant"]
-    flops = net.flops_ * min(net.batch_size, len(dataset))
     is_long = epochs * len(Batches(dataset, net.batch_size)) >= MIN_STEPS
-    with thread_independent(flops, net.device):
+    with thread_independent(net.count_flops(len(dataset)), net.device):
         keeps = is_long and is_fixed_order()  # as in larger fits on the CPU
         with memory_keeper.keep() if keeps else nullcontext():
             net.train(dataset, epochs, lr_schedule, generator, monitors)

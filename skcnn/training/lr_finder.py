@@ -99,10 +99,9 @@ def range_test(net, dataset, lrs, generator):
     L. N. Smith, "Cyclical learning rates for training neural networks", WACV
     2017.
     """
-    flops = net.flops_ * min(net.batch_size, len(dataset))
     losses, average = [], 0.0
     with (
-        thread_independent(flops, net.device),
+        thread_independent(net.count_flops(len(dataset)), net.device),
         net.ready(dataset, generator),
         shared_threads.computing(),
     ):

@@ -31,7 +31,8 @@ def assert_no_thread_count_matters(set_threads):
 def many_parts(monkeypatch):
     """Let operations have as many parts as they can, however small they are."""
     monkeypatch.setattr("skcnn.training.parts.PART_FLOPS", 1)
-    monkeypatch.setattr("skcnn.training.batch_norm.MIN_SHARED_VALUES", 0)
+    monkeypatch.setattr("skcnn.training.batch_norm.MIN_SHARED_MAPS", 0)
+    monkeypatch.setattr("skcnn.training.batch_norm.MIN_SHARED_SUMS", 0)
     monkeypatch.setattr("skcnn.training.convolution.MAX_WHOLE_FLOPS", 0)
     monkeypatch.setattr("skcnn.training.convolution._n_parts", {})
     monkeypatch.setattr("skcnn.training.convolution._teams", {})
