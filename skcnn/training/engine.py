@@ -18,7 +18,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..data import Batches, Images
 from ..modules import Dropout
-from . import direct
+from . import direct, known
 from .allocation import memory_keeper
 from .devices import DTYPES, autocast, count_gpus
 from .inference import compute_outputs
@@ -293,7 +293,7 @@ class Net(NeuralNet):
         """Return whether an epoch is the same without the mode that orders sums."""
         samples = batches.dataset
         is_plain = type(samples.images) is Images and samples.augment is None
-        return self._is_direct and is_plain and direct.is_fused(self.optimizer_)
+        return self._is_direct and is_plain and known.is_fused(self.optimizer_)
 
     def step(self, X, y):
         """Train on a batch.
@@ -357,11 +357,11 @@ class Net(NeuralNet):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         self._is_direct = (
-            training and self._has_known_network() and direct.is_ready(self.module_)
+            training and self._has_known_network() and known.is_ready(self.module_)
         )
 
     def _has_known_network(self):
-        return self.precision == "float32" and direct.is_known(
+        return self.precision == "float32" and known.is_known(
             self.module_, self.criterion_, self.batch_size
         )
 

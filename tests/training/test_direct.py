@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from skcnn.modules import ConvNet, Dropout, build_module
-from skcnn.training import convolution, direct, make_generator
+from skcnn.training import convolution, direct, known, make_generator
 from skcnn.training.sums import FixedOrderSums
 
 ARCHITECTURES = {
@@ -51,7 +51,7 @@ def make_batch(n, shape, dtype=torch.float32):
 
 def is_known(*args):
     with FixedOrderSums():
-        return direct.is_known(*args) and direct.is_ready(args[0])
+        return known.is_known(*args) and known.is_ready(args[0])
 
 
 def give_generator(network):
@@ -185,7 +185,7 @@ def test_an_error_leaves_the_mode_in_place():
 
 
 def test_without_the_mode_the_network_is_run_as_it_is():
-    assert not direct.is_ready(build())
+    assert not known.is_ready(build())
     with direct.passes(False) as passes:
         assert passes is None
 
@@ -322,10 +322,10 @@ def test_other_losses_and_many_outputs_are_not_known():
 
 def test_other_optimisers_are_not_fused():
     parameters = [nn.Parameter(torch.ones(3))]
-    assert direct.is_fused(torch.optim.AdamW(parameters, fused=True))
-    assert not direct.is_fused(torch.optim.AdamW(parameters))
-    assert not direct.is_fused(torch.optim.RMSprop(parameters))
+    assert known.is_fused(torch.optim.AdamW(parameters, fused=True))
+    assert not known.is_fused(torch.optim.AdamW(parameters))
+    assert not known.is_fused(torch.optim.RMSprop(parameters))
     for register in ("register_step_pre_hook", "register_step_post_hook"):
         optimizer = torch.optim.AdamW(parameters, fused=True)
         getattr(optimizer, register)(print)
-        assert not direct.is_fused(optimizer)
+        assert not known.is_fused(optimizer)
