@@ -230,9 +230,10 @@ class CNNRegressor(RegressionMixin, CNNParameters):
     -----
     The same `random_state` gives the same model, bit for bit: again, in threads,
     in another process and, on a CPU, at another number of threads. Where a forward
-    pass of a batch takes less than 160 million operations, one thread trains the
-    network. For larger ones, what torch would split by the number of threads is
-    computed in fixed parts. On a GPU, results agree to rounding.
+    pass of a batch takes less than 160 million operations (64 million of the plain
+    network on images in float32), one thread trains the network. For larger ones,
+    what torch would split by the number of threads is computed in fixed parts. On a
+    GPU, results agree to rounding.
 
     References
     ----------
