@@ -80,6 +80,9 @@ class ConvBlock(nn.Module):
     ----------
     output_shape : tuple of int
         ``(out_channels, *spatial_shape)`` of what `forward` returns.
+
+    thinning : tuple or None
+        The index of the pixels that are convolved; None if all are.
     """
 
     def __init__(
@@ -110,6 +113,12 @@ class ConvBlock(nn.Module):
             (length + 2 * (k // 2) - k) // s + 1
             for length, k, s in zip(spatial_shape, kernel, steps, strict=True)
         )
+        self.thinning = None
+        if max(kernel) == 1 < max(steps):
+            # the pixels that such filters see, which is less work; and with fewer
+            # than 8 maps, torch's gradient writes beyond its memory
+            self.thinning = (..., *(slice(None, None, s) for s in steps))
+            steps = (1,) * n_axes
         self.conv = CONVOLUTIONS[n_axes](
             in_channels,
             out_channels,
@@ -141,6 +150,8 @@ class ConvBlock(nn.Module):
 
     def forward(self, x):
         """Map ``(n, in_channels, *spatial)`` to ``(n, *output_shape)``."""
+        if self.thinning is not None:
+            x = x[self.thinning]
         return self.finish(self.norm(self.conv(x)))
 
     def finish(self, x):

@@ -143,8 +143,10 @@ def _has_usual_layers(network):
 
 def _has_usual_parts(block):
     parts = block._modules
-    return parts.keys() == BLOCK.keys() and all(
-        type(part) in BLOCK[name] for name, part in parts.items()
+    return (
+        block.thinning is None
+        and parts.keys() == BLOCK.keys()
+        and all(type(part) in BLOCK[name] for name, part in parts.items())
     )
 
 

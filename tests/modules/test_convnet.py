@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from skcnn.modules import ACTIVATIONS, ConvBlock, ConvNet, build_module
 from skcnn.modules.activations import is_monotone
@@ -141,6 +142,31 @@ def test_pooling_first_would_be_wrong_for_activations_that_fall(activation):
 @pytest.mark.parametrize("norm", ["batch", "group", None])
 def test_the_convolution_has_a_bias_where_no_norm_would_remove_it(norm):
     assert (ConvBlock(1, 2, (8, 8), norm=norm).conv.bias is None) == (norm is not None)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3, 8])
+@pytest.mark.parametrize("n_axes", [1, 2, 3])
+def test_pointwise_filters_take_steps(n_channels, n_axes):
+    shape = (9, 8, 7)[:n_axes]
+    block = ConvBlock(
+        n_channels, 6, shape, kernel_size=1, pooling="stride", norm=None
+    ).double()
+    x = torch.randn(50, n_channels, *shape, dtype=torch.float64)
+    weight = block.conv.weight.detach().clone().requires_grad_()
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[n_axes - 1]
+    expected = convolve(x, weight, block.conv.bias.detach(), stride=2).relu()
+    out = block(x)
+    torch.testing.assert_close(out, expected)
+    out.square().sum().backward()
+    expected.square().sum().backward()
+    torch.testing.assert_close(block.conv.weight.grad, weight.grad)
+
+
+def test_pointwise_steps_of_few_channels_do_not_destroy_memory():
+    block = ConvBlock(3, 32, (8, 8), kernel_size=1, stride=2, pooling=None)
+    for _ in range(10):
+        x = torch.randn(32, 3, 8, 8).to(memory_format=torch.channels_last)
+        block(x).sum().backward()
 
 
 def test_groups_have_at_least_16_maps_or_there_is_one():

@@ -271,7 +271,12 @@ def test_a_network_that_was_changed_is_not_known(name):
 
 @pytest.mark.parametrize(
     "hyperparameters",
-    [{"activation": "gelu"}, {"norm": "group"}, {"activation": nn.PReLU}],
+    [
+        {"activation": "gelu"},
+        {"norm": "group"},
+        {"activation": nn.PReLU},
+        {"kernel_size": 1, "stride": 2},
+    ],
     ids=str,
 )
 def test_other_layers_are_not_known(hyperparameters):
