@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from skcnn.training.build import probe
 
@@ -45,6 +46,15 @@ def test_lazy_layers_learn_their_shapes(make_net):
 def test_operations_of_a_sample_are_counted(make_net):
     assert make_net(Head).flops_ == 2 * 64 * 2
     assert probe(nn.Flatten(), torch.zeros(1, 1, 4, 4), 16) == 16
+
+
+def test_counting_operations_is_not_seen_by_other_networks():
+    class Watching(nn.Flatten):
+        def forward(self, x):
+            assert not _has_any_global_hook()
+            return super().forward(x)
+
+    assert probe(Watching(), torch.zeros(1, 1, 4, 4), 16) == 16
 
 
 @pytest.mark.parametrize("out", [torch.zeros(1, 3), torch.zeros(2), [1, 2], None])
