@@ -205,6 +205,39 @@ def test_fits_in_threads_have_no_more_threads_than_there_are(
     assert 1 <= Watched.most <= 3
 
 
+IN_A_FORK = """
+import multiprocessing
+
+import numpy as np
+import torch
+
+from skcnn import CNNClassifier
+
+X = np.random.default_rng(0).normal(size=(64, 16, 16, 3))
+model = CNNClassifier(n_layers=2, batch_size=64, max_epochs=1, random_state=0)
+model.set_params(device="cpu")
+y = np.arange(64) % 3
+
+
+def fit_in_fork():
+    torch.set_num_threads(1)
+    model.fit(X, y)
+
+
+torch.set_num_threads(4)
+torch.randn(500, 500) @ torch.randn(500, 500)
+process = multiprocessing.get_context("fork").Process(target=fit_in_fork, daemon=True)
+process.start()
+process.join(60)
+assert process.exitcode == 0, process.exitcode
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks lose OpenMP's threads")
+def test_a_fork_can_fit_on_one_thread():
+    subprocess.run([sys.executable, "-c", IN_A_FORK], check=True)
+
+
 class Failure(Callback):
     def on_epoch_end(self, net, **kwargs):
         raise OSError("no epoch ends")

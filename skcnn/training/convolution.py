@@ -10,6 +10,8 @@ where two do not, the gradients of small maps are computed as a convolution of m
 with maps, in which threads share no sum, and all others in parts.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, repeat
 from math import prod
 
@@ -38,6 +40,11 @@ MAX_WHOLE_FLOPS = 5e8
 _n_parts = {}
 # How many threads give what one gives, by layouts and number of threads.
 _teams = {}
+# Of fewer weights, sums in another order may come out alike by chance.
+MIN_WEIGHTS_TO_COMPARE = 64
+# What may make teams of threads smaller than torch asks for: its kernels then wait
+# for the missing ones, for ever.
+SMALLER_TEAMS = {"OMP_DYNAMIC", "OMP_THREAD_LIMIT"}
 
 
 def convolution(func, x, weight, bias, *geometry):
@@ -188,16 +195,29 @@ def _count_team(grad, x, weight, geometry, mask):
     key = torch.get_num_threads(), tuple(mask)
     key += tuple(map(_describe, (grad, x, weight, *geometry)))
     if key not in _teams:
-        _teams[key] = _try_teams(grad, x, weight, geometry, mask)
+        may_be_whole = (
+            mask[0]
+            and weight.numel() >= MIN_WEIGHTS_TO_COMPARE
+            and weight.dtype in (torch.float32, torch.float64)
+            and _count_flops_of_weights(x, weight, geometry) <= MAX_WHOLE_FLOPS
+            and all(map(aten.is_non_overlapping_and_dense, (grad, x)))
+            and not SMALLER_TEAMS & os.environ.keys()
+        )
+        trial = grad, x, weight, geometry, mask
+        _teams[key] = _try_teams(*trial) if may_be_whole else None
     return _teams[key]
 
 
 def _try_teams(grad, x, weight, geometry, mask):
-    is_large = _count_flops_of_weights(x, weight, geometry) > MAX_WHOLE_FLOPS
-    if is_large or not all(map(aten.is_non_overlapping_and_dense, (grad, x))):
-        return None
+    n_threads = torch.get_num_threads()
     trial = _make_waves(grad), _make_waves(x), weight, geometry, mask
+    # in a thread of its own: after a fork, OpenMP has lost those of this one
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_find_team, n_threads, trial).result()
 
+
+@torch.no_grad()
+def _find_team(n_threads, trial):
     def gives_same(n_threads):
         with use_threads(n_threads):
             return all(map(_are_equal, _weight_gradients(*trial), alone))
@@ -206,7 +226,7 @@ def _try_teams(grad, x, weight, geometry, mask):
         alone = _weight_gradients(*trial)
     if not gives_same(2):
         return None
-    teams = [2**k for k in range(torch.get_num_threads().bit_length())]
+    teams = [2**k for k in range(n_threads.bit_length())]
     return next(n for n in reversed(teams) if n <= 2 or gives_same(n))
 
 
@@ -229,7 +249,10 @@ def _try_parts(n_parts, function, samples, layer):
     """Return the number of parts, 0 where the whole comes out like parts."""
     if not all(map(aten.is_non_overlapping_and_dense, samples)):
         return n_parts
-    samples = [_make_waves(values) for values in samples]
+    samples, layer = (
+        [_make_waves(m) if isinstance(m, torch.Tensor) else m for m in arguments]
+        for arguments in (samples, layer)
+    )
     parts = _in_parts(n_parts, function, samples, layer)
     return 0 if torch.equal(function(*samples, *layer), parts) else n_parts
 
@@ -247,7 +270,7 @@ def _describe(argument):
 
 
 def _make_waves(like):
-    """Return a tensor of numbers, none of which are alike."""
+    """Return a tensor of numbers, hardly any of which are alike."""
     waves = torch.arange(like.numel(), dtype=torch.float32).mul_(0.7).sin_()
     return torch.empty_like(like).copy_(waves.view(like.shape))
 

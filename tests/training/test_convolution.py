@@ -245,3 +245,41 @@ def test_a_team_gives_what_one_thread_gives(set_threads, name):
         assert all(map(le, teams, (1, 2, 2, 4)))
         for grads in results:
             assert all(map(torch.equal, grads, results[0]))
+
+
+@pytest.mark.parametrize("name", ["signals", "two samples"])
+def test_layers_of_zeros_decide_nothing(monkeypatch, set_threads, name):
+    monkeypatch.setattr("skcnn.training.convolution._n_parts", {})
+    layer, shape = SHARED_SUMS[name]
+    layer, *batch = make_arguments(layer, shape)
+    empty = copy.deepcopy(layer)
+    nn.init.zeros_(empty.weight)
+    results = []
+    for n_threads in (1, 2, 3):
+        set_threads(n_threads)
+        run(empty, *batch)
+        results.append(run(layer, *batch))
+    for result in results[1:]:
+        for ours, theirs in zip(result, results[0], strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (1, 64, 64), (1, 200, 16)], ids=str)
+def test_a_gradient_of_one_weight_is_computed_in_parts(set_threads, shape):
+    n_channels, n_samples, length = shape
+    layer = nn.Conv1d(n_channels, 1, 1, bias=False)
+    arguments = make_arguments(layer, (n_samples, n_channels, length))
+    results = []
+    for n_threads in (1, 2, 4):
+        set_threads(n_threads)
+        results.append(run(*arguments)[-1])
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("name", sorted(convolution.SMALLER_TEAMS))
+def test_where_teams_may_be_smaller_there_are_none(monkeypatch, set_threads, name):
+    monkeypatch.setenv(name, "1")
+    monkeypatch.setattr("skcnn.training.convolution._teams", {})
+    set_threads(2)
+    run(*make_arguments(*SHARED_SUMS["at 3 threads"]))
+    assert {*convolution._teams.values()} == {None}
