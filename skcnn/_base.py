@@ -3,7 +3,7 @@
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
 from functools import partial
-from math import prod
+from math import ceil, prod
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from .training import (
     WeightAveraging,
     build_net,
     check_device,
+    choose_weight_decay,
     explain_out_of_memory,
     halve_until_it_fits,
     leased_gpu,
@@ -338,7 +339,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             n_outputs=self._n_outputs,
             optimizer=self.optimizer,
             lr=self.lr,
-            weight_decay=self.weight_decay,
+            weight_decay=self._choose_weight_decay(ceil(len(samples) / batch_size)),
             batch_size=batch_size,
             callbacks=self.callbacks,
             verbose=self.verbose,
@@ -346,6 +347,11 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             precision=self.precision,
             seed=self._next_seed(),
         )
+
+    def _choose_weight_decay(self, n_steps):
+        if self.weight_decay == "auto":
+            return choose_weight_decay(self.optimizer, n_steps)
+        return self.weight_decay
 
     def _scaling(self, X):
         """Return what turns the images of X into the input of the network."""

@@ -109,8 +109,11 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
         factor of `lr`. What falls by plan falls until `max_epochs`, also where
         training is stopped early.
 
-    weight_decay : float, default=0.01
-        Strength of weight decay; decoupled from the gradient in "adamw".
+    weight_decay : float or "auto", default="auto"
+        Strength of weight decay; decoupled from the gradient in AdamW and Muon.
+        For these, "auto" is 1 for epochs of up to 50 steps, and 50 over the number
+        of steps for longer ones, so that weights remember as many epochs [10]_. For
+        others it is 0.01.
 
     weight_averaging : {"swa", "ema"} or None, default=None
         Whether the network that `fit` leaves is an average over training:
@@ -265,6 +268,8 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
        vision", CVPR 2016.
     .. [9] Z. Wang, W. Yan, T. Oates, "Time series classification from scratch
        with deep neural networks: a strong baseline", IJCNN 2017.
+    .. [10] X. Wang, L. Aitchison, "How to set AdamW's weight decay as you scale
+       model and dataset size", 2024, arXiv 2405.13698.
 
     Examples
     --------
@@ -311,7 +316,7 @@ class CNNClassifier(ClassificationMixin, CNNParameters):
         optimizer="adamw",
         lr=0.003,
         lr_schedule="one_cycle",
-        weight_decay=0.01,
+        weight_decay="auto",
         weight_averaging=None,
         batch_size="auto",
         max_epochs=20,

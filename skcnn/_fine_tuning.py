@@ -15,7 +15,7 @@ from ._base import auto_batch_size
 from ._feature_backbones import feature_widths, is_fitted_estimator
 from ._fine_tuning_head import HeadTraining
 from ._fine_tuning_images import PretrainedInput
-from ._parameters import CNNParameters
+from ._parameters import TRAINING_CONSTRAINTS, CNNParameters
 from .backbones import FineTunedNetwork
 from .training import DTYPES
 
@@ -27,7 +27,6 @@ TRAINING_PARAMETERS = (
     "optimizer",
     "lr",
     "lr_schedule",
-    "weight_decay",
     "weight_averaging",
     "batch_size",
     "max_epochs",
@@ -65,6 +64,7 @@ class FineTunedCNN(HeadTraining, PretrainedInput):
             name: CNNParameters._parameter_constraints[name]
             for name in TRAINING_PARAMETERS
         },
+        "weight_decay": TRAINING_CONSTRAINTS["weight_decay"],
     }
 
     def __init__(

@@ -75,6 +75,7 @@ class CNNParameters(BaseCNN):
         "image_shape": [tuple, list, None],
         "channel_axis": [StrOptions({"auto"}), Integral, None],
         **TRAINING_CONSTRAINTS,
+        "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -96,7 +97,7 @@ class CNNParameters(BaseCNN):
         optimizer="adamw",
         lr=0.003,
         lr_schedule="one_cycle",
-        weight_decay=0.01,
+        weight_decay="auto",
         weight_averaging=None,
         batch_size="auto",
         max_epochs=20,

@@ -107,8 +107,11 @@ class CNNRegressor(RegressionMixin, CNNParameters):
         factor of `lr`. What falls by plan falls until `max_epochs`, also where
         training is stopped early.
 
-    weight_decay : float, default=0.01
-        Strength of weight decay; decoupled from the gradient in "adamw".
+    weight_decay : float or "auto", default="auto"
+        Strength of weight decay; decoupled from the gradient in AdamW and Muon.
+        For these, "auto" is 1 for epochs of up to 50 steps, and 50 over the number
+        of steps for longer ones, so that weights remember as many epochs [9]_. For
+        others it is 0.01.
 
     weight_averaging : {"swa", "ema"} or None, default=None
         Whether the network that `fit` leaves is an average over training:
@@ -251,6 +254,8 @@ class CNNRegressor(RegressionMixin, CNNParameters):
        averaging", SIAM J. Control and Optimization 30(4), 1992.
     .. [8] Z. Wang, W. Yan, T. Oates, "Time series classification from scratch
        with deep neural networks: a strong baseline", IJCNN 2017.
+    .. [9] X. Wang, L. Aitchison, "How to set AdamW's weight decay as you scale model
+       and dataset size", 2024, arXiv 2405.13698.
 
     Examples
     --------

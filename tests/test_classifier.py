@@ -42,6 +42,25 @@ def images(rng):
     return rng.normal(size=(32, 16, 16)) + y[:, None, None], y
 
 
+# Training
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, 1.0),
+        ({"batch_size": 1}, 0.5),
+        ({"optimizer": "sgd"}, 0.01),
+        ({"weight_decay": 0.25}, 0.25),
+    ],
+    ids=str,
+)
+def test_weight_decay_suits_optimizer_and_steps_unless_given(digits, params, expected):
+    X, y, _, _ = digits
+    clf = CNNClassifier(**SMALL, max_epochs=1, **params).fit(X[:100], y[:100])
+    assert clf.net_.optimizer_.param_groups[0]["weight_decay"] == expected
+
+
 # Probabilities
 
 

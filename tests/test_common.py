@@ -569,7 +569,7 @@ LABELS = {
 def test_labels_of_every_kind_come_back_as_they_were(classifier_case, kind):
     X, codes = classifier_case.draw(N_SAMPLES)
     y = np.asarray(LABELS[kind])[codes]
-    learner = classifier_case.make(max_epochs=4, lr=0.02)
+    learner = classifier_case.make(max_epochs=8, lr=0.02)
     estimator = clone(learner).fit(X, y)
     np.testing.assert_array_equal(estimator.classes_, np.unique(y))
     assert estimator.classes_.dtype == y.dtype

@@ -269,7 +269,7 @@ def test_given_data_stop_instead_of_held_out_ones(data, held_out):
 def test_a_warm_start_keeps_the_split_and_a_better_network(cls):
     X, y = make_data(cls)
     estimator = make(cls, early_stopping=True, warm_start=True, max_epochs=20)
-    estimator.fit(X, y)
+    estimator.set_params(weight_decay=0.01).fit(X, y)
     before, score = outputs(estimator, X), estimator.best_validation_score_
     n_epochs = estimator.n_iter_
     estimator.set_params(lr=10.0, max_epochs=2, lr_schedule=None).fit(X, y)

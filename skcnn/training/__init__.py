@@ -13,7 +13,7 @@ from .lr_finder import LearningRateCurve, range_test
 from .memory import explain_out_of_memory, halve_until_it_fits
 from .monitor import Monitor
 from .muon import Muon
-from .optimizers import OPTIMIZERS
+from .optimizers import OPTIMIZERS, choose_weight_decay
 from .progress import CallbackSupportMixin, FitProgress
 from .randomness import PrivateRandomness, make_generator
 from .schedules import SCHEDULES, Plateau
@@ -35,6 +35,7 @@ __all__ = [
     "WeightAveraging",
     "build_net",
     "check_device",
+    "choose_weight_decay",
     "explain_out_of_memory",
     "halve_until_it_fits",
     "leased_gpu",

@@ -17,7 +17,35 @@ OPTIMIZERS = {
     "muon": Muon,
 }
 FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD, torch.optim.Adagrad)
+# Those that shrink weights beside the step along the gradient.
+DECOUPLED = (torch.optim.AdamW, Muon)
 DEFAULTS = {torch.optim.SGD: {"momentum": 0.9, "nesterov": True}}
+
+
+def choose_weight_decay(optimizer, n_steps):
+    """Return a weight decay for networks of which nothing else is known.
+
+    Parameters
+    ----------
+    optimizer : str or type
+        As for `optimizer_arguments`.
+
+    n_steps : int
+        Number of steps of an epoch.
+
+    Returns
+    -------
+    float
+        Where it is decoupled, at most 1, and so small that weights remember as many
+        epochs of any number of steps [1]_; 0.01 otherwise.
+
+    References
+    ----------
+    .. [1] X. Wang, L. Aitchison, "How to set AdamW's weight decay as you scale model
+       and dataset size", 2024, arXiv 2405.13698.
+    """
+    is_decoupled = OPTIMIZERS.get(optimizer, optimizer) in DECOUPLED
+    return min(1.0, 50 / n_steps) if is_decoupled else 0.01
 
 
 def optimizer_arguments(optimizer, weight_decay, device):

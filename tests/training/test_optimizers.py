@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from skcnn.training import OPTIMIZERS
-from skcnn.training.optimizers import optimizer_arguments
+from skcnn.training.optimizers import choose_weight_decay, optimizer_arguments
 
 CPU = torch.device("cpu")
 WITHOUT_DECAY = torch.optim.Rprop
@@ -67,6 +67,17 @@ def test_weights_decay_where_the_optimizer_can(name):
     for _ in range(3):
         optimizer.step()
     assert (x < 1).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", torch.optim.AdamW])
+def test_decoupled_decay_forgets_in_epochs_not_in_steps(optimizer):
+    assert [choose_weight_decay(optimizer, n) for n in (1, 50)] == [1.0, 1.0]
+    assert choose_weight_decay(optimizer, 500) * 500 == 50
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", torch.optim.SGD, WITHOUT_DECAY])
+def test_decay_within_the_gradient_is_weak(optimizer):
+    assert choose_weight_decay(optimizer, 10) == 0.01
 
 
 def test_an_optimizer_without_weight_decay_gets_none():
