@@ -350,7 +350,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
 
     def _choose_weight_decay(self, n_steps):
         if self.weight_decay == "auto":
-            return choose_weight_decay(self.optimizer, n_steps)
+            return choose_weight_decay(self.optimizer, self.lr, n_steps)
         return self.weight_decay
 
     def _scaling(self, X):

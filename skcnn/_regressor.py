@@ -110,8 +110,8 @@ class CNNRegressor(RegressionMixin, CNNParameters):
     weight_decay : float or "auto", default="auto"
         Strength of weight decay; decoupled from the gradient in AdamW and Muon.
         For these, "auto" is 1 for epochs of up to 50 steps, and 50 over the number
-        of steps for longer ones, so that weights remember as many epochs [9]_. For
-        others it is 0.01.
+        of steps for longer ones, so that weights remember as many epochs [9]_;
+        where `lr` is above 0.01, it is so much less. For others it is 0.01.
 
     weight_averaging : {"swa", "ema"} or None, default=None
         Whether the network that `fit` leaves is an average over training:

@@ -22,7 +22,7 @@ DECOUPLED = (torch.optim.AdamW, Muon)
 DEFAULTS = {torch.optim.SGD: {"momentum": 0.9, "nesterov": True}}
 
 
-def choose_weight_decay(optimizer, n_steps):
+def choose_weight_decay(optimizer, lr, n_steps):
     """Return a weight decay for networks of which nothing else is known.
 
     Parameters
@@ -30,14 +30,18 @@ def choose_weight_decay(optimizer, n_steps):
     optimizer : str or type
         As for `optimizer_arguments`.
 
+    lr : float
+        Learning rate.
+
     n_steps : int
         Number of steps of an epoch.
 
     Returns
     -------
     float
-        Where it is decoupled, at most 1, and so small that weights remember as many
-        epochs of any number of steps [1]_; 0.01 otherwise.
+        Where it is decoupled, at most 1, so small that weights remember as many
+        epochs of any number of steps [1]_, and that a step takes no more than a
+        hundredth of them; 0.01 otherwise.
 
     References
     ----------
@@ -45,7 +49,7 @@ def choose_weight_decay(optimizer, n_steps):
        and dataset size", 2024, arXiv 2405.13698.
     """
     is_decoupled = OPTIMIZERS.get(optimizer, optimizer) in DECOUPLED
-    return min(1.0, 50 / n_steps) if is_decoupled else 0.01
+    return min(1.0, 50 / n_steps) * min(1.0, 0.01 / lr) if is_decoupled else 0.01
 
 
 def optimizer_arguments(optimizer, weight_decay, device):

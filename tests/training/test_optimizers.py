@@ -71,13 +71,18 @@ def test_weights_decay_where_the_optimizer_can(name):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", torch.optim.AdamW])
 def test_decoupled_decay_forgets_in_epochs_not_in_steps(optimizer):
-    assert [choose_weight_decay(optimizer, n) for n in (1, 50)] == [1.0, 1.0]
-    assert choose_weight_decay(optimizer, 500) * 500 == 50
+    assert [choose_weight_decay(optimizer, 0.003, n) for n in (1, 50)] == [1.0, 1.0]
+    assert choose_weight_decay(optimizer, 0.003, 500) * 500 == 50
+
+
+@pytest.mark.parametrize("lr", [0.01, 0.5, 100])
+def test_a_step_decays_no_more_than_a_hundredth(lr):
+    assert lr * choose_weight_decay("adamw", lr, 10) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", torch.optim.SGD, WITHOUT_DECAY])
 def test_decay_within_the_gradient_is_weak(optimizer):
-    assert choose_weight_decay(optimizer, 10) == 0.01
+    assert choose_weight_decay(optimizer, 0.003, 10) == 0.01
 
 
 def test_an_optimizer_without_weight_decay_gets_none():
