@@ -21,28 +21,8 @@ from .training import DTYPES
 
 SMALLEST_BATCH = 16  # steps of smaller ones are too noisy for weights worth keeping
 FEATURES_ATOL = 5e-2  # of features in bfloat16, times the largest one
-TRAINING_PARAMETERS = (
-    "dropout",
-    "augmentation",
-    "optimizer",
-    "lr",
-    "lr_schedule",
-    "weight_averaging",
-    "batch_size",
-    "max_epochs",
-    "early_stopping",
-    "validation_fraction",
-    "n_iter_no_change",
-    "tol",
-    "warm_start",
-    "callbacks",
-    "verbose",
-    "device",
-    "precision",
-    "image_shape",
-    "channel_axis",
-    "random_state",
-)
+# What images need besides, in the words of `CNNClassifier`.
+IMAGE_PARAMETERS = ("dropout", "augmentation", "image_shape", "channel_axis")
 
 
 class FineTunedCNN(HeadTraining, PretrainedInput):
@@ -62,9 +42,9 @@ class FineTunedCNN(HeadTraining, PretrainedInput):
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         **{
             name: CNNParameters._parameter_constraints[name]
-            for name in TRAINING_PARAMETERS
+            for name in IMAGE_PARAMETERS
         },
-        "weight_decay": TRAINING_CONSTRAINTS["weight_decay"],
+        **TRAINING_CONSTRAINTS,
     }
 
     def __init__(
