@@ -203,8 +203,9 @@ def _count_team(grad, x, weight, geometry, mask):
             and all(map(aten.is_non_overlapping_and_dense, (grad, x)))
             and not SMALLER_TEAMS & os.environ.keys()
         )
-        trial = grad, x, weight, geometry, mask
-        _teams[key] = _try_teams(*trial) if may_be_whole else None
+        _teams[key] = (
+            _try_teams(grad, x, weight, geometry, mask) if may_be_whole else None
+        )
     return _teams[key]
 
 

@@ -39,12 +39,12 @@ aten = torch.ops.aten
 
 
 @contextmanager
-def passes(is_known):
+def passes(is_direct):
     """Within this context, one forward and one backward pass run.
 
     Parameters
     ----------
-    is_known : bool
+    is_direct : bool
         Whether `known.is_known` and `known.is_ready` returned True.
 
     Yields
@@ -52,7 +52,7 @@ def passes(is_known):
     Passes or None
         What stands in for the network; None where it is run as it is.
     """
-    if not is_known:
+    if not is_direct:
         yield None
         return
     with suspended():
@@ -247,7 +247,7 @@ class _PooledNorm(Function):
         scale = weight * statistics[1]
         grad_x = gradient_of_statistics(x, scale, *statistics, *sums)
         grad_x.add_(_spread(grad * as_maps(scale, x), x, ctx.window, indices))
-        return grad_x, *sums, None, None, None, None, None
+        return grad_x, *sums, *(5 * [None])
 
 
 def _normalize_backward(grad, x, weight, mean, inverse_std):

@@ -47,6 +47,11 @@ def is_known(network, criterion, batch_size):
 
     batch_size : int
         Number of samples in a batch.
+
+    Returns
+    -------
+    bool
+        Whether a step goes without the mode, wherever `is_ready` is also True.
     """
     return (
         type(network) is ConvNet
