@@ -127,7 +127,8 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
     compile : bool, default=False
         Whether :func:`torch.compile` fuses what it can. The first batch of a
         process then takes up to a minute, and needs a C++ compiler. On a CPU the
-        threads then share every batch, which may cost more than it gains.
+        threads then share every batch and no convolution is computed in tiles,
+        which usually costs more than it gains.
 
     memory : str, path-like, bool or None, default=None
         Folder of the feature cache, True for the user's cache folder. An image
