@@ -65,6 +65,9 @@ class FineTunedNetwork(nn.Module):
     lr_factors : dict of str to float
         Factor of the learning rate of each parameter of `backbone`.
 
+    layer_options : dict
+        `trainable`, `lr_decay` and `dropout` as they are.
+
     Raises
     ------
     ValueError
@@ -94,14 +97,35 @@ class FineTunedNetwork(nn.Module):
     ):
         super().__init__()
         self.backbone = _plain_copy(network)
-        order = RunningOrder(self.backbone, input_shape)
-        remove_last_layer(self.backbone, order)
-        self.blocks = tuple(find_blocks(self.backbone, order))
-        self._freeze(order, order.find_start(trainable, self.blocks))
-        self.lr_factors = self._find_lr_factors(order, lr_decay)
+        self.order = RunningOrder(self.backbone, input_shape)
+        remove_last_layer(self.backbone, self.order)
+        self.blocks = tuple(find_blocks(self.backbone, self.order))
         with torch.no_grad():
             n_features = self.features(torch.zeros(1, *input_shape)).shape[1]
         self.head = make_head(n_features, n_outputs, dropout)
+        self.choose_layers(trainable, lr_decay, dropout)
+
+    def choose_layers(self, trainable, lr_decay, dropout):
+        """Choose the layers that are trained from now on, and how.
+
+        Parameters
+        ----------
+        trainable, lr_decay, dropout
+            See the class.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, or there are fewer blocks.
+        """
+        self._freeze(self.order.find_start(trainable, self.blocks))
+        self.lr_factors = self._find_lr_factors(lr_decay)
+        self.head[0].p = dropout
+        self.layer_options = {
+            "trainable": trainable,
+            "lr_decay": lr_decay,
+            "dropout": dropout,
+        }
 
     def features(self, x):
         """Return what the head takes of a batch.
@@ -160,11 +184,12 @@ class FineTunedNetwork(nn.Module):
             {"params": params, "lr_factor": factor} for factor, params in groups.items()
         ]
 
-    def _freeze(self, order, start):
+    def _freeze(self, start):
         """Freeze what runs before a position, all where no weights run later."""
+        order = self.order
         parameters = dict(self.backbone.named_parameters())
         if not any(order.position(_owner(name)) >= start for name in parameters):
-            start = len(order.modules)
+            start = len(order.names)
         for name, parameter in parameters.items():
             parameter.requires_grad_(order.position(_owner(name)) >= start)
         self.frozen = tuple(
@@ -176,12 +201,12 @@ class FineTunedNetwork(nn.Module):
             )
         )
 
-    def _find_lr_factors(self, order, lr_decay):
+    def _find_lr_factors(self, lr_decay):
         """Return the factor of each parameter, by the blocks that come after it."""
-        starts = [order.position(block) for block in self.blocks]
+        starts = [self.order.position(block) for block in self.blocks]
         factors = {}
         for name, _ in self.backbone.named_parameters():
-            n_before = bisect_right(starts, order.position(_owner(name)))
+            n_before = bisect_right(starts, self.order.position(_owner(name)))
             factors[name] = float(lr_decay ** (len(starts) - n_before + 1))
         return factors
 
@@ -199,12 +224,15 @@ class RunningOrder:
 
     Attributes
     ----------
-    modules : dict of str to torch.nn.Module
-        In that order, the network itself first, as "".
+    names : list of str
+        Of the modules, in that order; the network itself is the first, "".
+
+    positions : dict of str to int
+        Where each one is in `names`.
     """
 
     def __init__(self, network, input_shape):
-        self.modules = {}
+        self.positions = {}
         handles = [
             module.register_forward_pre_hook(self._noting(name))
             for name, module in network.named_modules()
@@ -215,10 +243,13 @@ class RunningOrder:
         finally:
             for handle in handles:
                 handle.remove()
-        self.positions = {name: i for i, name in enumerate(self.modules)}
+        self.names = list(self.positions)
 
     def _noting(self, name):
-        return lambda module, args: self.modules.setdefault(name, module) and None
+        def note(module, args):
+            self.positions.setdefault(name, len(self.positions))
+
+        return note
 
     def position(self, name):
         """Return the position of a module, of its parent where it never runs."""
@@ -243,7 +274,7 @@ class RunningOrder:
             0 to train all; the number of modules to train none.
         """
         if trainable in ("head", 0):
-            return len(self.modules)
+            return len(self.names)
         if trainable == "all":
             return 0
         if not isinstance(trainable, Integral):
@@ -258,7 +289,7 @@ class RunningOrder:
     def _find_layer(self, name):
         if name in self.positions:
             return self.positions[name]
-        names = list(self.modules)[1:]
+        names = self.names[1:]
         close = get_close_matches(name, names, n=5, cutoff=0.4) or names[-5:]
         raise ValueError(
             f"trainable={name!r} is neither 'all' nor 'head' nor one of the network's "
@@ -310,8 +341,9 @@ def remove_last_layer(network, order):
     ValueError
         If it has no such layer.
     """
-    names = list(order.modules)
-    weighted = [name for name in names if isinstance(order.modules[name], WITH_WEIGHTS)]
+    names = order.names
+    modules = {name: network.get_submodule(name) for name in names}
+    weighted = [name for name in names if isinstance(modules[name], WITH_WEIGHTS)]
     if not any(weighted):
         raise ValueError(
             "The network has no convolution or fully connected layer that a new head "
@@ -319,9 +351,9 @@ def remove_last_layer(network, order):
         )
     last = names.index(weighted[-1])
     first = last
-    while isinstance(order.modules[names[first - 1]], SKIPPED):
+    while isinstance(modules[names[first - 1]], SKIPPED):
         first -= 1
-    activations = [name for name in names[last:] if _is_activation(order.modules[name])]
+    activations = [name for name in names[last:] if _is_activation(modules[name])]
     for name in [*names[first : last + 1], *activations]:
         network.set_submodule(name, nn.Identity())
 
