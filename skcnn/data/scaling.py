@@ -50,15 +50,7 @@ class ChannelScaler:
         with np.errstate(over="ignore", invalid="ignore"):
             self.mean_ = self._weighted_sum(X, weight, power=1) / total
             variance = self._weighted_sum(X, weight, power=2, centre=self.mean_) / total
-        scale = np.sqrt(variance)
-        if not np.isfinite(scale).all():
-            raise ValueError(
-                "X holds values too large to be scaled: their variance overflows. "
-                "Divide X by a constant first."
-            )
-        # what rounding leaves of the variance of a constant channel is no scale
-        constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(self.mean_)
-        self.scale_ = np.where(constant, 1.0, scale)
+        self.scale_ = find_scale(self.mean_, variance, "X")
         return self
 
     def _weighted_sum(self, X, weight, power, centre=None):
@@ -106,3 +98,35 @@ class ChannelScaler:
         values = np.stack([self.mean_, 1 / self.scale_])
         mean, scale = torch.as_tensor(values, dtype=batch.dtype, device=batch.device)
         return mean.reshape(shape), scale.reshape(shape)
+
+
+def find_scale(mean, variance, name):
+    """Return the standard deviation of values, 1 for constant ones.
+
+    Parameters
+    ----------
+    mean, variance : ndarray of shape (n_columns,)
+        Of the values, in double precision.
+
+    name : str
+        What they are called in an error.
+
+    Returns
+    -------
+    ndarray of shape (n_columns,)
+        The scale.
+
+    Raises
+    ------
+    ValueError
+        If a variance is not finite.
+    """
+    if not np.isfinite(variance).all():
+        raise ValueError(
+            f"{name} holds values too large to be scaled: their variance overflows. "
+            f"Divide {name} by a constant first."
+        )
+    scale = np.sqrt(variance)
+    # what rounding leaves of the variance of constants is no scale
+    is_constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return np.where(is_constant, 1.0, scale)
