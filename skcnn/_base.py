@@ -4,11 +4,12 @@ from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
 from functools import partial
 from math import ceil, prod
+from numbers import Integral
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state, check_scalar
 from sklearn.utils.validation import (
     _check_sample_weight,
     _check_y,
@@ -42,6 +43,7 @@ from .training import (
     make_generator,
     predict_batches,
     range_test,
+    renew_net,
     train_net,
 )
 
@@ -96,7 +98,11 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         rate.
         """
         progress = FitProgress(self, X, y, sample_weight, epochs)
-        samples, kept = self._check_samples(X, y, sample_weight, first)
+        if not first:
+            self._check_unchanged()
+        samples, kept = self._check_samples(
+            X, y, sample_weight, first, relative=not incremental
+        )
         if first:
             self._random_state = check_random_state(self.random_state)
             self._validation_seed = None
@@ -104,7 +110,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         progress.rows = compose(kept, samples.rows)
         if first:
             self._learn_scale(samples)
-        with self._fitted_or_forgotten(), leased_gpu(self.device):
+        with self._all_or_nothing(first), leased_gpu(self.device):
             self.net_ = self._train(
                 samples, held_out, progress, epochs, first, incremental
             )
@@ -122,8 +128,12 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
 
         def train(batch_size):
             self._random_state.set_state(random_state)
-            net = self._build_net(batch_size, samples) if first else self.net_
+            n_steps = None if incremental else ceil(len(samples) / batch_size)
+            options = self._optimization(n_steps)
+            net = self._build_net(batch_size, samples, options) if first else self.net_
             net.set_params(batch_size=batch_size, lr=self.lr, verbose=self.verbose)
+            if not (first or incremental):
+                self._renew(net, options)
             dataset = self._shuffled(samples, net)
             validation = self._validation(dataset, samples, held_out)
             train_net(
@@ -131,7 +141,6 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
                 dataset,
                 epochs,
                 lr_schedule="constant" if incremental else self.lr_schedule,
-                fresh_optimizer=not (first or incremental),
                 generator=make_generator(self._next_seed(), net.device),
                 monitors=self._monitors(
                     dataset, validation, progress, epochs, first, incremental
@@ -201,8 +210,12 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         Raises
         ------
         ValueError
-            As `fit`, and if not ``0 < lr_min < lr_max``.
+            As `fit`, and if not ``0 < lr_min < lr_max`` or `n_steps` is below 1.
+
+        TypeError
+            If `n_steps` is no integer.
         """
+        check_scalar(n_steps, "n_steps", Integral, min_val=1)
         if not 0 < lr_min < lr_max:
             raise ValueError(
                 f"lr_min={lr_min!r} and lr_max={lr_max!r}, expected "
@@ -218,7 +231,8 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         self._learn_scale(samples)
 
         def test(batch_size):
-            net = self._build_net(batch_size, samples)
+            options = self._optimization(ceil(len(samples) / batch_size))
+            net = self._build_net(batch_size, samples, options)
             dataset = self._shuffled(samples, net)
             generator = make_generator(self._next_seed(), net.device)
             return range_test(net, dataset, lrs, generator)
@@ -238,13 +252,38 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
             delattr(self, name)
 
     @contextmanager
-    def _fitted_or_forgotten(self):
-        """Leave the estimator unfitted where training is interrupted or fails."""
+    def _all_or_nothing(self, first):
+        """Undo a training that is interrupted or fails.
+
+        What was learnt before stays; where nothing was, the estimator is not fitted.
+        """
+        before = None if first else self._snapshot()
         try:
             yield
         except BaseException:
-            self._forget()
+            self._forget() if first else self._restore(before)
             raise
+
+    def _snapshot(self):
+        """Return all that training changes."""
+        return self.net_.snapshot(), self._random_state.get_state()
+
+    def _restore(self, snapshot):
+        """Go back to a snapshot."""
+        net, random_state = snapshot
+        self.net_.restore(net)
+        self._random_state.set_state(random_state)
+
+    def _check_unchanged(self):
+        """Raise an error where the network was built with other parameters."""
+        for name, value in self._built_with.items():
+            now = getattr(self, name)
+            if now is not value and now != value:
+                raise ValueError(
+                    f"{name} is {now!r}, but the network that is to be trained further "
+                    f"was built with {value!r}. Set it back, or build a new network: "
+                    "fit with warm_start=False."
+                )
 
     def _check_training_data(self, X, y, first):
         """Return X and y validated; the first call decides how X is read."""
@@ -272,31 +311,42 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         """Raise an error where samples differ in shape from those of fit."""
         check_same_shape(self, X, self._layout.sample_shape)
 
-    def _check_samples(self, X, y, sample_weight, first):
-        """Return samples that weigh something and, if they are not all, which."""
+    def _check_samples(self, X, y, sample_weight, first, relative=True):
+        """Return samples that weigh something and, if they are not all, which.
+
+        Relative weights have a mean of 1.
+        """
         X, y = self._check_training_data(X, y, first)
-        weights = self._check_weights(X, y, sample_weight)
+        weights = self._check_weights(X, y, sample_weight, relative)
         targets = self._encode_targets(y, weights, first)
         if weights is None or weights.all():
             return Samples(X, targets, weights), None
         kept = np.flatnonzero(weights)
         return Samples(X[kept], targets[kept], weights[kept]), kept
 
-    def _check_weights(self, X, y, sample_weight):
-        """Return weights of the samples with a mean of 1, or None."""
-        sample_weight = self._combine_weights(X, y, sample_weight)
-        if sample_weight is None:
-            return None
-        sample_weight = sample_weight / sample_weight.max()  # sums cannot overflow
-        return sample_weight / sample_weight[sample_weight > 0].mean()
+    def _check_weights(self, X, y, sample_weight, relative):
+        """Return weights of the samples, or None where all weigh the same."""
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+            weights = _with_mean_of_1(weights) if relative else weights
+        of_classes = self._class_weights(y)
+        if of_classes is None:
+            return weights
+        if relative:
+            of_classes = of_classes / (of_classes.max() or 1)
+        weights = of_classes if weights is None else of_classes * weights
+        if not weights.any():
+            raise ValueError(
+                f"class_weight={self.class_weight!r} leaves no sample a weight."
+            )
+        return _with_mean_of_1(weights) if relative else weights
 
-    def _combine_weights(self, X, y, sample_weight):
-        """Return validated weights, or None where all samples weigh the same."""
-        if sample_weight is None:
-            return None
-        return _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
+    def _class_weights(self, y):
+        """Return the weight of the class of each sample, or None."""
+        return None
 
     def _with_memory(self, function, auto, retry=True):
         """Call a function of the batch size, `auto` where `batch_size` says so.
@@ -316,6 +366,11 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
     def _next_seed(self):
         return self._random_state.randint(MAX_SEED)
 
+    @property
+    @abstractmethod
+    def _network_parameters(self):
+        """Names of the parameters that say how a network is built and reads X."""
+
     @abstractmethod
     def _module_factory(self):
         """Return a function without arguments that builds the network."""
@@ -329,36 +384,55 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         """Return a batch of one sample for a network to be tried on."""
         return torch.zeros(1, *self._input_shape)
 
-    def _build_net(self, batch_size, samples):
+    def _build_net(self, batch_size, samples, options):
         """Return the network that the parameters describe, ready to be trained."""
+        self._built_with = {
+            name: getattr(self, name) for name in self._network_parameters
+        }
         return build_net(
             self._module_factory(),
             criterion=self._criterion,
-            criterion_arguments=self._criterion_arguments,
             blank=self._blank_sample(samples),
             n_outputs=self._n_outputs,
-            optimizer=self.optimizer,
             lr=self.lr,
-            weight_decay=self._choose_weight_decay(ceil(len(samples) / batch_size)),
             batch_size=batch_size,
-            callbacks=self.callbacks,
             verbose=self.verbose,
             device=check_device(self.device),
             precision=self.precision,
             seed=self._next_seed(),
+            **options,
         )
 
-    def _choose_weight_decay(self, n_steps):
-        if self.weight_decay == "auto":
-            return choose_weight_decay(self.optimizer, self.lr, n_steps)
-        return self.weight_decay
+    def _renew(self, net, options):
+        """Let a network be trained as the parameters say now."""
+        renew_net(net, **options)
+
+    def _optimization(self, n_steps):
+        """Return options of the training in epochs of so many steps, or in none."""
+        weight_decay = self.weight_decay
+        if weight_decay == "auto":
+            weight_decay = choose_weight_decay(self.optimizer, self.lr, n_steps)
+        return {
+            "criterion_arguments": self._criterion_arguments,
+            "optimizer": self.optimizer,
+            "weight_decay": weight_decay,
+            "callbacks": self.callbacks,
+        }
 
     def _scaling(self, X):
         """Return what turns the images of X into the input of the network."""
         return self.scaler_
 
     def _images(self, X, device):
-        return Images(X, self._scaling(X), device, DTYPES[self.precision])
+        return Images(X, self._scaling(X), device, DTYPES[self._precision])
+
+    @property
+    def _precision(self):
+        """Precision to compute in: the parameter, where the weights have its dtype."""
+        if not self.__sklearn_is_fitted__():
+            return self.precision
+        suits = DTYPES[self.precision] == DTYPES[self.net_.precision]
+        return self.precision if suits else self.net_.precision
 
     def _training_images(self, X, device):
         """Return the images of X as training and validation read them."""
@@ -403,7 +477,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         images = self._images(X, next(self.module_.parameters()).device)
         return self._with_memory(
             lambda batch_size: predict_batches(
-                module or self.module_, images, batch_size, self.precision
+                module or self.module_, images, batch_size, self._precision
             ),
             auto=self._predict_batch_size,
         )
@@ -413,3 +487,9 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         tags.input_tags.three_d_array = True
         tags.target_tags.required = True
         return tags
+
+
+def _with_mean_of_1(weights):
+    """Return weights times a constant; those of 0 do not count in the mean."""
+    weights = weights / weights.max()  # sums cannot overflow
+    return weights / weights[weights > 0].mean()

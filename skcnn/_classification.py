@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils import compute_sample_weight
+from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
     check_classification_targets,
@@ -85,7 +85,9 @@ class ClassificationMixin(ClassifierMixin):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one more pass over X, at the constant learning rate `lr`.
 
-        The scale of the pixels, or the vocabulary, is that of the first call.
+        The scale of the pixels, or the vocabulary, is that of the first call, and so
+        are `optimizer`, `weight_decay`, `label_smoothing` and `callbacks`. A call
+        that fails or is interrupted leaves the network as it was.
 
         Parameters
         ----------
@@ -99,7 +101,7 @@ class ClassificationMixin(ClassifierMixin):
             All labels that will ever come. Needed in the first call only.
 
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Non-negative weights, not all zero.
+            Non-negative weights, not all zero. 1 is that of a sample without.
 
         Returns
         -------
@@ -109,10 +111,16 @@ class ClassificationMixin(ClassifierMixin):
         Raises
         ------
         ValueError
-            As `fit`, and if `classes` is missing in the first call or differs
-            from it later.
+            As `fit`, if `classes` is missing in the first call or differs from it
+            later, and if `class_weight` is "balanced".
         """
         self._refuse_early_stopping()
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not for partial_fit, which never sees all "
+                "labels at once. Pass the weights of the classes as a dict, such as "
+                "sklearn.utils.compute_class_weight('balanced', ...) finds."
+            )
         first = self._start_afresh(keep=True)
         _check_partial_fit_first_call(self, classes)
         return self._fit(X, y, sample_weight, epochs=1, first=first, incremental=True)
@@ -139,21 +147,22 @@ class ClassificationMixin(ClassifierMixin):
             )
         return np.searchsorted(self.classes_, y)
 
-    def _combine_weights(self, X, y, sample_weight):
-        sample_weight = super()._combine_weights(X, y, sample_weight)
+    def _class_weights(self, y):
         if self.class_weight is None:
-            return sample_weight
-        class_weight = compute_sample_weight(self.class_weight, y)
-        if not np.isfinite(class_weight).all() or class_weight.min() < 0:
+            return None
+        codes = self._encode_targets(y, None, False)
+        if isinstance(self.class_weight, str):
+            return compute_sample_weight(self.class_weight, codes)
+        # of all classes, as those of a part of the samples need not be among the keys
+        weights = compute_class_weight(
+            self.class_weight, classes=self.classes_, y=self.classes_
+        )
+        if not np.isfinite(weights).all() or weights.min() < 0:
             raise ValueError(
                 f"class_weight={self.class_weight!r} holds weights that are negative "
                 "or not finite."
             )
-        if not class_weight.any():
-            raise ValueError(
-                f"class_weight={self.class_weight!r} gives no sample a weight."
-            )
-        return class_weight if sample_weight is None else class_weight * sample_weight
+        return weights[codes]
 
     def _strata(self, codes):
         """Return the classes, each of which is to be held out from."""

@@ -31,6 +31,15 @@ class FineTunedCNN(HeadTraining, PretrainedInput):
     Warning: this class is not meant to be used, its subclasses are.
     """
 
+    _network_parameters = (
+        "backbone",
+        "weights",
+        "preprocessing",
+        "image_size",
+        "image_shape",
+        "channel_axis",
+        "precision",
+    )
     _parameter_constraints = {
         "backbone": [str, torch.nn.Module, BaseEstimator],
         "weights": [str, PathLike, None],
@@ -128,15 +137,34 @@ class FineTunedCNN(HeadTraining, PretrainedInput):
             self._backbone.module,
             self._input_shape,
             self._n_outputs,
-            trainable=self.trainable,
-            lr_decay=self.lr_decay,
-            dropout=self.dropout,
+            **self._layer_options,
         )
 
-    def _build_net(self, batch_size, samples):
+    @property
+    def _layer_options(self):
+        """Which layers are trained, and how."""
+        return {
+            "trainable": self.trainable,
+            "lr_decay": self.lr_decay,
+            "dropout": self.dropout,
+        }
+
+    def _renew(self, net, options):
+        net.module_.choose_layers(**self._layer_options)
+        super()._renew(net, options)
+
+    def _snapshot(self):
+        return super()._snapshot(), self.module_.layer_options
+
+    def _restore(self, snapshot):
+        rest, layer_options = snapshot
+        super()._restore(rest)
+        self.module_.choose_layers(**layer_options)
+
+    def _build_net(self, batch_size, samples, options):
         self._extractor, self._computed = self._make_extractor(), None
         feature_widths(self._backbone, self._extractor)  # or why it takes no such image
-        net = super()._build_net(batch_size, samples)
+        net = super()._build_net(batch_size, samples, options)
         self._check_features(net.module_)
         self.head_loss_curve_ = []
         if self.head_epochs and not self._is_random:

@@ -104,7 +104,6 @@ class HeadTraining:
             self._training_set(rows, samples, make_generator(self._next_seed())),
             self.head_epochs,
             lr_schedule="one_cycle",
-            fresh_optimizer=False,
             generator=make_generator(self._next_seed(), net.device),
         )
         self.head_loss_curve_ = [row["train_loss"] for row in net.history]

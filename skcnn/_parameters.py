@@ -54,6 +54,13 @@ class CNNParameters(BaseCNN):
     Warning: this class is not meant to be used, its subclasses are.
     """
 
+    _network_parameters = (
+        "architecture",
+        *ARCHITECTURE_PARAMETERS,
+        "image_shape",
+        "channel_axis",
+        "precision",
+    )
     _parameter_constraints = {
         "architecture": [str, callable],
         "n_layers": [Interval(Integral, 1, None, closed="left")],

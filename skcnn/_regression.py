@@ -5,6 +5,8 @@ import torch
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 
+from .data import find_scale
+
 
 class RegressionMixin(RegressorMixin):
     """Targets, loss and predictions of regressors, for a :class:`BaseCNN`."""
@@ -81,7 +83,9 @@ class RegressionMixin(RegressorMixin):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one more pass over X, at the constant learning rate `lr`.
 
-        The scales of the pixels and of y are those of the first call.
+        The scales of the pixels and of y are those of the first call, and so are
+        `optimizer`, `weight_decay` and `callbacks`. A call that fails or is
+        interrupted leaves the network as it was.
 
         Parameters
         ----------
@@ -92,7 +96,7 @@ class RegressionMixin(RegressorMixin):
             Values.
 
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Non-negative weights, not all zero.
+            Non-negative weights, not all zero. 1 is that of a sample without.
 
         Returns
         -------
@@ -162,9 +166,4 @@ def _mean_and_scale(columns, weights):
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.average(columns, axis=0, weights=weights)
         variance = np.average((columns - mean) ** 2, axis=0, weights=weights)
-    if not np.isfinite(variance).all():
-        raise ValueError(
-            "y holds values too large to be scaled: their variance overflows. Divide "
-            "y by a constant first."
-        )
-    return mean, np.where(variance > 0, np.sqrt(variance), 1.0)
+    return mean, find_scale(mean, variance, "y")

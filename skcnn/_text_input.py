@@ -37,6 +37,12 @@ class SentenceCNN(TransformerMixin, BaseCNN):
 
     _predict_batch_size = 256
     _reads_text = True
+    _network_parameters = (
+        "embedding_dim",
+        *NETWORK_PARAMETERS,
+        *VOCABULARY_PARAMETERS,
+        "precision",
+    )
 
     def _parameters(self, names):
         return {name: getattr(self, name) for name in names}

@@ -46,15 +46,20 @@ class ValidationMixin:
         """Return sorted positions, those of a warm start the same as before."""
         if self._validation_seed is None:
             self._validation_seed = self._next_seed()
-        return map(
-            np.sort,
-            train_test_split(
+        try:
+            parts = train_test_split(
                 np.arange(len(samples)),
                 test_size=self.validation_fraction,
                 random_state=self._validation_seed,
                 stratify=self._strata(samples.targets),
-            ),
-        )
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} cannot be held out of "
+                f"{len(samples)} samples: {error} Change validation_fraction, or pass "
+                "X_val and y_val."
+            ) from error
+        return map(np.sort, parts)
 
     def _check_given(self, X_val, y_val, sample_weight_val):
         """Return the validation data that `fit` was given."""

@@ -659,7 +659,9 @@ def test_partial_fit_is_one_epoch(case):
 
 
 def test_partial_fit_without_schedule_is_fit(case):
-    parts = case.make(lr_schedule=None, batch_size=1000, max_epochs=3)
+    parts = case.make(
+        lr_schedule=None, weight_decay=0.01, batch_size=1000, max_epochs=3
+    )
     whole = clone(parts).fit(case.X, case.y)
     for _ in range(3):
         case.partial_fit(parts)

@@ -4,7 +4,7 @@
 """
 
 from .averaging import WeightAveraging
-from .build import build_net
+from .build import build_net, renew_net
 from .devices import DTYPES, check_device, leased_gpu
 from .early_stopping import EarlyStopping
 from .engine import train_net
@@ -42,5 +42,6 @@ __all__ = [
     "make_generator",
     "predict_batches",
     "range_test",
+    "renew_net",
     "train_net",
 ]

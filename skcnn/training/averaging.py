@@ -1,5 +1,7 @@
 """Averages of the weights over the course of training."""
 
+import warnings
+
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
@@ -102,6 +104,13 @@ class WeightAveraging(Monitor):
         if self.kind == "ema":
             self.hook.remove()
         self._show(net)
+        if self.average is None:
+            warnings.warn(
+                f"Training ended after {self.n_epochs} epochs. weight_averaging='swa' "
+                f"averages those after the first {self.first_epoch}, so nothing was "
+                "averaged. Raise n_iter_no_change, lower max_epochs, or choose 'ema'.",
+                stacklevel=2,
+            )
 
 
 def renew_batch_norm(net, dataset):

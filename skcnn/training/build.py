@@ -72,22 +72,47 @@ def build_net(
     module = module.to(
         memory_format=MEMORY_FORMATS.get(blank.ndim, torch.preserve_format)
     )
-    optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
     net = Net(
         module,
         criterion=criterion,
-        optimizer=optimizer,
-        optimizer_arguments=arguments,
         lr=lr,
         batch_size=batch_size,
         callbacks=callbacks,
         verbose=verbose,
         device=str(device),
         precision=precision,
-        **{f"criterion__{name}": v for name, v in criterion_arguments.items()},
+        **_optimization(criterion_arguments, optimizer, weight_decay, device),
     )
     net.flops_ = flops
     return net.initialize()
+
+
+def renew_net(net, *, criterion_arguments, optimizer, weight_decay, callbacks):
+    """Let a network be trained in another way from now on.
+
+    Parameters
+    ----------
+    net : Net
+        From `build_net`. Its optimiser forgets earlier steps.
+
+    criterion_arguments, optimizer, weight_decay, callbacks
+        As of `build_net`.
+    """
+    device = torch.device(net.device)
+    net.renew(
+        callbacks=callbacks,
+        **_optimization(criterion_arguments, optimizer, weight_decay, device),
+    )
+
+
+def _optimization(criterion_arguments, optimizer, weight_decay, device):
+    """Return parameters of a net: how the loss is made, and made smaller."""
+    optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
+    return {
+        "optimizer": optimizer,
+        "optimizer_arguments": arguments,
+        **{f"criterion__{name}": v for name, v in criterion_arguments.items()},
+    }
 
 
 class _NoTracker(nullcontext):

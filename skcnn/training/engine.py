@@ -7,12 +7,19 @@ them.
 """
 
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from math import isfinite
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochTimer,
+    LRScheduler,
+    PrintLog,
+)
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -119,6 +126,50 @@ class Net(NeuralNet):
         """
         for group in self.optimizer_.param_groups:
             group["lr"] = lr * group.get("lr_factor", 1)
+
+    def renew(self, **parameters):
+        """Set up callbacks, loss and optimiser anew, and keep the network.
+
+        Parameters
+        ----------
+        **parameters : dict
+            Of the net, in the place of those that it has.
+        """
+        vars(self).update(parameters)
+        self.initialized_ = False  # skorch prints what is set up a second time
+        self._initialize_callbacks()
+        self._initialize_criterion()
+        self._initialize_optimizer()
+        self.initialized_ = True
+
+    def snapshot(self):
+        """Return all that training changes, for `restore`.
+
+        Returns
+        -------
+        dict
+            Attributes, and copies of what they hold.
+        """
+        return {
+            "attributes": dict(vars(self)),
+            "n_epochs": len(self.history),
+            "weights": deepcopy(self.module_.state_dict()),
+            "optimizer": deepcopy(self.optimizer_.state_dict()),
+        }
+
+    def restore(self, snapshot):
+        """Go back to an earlier state.
+
+        Parameters
+        ----------
+        snapshot : dict
+            From `snapshot`.
+        """
+        vars(self).clear()
+        vars(self).update(snapshot["attributes"])
+        del self.history[snapshot["n_epochs"] :]
+        self.module_.load_state_dict(snapshot["weights"])
+        self.optimizer_.load_state_dict(snapshot["optimizer"])
 
     def train(self, dataset, epochs, schedule, generator, monitors=()):
         """Train for some epochs.
@@ -241,8 +292,28 @@ class Net(NeuralNet):
             loss = self._mean_of_batches(prefix)
         else:
             loss = self._run_lean_epoch(iterator)
+            self.history.new_batch()  # callbacks look at the last one
         self.check_loss(loss, "training")
-        self.history.record(f"{prefix}_loss", loss)
+        self.record(f"{prefix}_loss", loss, larger_is_better=False)
+
+    def record(self, name, value, *, larger_is_better):
+        """Record a value of an epoch, and as ``<name>_best`` if it is the best so far.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the history.
+
+        value : float
+            The value.
+
+        larger_is_better : bool
+            Whether a score is recorded, not a loss.
+        """
+        before = [row[name] for row in self.history[:-1] if name in row]
+        is_best = all(value > v if larger_is_better else value < v for v in before)
+        self.history.record(name, value)
+        self.history.record(f"{name}_best", is_best)
 
     def check_loss(self, loss, kind):
         """Raise a ValueError where the loss of an epoch is not finite.
@@ -324,6 +395,14 @@ class Net(NeuralNet):
         try:
             with direct.passes(self._is_direct) as self._passes:
                 yield
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                f"batch_size={self.batch_size} leaves a sample alone in a batch. "
+                "Where its maps have one pixel, batch normalisation finds no variance. "
+                "Choose a larger batch_size, or norm='group' or None."
+            ) from error
         finally:
             self._passes = None
 
@@ -434,9 +513,7 @@ def is_never_random(module):
     return known and not isinstance(module, RANDOM_LAYERS)
 
 
-def train_net(
-    net, dataset, epochs, *, lr_schedule, fresh_optimizer, generator, monitors=()
-):
+def train_net(net, dataset, epochs, *, lr_schedule, generator, monitors=()):
     """Train `net` for some epochs, with as many threads as pay.
 
     Parameters
@@ -454,21 +531,30 @@ def train_net(
         A key of `SCHEDULES`, a function of progress, or None for a constant
         learning rate.
 
-    fresh_optimizer : bool
-        Whether the optimiser forgets earlier steps.
-
     generator : torch.Generator
         For random layers, on the device of the network.
 
     monitors : sequence of Monitor, default=()
         What looks at the network between epochs.
+
+    Raises
+    ------
+    ValueError
+        If a callback and `lr_schedule` both set the learning rate, or the loss is
+        not finite.
     """
-    if fresh_optimizer:
-        net._initialize_optimizer()
-    if not callable(lr_schedule):
-        lr_schedule = SCHEDULES[lr_schedule or "constant"]
+    schedule = lr_schedule
+    if not callable(schedule):
+        schedule = SCHEDULES[schedule or "constant"]
+    schedulers = [cb for _, cb in net.callbacks_ if isinstance(cb, LRScheduler)]
+    if schedulers and schedule is not SCHEDULES["constant"]:
+        raise ValueError(
+            f"callbacks holds an LRScheduler, and lr_schedule={lr_schedule!r} sets the "
+            "learning rate of each step, too. Pass lr_schedule=None, or leave the "
+            "callback out."
+        )
     is_long = epochs * len(Batches(dataset, net.batch_size)) >= MIN_STEPS
     with thread_independent(net.count_flops(len(dataset)), net.device):
         keeps = is_long and is_fixed_order()  # as in larger fits on the CPU
         with memory_keeper.keep() if keeps else nullcontext():
-            net.train(dataset, epochs, lr_schedule, generator, monitors)
+            net.train(dataset, epochs, schedule, generator, monitors)

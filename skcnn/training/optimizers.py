@@ -33,23 +33,24 @@ def choose_weight_decay(optimizer, lr, n_steps):
     lr : float
         Learning rate.
 
-    n_steps : int
-        Number of steps of an epoch.
+    n_steps : int or None
+        Number of steps of an epoch, None where samples come once and no more.
 
     Returns
     -------
     float
         Where it is decoupled, at most 1, so small that weights remember as many
         epochs of any number of steps [1]_, and that a step takes no more than a
-        hundredth of them; 0.01 otherwise.
+        hundredth of them. Otherwise 0.01, and so where there are no epochs.
 
     References
     ----------
     .. [1] X. Wang, L. Aitchison, "How to set AdamW's weight decay as you scale model
        and dataset size", 2024, arXiv 2405.13698.
     """
-    is_decoupled = OPTIMIZERS.get(optimizer, optimizer) in DECOUPLED
-    return min(1.0, 50 / n_steps) * min(1.0, 0.01 / lr) if is_decoupled else 0.01
+    if n_steps is None or OPTIMIZERS.get(optimizer, optimizer) not in DECOUPLED:
+        return 0.01
+    return min(1.0, 50 / n_steps) * min(1.0, 0.01 / lr)
 
 
 def optimizer_arguments(optimizer, weight_decay, device):

@@ -32,8 +32,8 @@ class Validation(Monitor):
     def evaluate(self, net):
         """Record loss and score of the network as it is."""
         loss, score = self.measure(net)
-        net.history.record("valid_loss", loss)
-        net.history.record("valid_score", score)
+        net.record("valid_loss", loss, larger_is_better=False)
+        net.record("valid_score", score, larger_is_better=True)
 
     def measure(self, net):
         """Return loss and score of the network as it is.

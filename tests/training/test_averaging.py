@@ -42,7 +42,6 @@ def train(net, dataset, kind, is_watched=False):
         dataset,
         N_EPOCHS,
         lr_schedule=None,
-        fresh_optimizer=False,
         generator=make_generator(7),
         monitors=monitors,
     )

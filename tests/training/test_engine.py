@@ -26,7 +26,7 @@ def _one_thread(set_threads):
 
 
 def train(net, dataset, epochs=2, **options):
-    options = {"lr_schedule": "one_cycle", "fresh_optimizer": False, **options}
+    options = {"lr_schedule": "one_cycle", **options}
     train_net(net, dataset, epochs, generator=make_generator(7), **options)
     return net
 
@@ -123,7 +123,8 @@ def test_the_optimizer_goes_on_or_starts_afresh(make_net, make_dataset):
     net = train(make_net(), make_dataset())
     optimizer = net.optimizer_
     assert train(net, make_dataset()).optimizer_ is optimizer
-    assert train(net, make_dataset(), fresh_optimizer=True).optimizer_ is not optimizer
+    net.renew()
+    assert train(net, make_dataset()).optimizer_ is not optimizer
 
 
 def test_frozen_parameters_stay(make_net, make_dataset):
