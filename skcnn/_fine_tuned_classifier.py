@@ -134,12 +134,14 @@ class FineTunedClassifier(ClassificationMixin, FineTunedCNN):
         Smallest rise of the best score that is an improvement.
 
     warm_start : bool, default=False
-        Whether `fit` goes on from the network of the last call; the optimiser
-        and its schedule start again.
+        Whether `fit` goes on from the network of the last call, its head
+        included. `trainable`, `lr_decay`, `dropout`, the optimiser, its schedule
+        and `callbacks` start again, as the parameters say by then. `backbone` and
+        what says how images are read must be what they were.
 
     callbacks : list or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
-        and callback.
+        and callback. One that sets the learning rate needs ``lr_schedule=None``.
 
     verbose : bool or int, default=0
         Whether to print a line for each epoch.
@@ -217,8 +219,8 @@ class FineTunedClassifier(ClassificationMixin, FineTunedCNN):
         Mean training loss of each epoch, cross-entropy in nats.
 
     validation_scores_ : list of float or None
-        Accuracy of the validation data after each epoch, None where there are
-        none.
+        Accuracy of the validation data after each epoch, weighted by
+        `class_weight`, too; None where there are none.
 
     best_validation_score_ : float or None
         Largest of `validation_scores_`.

@@ -127,12 +127,14 @@ class FineTunedRegressor(RegressionMixin, FineTunedCNN):
         Smallest rise of the best score that is an improvement.
 
     warm_start : bool, default=False
-        Whether `fit` goes on from the network of the last call; the optimiser
-        and its schedule start again.
+        Whether `fit` goes on from the network of the last call, its head
+        included. `trainable`, `lr_decay`, `dropout`, the optimiser, its schedule
+        and `callbacks` start again, as the parameters say by then. `backbone` and
+        what says how images are read must be what they were.
 
     callbacks : list or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
-        and callback.
+        and callback. One that sets the learning rate needs ``lr_schedule=None``.
 
     verbose : bool or int, default=0
         Whether to print a line for each epoch.

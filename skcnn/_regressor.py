@@ -111,7 +111,8 @@ class CNNRegressor(RegressionMixin, CNNParameters):
         Strength of weight decay; decoupled from the gradient in AdamW and Muon.
         For these, "auto" is 1 for epochs of up to 50 steps, and 50 over the number
         of steps for longer ones, so that weights remember as many epochs [9]_;
-        where `lr` is above 0.01, it is so much less. For others it is 0.01.
+        where `lr` is above 0.01, it is so much less. For others it is 0.01, and so
+        where `partial_fit` is called first.
 
     weight_averaging : {"swa", "ema"} or None, default=None
         Whether the network that `fit` leaves is an average over training:
@@ -147,11 +148,12 @@ class CNNRegressor(RegressionMixin, CNNParameters):
     warm_start : bool, default=False
         Whether `fit` goes on from the network of the last call. The scale of
         the pixels stays as well, and so does the split of `early_stopping`; the
-        optimiser and its schedule start again.
+        optimiser, its schedule and `callbacks` start again, as the parameters say
+        by then. Those that describe the network must be what they were.
 
     callbacks : list or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
-        and callback.
+        and callback. One that sets the learning rate needs ``lr_schedule=None``.
 
     verbose : bool or int, default=0
         Whether to print a line for each epoch.

@@ -148,12 +148,13 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
 
     warm_start : bool, default=False
         Whether `fit` goes on from the network of the last call. The vocabulary
-        stays as well, and so does the split of `early_stopping`; the optimiser and
-        its schedule start again.
+        stays as well, and so does the split of `early_stopping`; the optimiser,
+        its schedule and `callbacks` start again, as the parameters say by then.
+        Those that describe words and network must be what they were.
 
     callbacks : list or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
-        and callback.
+        and callback. One that sets the learning rate needs ``lr_schedule=None``.
 
     verbose : bool or int, default=0
         Whether to print a line for each epoch.
@@ -196,8 +197,8 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         Mean training loss of each epoch, cross-entropy in nats.
 
     validation_scores_ : list of float or None
-        Accuracy of the validation data after each epoch, None where there are
-        none.
+        Accuracy of the validation data after each epoch, weighted by
+        `class_weight`, too; None where there are none.
 
     best_validation_score_ : float or None
         Largest of `validation_scores_`.
