@@ -287,7 +287,10 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
 
     def _check_training_data(self, X, y, first):
         """Return X and y validated; the first call decides how X is read."""
-        X, y = check_image_array(self, X, y, reset=first, **self._y_checks)
+        sample_shape = None if first else self._layout.sample_shape
+        X, y = check_image_array(
+            self, X, y, sample_shape=sample_shape, reset=first, **self._y_checks
+        )
         if first:
             self._layout = find_layout(X.shape[1:], self.image_shape, self.channel_axis)
             self.image_shape_ = self._layout.image_shape
@@ -468,7 +471,8 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
     def _outputs(self, X):
         """Return the outputs of the network for X, (n_samples, n_outputs)."""
         check_is_fitted(self)
-        X = check_image_array(self, X, reset=False)
+        sample_shape = self._layout.sample_shape
+        X = check_image_array(self, X, sample_shape=sample_shape, reset=False)
         self._check_shape(X)
         return self._compute_outputs(X)
 

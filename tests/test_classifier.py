@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -404,3 +405,78 @@ def test_label_smoothing_spreads_a_part_of_the_target(images, weighted):
 def test_label_smoothing_outside_its_range_is_refused(images, label_smoothing):
     with pytest.raises(ValueError, match="label_smoothing"):
         CNNClassifier(label_smoothing=label_smoothing).fit(*images)
+
+
+# What is refused, and what is not
+
+
+@pytest.mark.parametrize("sizes", [(0,), (32, 0), (-3,), [2.5]])
+def test_widths_of_hidden_layers_are_positive_integers(images, sizes):
+    X, y = images
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes=.*positive integers"):
+        CNNClassifier(**SMALL, hidden_layer_sizes=sizes).fit(X, y)
+
+
+def test_a_layer_is_no_activation(images):
+    with pytest.raises(TypeError, match=r"activation=ReLU\(\) is one layer.*class"):
+        CNNClassifier(**SMALL, activation=nn.ReLU()).fit(*images)
+
+
+def test_a_network_that_cannot_learn_is_refused(images):
+    class Frozen(nn.Sequential):
+        def __init__(self, input_shape, n_outputs):
+            n_inputs = int(np.prod(input_shape))
+            super().__init__(nn.Flatten(), nn.Linear(n_inputs, n_outputs))
+            self.requires_grad_(False)
+
+    with pytest.raises(ValueError, match="no parameters to train"):
+        CNNClassifier(Frozen).fit(*images)
+
+
+def test_a_network_that_comes_again_is_trained_afresh(images):
+    X, y = images
+    n_inputs = int(np.prod(X.shape[1:]))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(n_inputs, len(np.unique(y))))
+    before = network[1].weight.clone()
+    clf = CNNClassifier(lambda *args, **kwargs: network, max_epochs=1, random_state=0)
+    first, second = (clf.fit(X, y).predict_proba(X) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert torch.equal(network[1].weight, before)
+
+
+def test_a_function_of_any_arguments_gets_them_by_name(images):
+    def make(**arguments):
+        assert set(arguments) == {"input_shape", "n_outputs"}
+        n_inputs = int(np.prod(arguments["input_shape"]))
+        return nn.Sequential(nn.Flatten(), nn.Linear(n_inputs, arguments["n_outputs"]))
+
+    CNNClassifier(make, max_epochs=1).fit(*images)
+
+
+def test_one_image_is_recognised_as_one(images):
+    X, y = images
+    clf = CNNClassifier(**SMALL, max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match=r"that of one image. Pass X\[None\]"):
+        clf.predict(X[0])
+
+
+@pytest.mark.parametrize("kind", ["series", "frame", "objects"])
+def test_a_column_of_images_is_read(images, kind):
+    X, y = images
+    clf = CNNClassifier(**SMALL, max_epochs=1).fit(X, y)
+    column = pd.Series(list(X), name="image")
+    columns = {
+        "series": column,
+        "frame": column.to_frame(),
+        "objects": np.array(column),
+    }
+    np.testing.assert_array_equal(clf.predict(columns[kind]), clf.predict(X))
+    clf.fit(columns[kind], y)
+    column[1] = X[1][:-1]
+    with pytest.raises(ValueError, match="unequal shapes"):
+        clf.fit(column, y)
+
+
+def test_three_samples_are_trained_on_in_batches_of_two(rng):
+    X = rng.normal(size=(3, 4, 4))
+    CNNClassifier(batch_size=2, max_epochs=1).fit(X, [0, 1, 0])

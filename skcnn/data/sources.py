@@ -100,6 +100,24 @@ def is_frame(X):
     return hasattr(X, "dtypes") and hasattr(X, "columns")
 
 
+def column_of_objects(X):
+    """Return the entries of a column that are no numbers, None where X is no such.
+
+    Parameters
+    ----------
+    X : object
+        Anything.
+
+    Returns
+    -------
+    list or None
+        Of a list, an array, a Series or a frame of one column.
+    """
+    if not is_frame(X):
+        return as_list(X)
+    return next(iter(_object_columns(X).values()), None) if X.shape[1] == 1 else None
+
+
 def _object_columns(frame):
     """Return the names of the columns that are no numbers, with their entries."""
     return {

@@ -97,7 +97,8 @@ class Batches:
         The samples.
 
     batch_size : int
-        Upper bound of the size of a batch.
+        Upper bound of the size of a batch. Batches of 2 may have one of 3 among
+        them, as one sample alone has no statistics.
 
     shuffle : bool, default=False
         Whether each pass has an order of its own.
@@ -109,7 +110,10 @@ class Batches:
         self.shuffle = shuffle
 
     def __len__(self):
-        return -(-len(self.dataset) // self.batch_size)
+        n_samples = len(self.dataset)
+        if self.batch_size == 2 <= n_samples:  # no sample is left alone
+            return n_samples // 2
+        return -(-n_samples // self.batch_size)
 
     def __iter__(self):
         n_samples = len(self.dataset)

@@ -5,10 +5,9 @@ from os import PathLike
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.utils.validation import validate_data
 
-from .sources import is_image_files
+from .sources import column_of_objects, is_image_files
 
 MAX_AXES = 5
 
@@ -33,7 +32,9 @@ def as_array(X):
     return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
 
 
-def check_image_array(estimator, X, y="no_validation", **check_params):
+def check_image_array(
+    estimator, X, y="no_validation", *, sample_shape=None, **check_params
+):
     """Validate X, and y where it is given, for `estimator`.
 
     Parameters
@@ -43,10 +44,15 @@ def check_image_array(estimator, X, y="no_validation", **check_params):
         held against what it is.
 
     X : array-like
-        Samples; numbers or booleans of two to five axes.
+        Samples; numbers or booleans of two to five axes, or a column of such
+        samples, all of one shape.
 
     y : array-like, default="no_validation"
         Targets.
+
+    sample_shape : tuple of int or None, default=None
+        What `check_same_shape` will hold the samples against, if anything. Its
+        words are better than scikit-learn's where samples are no rows.
 
     **check_params : dict
         For :func:`sklearn.utils.validation.validate_data`.
@@ -65,7 +71,7 @@ def check_image_array(estimator, X, y="no_validation", **check_params):
         As scikit-learn's validation, and for more than five axes or an axis of
         length 0.
     """
-    X = as_array(X)
+    X = as_array(_unpacked(X))
     _check_alike(X)
     if _holds_text(X):
         raise ValueError(
@@ -76,7 +82,8 @@ def check_image_array(estimator, X, y="no_validation", **check_params):
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
     # with ensure_2d scikit-learn counts features on axis 1, which is right for rows
-    is_rows = getattr(X, "ndim", 2) <= 2
+    n_axes = getattr(X, "ndim", 2)
+    is_rows = n_axes < 2 or (n_axes == 2 and len(sample_shape or ()) < 2)
     result = validate_data(
         estimator, X, y, allow_nd=True, ensure_2d=is_rows, **check_params
     )
@@ -100,6 +107,16 @@ def check_image_array(estimator, X, y="no_validation", **check_params):
     return result
 
 
+def _unpacked(X):
+    """Return the samples of a column of arrays or lists as a list, else X itself."""
+    if isinstance(X, (list, tuple)):
+        return X
+    samples = column_of_objects(X)
+    first = samples[0] if samples else None
+    is_sample = isinstance(first, (list, tuple)) or getattr(first, "shape", ())
+    return samples if is_sample else X
+
+
 def _holds_text(X):
     """Return whether X is text or a path, or holds some, rather than numbers."""
     if not is_image_files(X):
@@ -110,8 +127,6 @@ def _holds_text(X):
 
 def _check_alike(X):
     """Raise an error where a list mixes paths and arrays, or shapes of images."""
-    if sparse.issparse(X) or hasattr(X, "iloc"):
-        return
     is_object = isinstance(X, np.ndarray) and X.dtype.hasobject
     if not (is_object or isinstance(X, (list, tuple))):
         return
@@ -159,6 +174,11 @@ def check_same_shape(estimator, X, sample_shape):
         raise ValueError(
             f"X has {X.shape[1]} features, but {name} is expecting "
             f"{sample_shape[0]} features as input."
+        )
+    if X.shape == tuple(sample_shape):
+        raise ValueError(
+            f"X has shape {X.shape}, which is that of one image. Pass X[None], an "
+            "array of one image."
         )
     raise ValueError(
         f"X has images of shape {X.shape[1:]}, but {name} was fitted on "

@@ -51,7 +51,17 @@ def make_activation(activation):
     -------
     torch.nn.Module
         The layer.
+
+    Raises
+    ------
+    TypeError
+        If `activation` is a layer, not its class.
     """
+    if isinstance(activation, nn.Module):
+        raise TypeError(
+            f"activation={activation!r} is one layer, expected what makes one for each "
+            "block: a name, or a class such as torch.nn.ReLU."
+        )
     if isinstance(activation, str):
         activation = ACTIVATIONS[activation]
     return activation()

@@ -1,5 +1,6 @@
 """From an architecture, a shape and hyper-parameters to a network."""
 
+import copy
 import inspect
 
 from torch import nn
@@ -30,6 +31,11 @@ def accepted_arguments(factory, arguments):
     """Return the part of the dict `arguments` that the signature names."""
     parameters = inspect.signature(factory).parameters
     return {name: value for name, value in arguments.items() if name in parameters}
+
+
+def _takes_any_name(factory):
+    parameters = inspect.signature(factory).parameters.values()
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
@@ -75,8 +81,8 @@ def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
     arguments = {"input_shape": tuple(input_shape), "n_outputs": n_outputs}
     named = accepted_arguments(factory, arguments)
     extra = accepted_arguments(factory, dict(hyperparameters))
-    if len(named) == len(arguments):
-        module = factory(**named, **extra)
+    if len(named) == len(arguments) or _takes_any_name(factory):
+        module = factory(**arguments, **extra)
     else:
         module = factory(*arguments.values(), **extra)
     if not isinstance(module, nn.Module):
@@ -84,4 +90,12 @@ def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
             f"architecture {architecture!r} returned {type(module).__name__}, "
             "expected a torch.nn.Module."
         )
-    return module
+    return _own_copy(module) if inspect.isfunction(factory) else module
+
+
+def _own_copy(module):
+    """Return a copy, as a function may return the same network again and again."""
+    try:
+        return copy.deepcopy(module)
+    except RuntimeError:  # weights that are computed cannot be copied
+        return module

@@ -32,6 +32,18 @@ def per_axis(name, value, n_axes):
     return tuple(int(size) for size in sizes)
 
 
+def _widths(hidden_layer_sizes):
+    """Return the widths of the hidden layers."""
+    if isinstance(hidden_layer_sizes, Integral):
+        return (hidden_layer_sizes,)
+    if not all(isinstance(size, Integral) and size > 0 for size in hidden_layer_sizes):
+        raise ValueError(
+            f"hidden_layer_sizes={hidden_layer_sizes!r}, expected positive integers, "
+            "one for each hidden layer."
+        )
+    return hidden_layer_sizes
+
+
 def make_norm(norm, n_channels, n_axes):
     """Return the normalisation layer called `norm` for `n_channels` maps."""
     if norm == "batch":
@@ -246,9 +258,7 @@ class ConvNet(Layers):
             shape = block.output_shape
         layers["flatten"] = nn.Flatten()
         width = prod(shape)
-        if isinstance(hidden_layer_sizes, Integral):
-            hidden_layer_sizes = (hidden_layer_sizes,)
-        for index, size in enumerate(hidden_layer_sizes, start=1):
+        for index, size in enumerate(_widths(hidden_layer_sizes), start=1):
             layers[f"hidden{index}"] = nn.Sequential(
                 Dropout(dropout), nn.Linear(width, size), make_activation(activation)
             )

@@ -10,6 +10,7 @@ from ..data import Batches
 from .devices import autocast
 from .monitor import Monitor
 from .randomness import make_generator
+from .state import copy_state
 
 SWA_START = 0.75
 EMA_EPOCHS = 1.0
@@ -92,8 +93,7 @@ class WeightAveraging(Monitor):
         """Put the average in the place of the weights, its statistics renewed."""
         if self.average is None or self.hidden is not None:
             return
-        state = net.module_.state_dict()
-        self.hidden = {name: value.clone() for name, value in state.items()}
+        self.hidden = copy_state(net.module_.state_dict())
         with torch.no_grad():
             for weight, average in zip(self.weights, self.average, strict=True):
                 weight.copy_(average)

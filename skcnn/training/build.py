@@ -64,10 +64,20 @@ def build_net(
     -------
     Net
         Initialised, with ``flops_``, the forward operations of one sample.
+
+    Raises
+    ------
+    ValueError
+        As `probe`, and if the network has no parameters to train.
     """
     with PrivateRandomness(make_generator(seed)):
         module = make_module()
         flops = probe(module, blank, n_outputs)
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        raise ValueError(
+            "The architecture has no parameters to train: it has none, or all of them "
+            "are frozen."
+        )
     module = module.to(device=device, dtype=DTYPES[precision])
     module = module.to(
         memory_format=MEMORY_FORMATS.get(blank.ndim, torch.preserve_format)

@@ -3,6 +3,7 @@
 import math
 
 from .monitor import Monitor
+from .state import copy_state
 
 
 class EarlyStopping(Monitor):
@@ -54,8 +55,7 @@ class EarlyStopping(Monitor):
         return self.n_epochs_no_change > self.n_iter_no_change
 
     def _keep(self, net):
-        state = net.module_.state_dict()
-        self.weights = {name: value.clone() for name, value in state.items()}
+        self.weights = copy_state(net.module_.state_dict())
 
     def end(self, net):
         """Restore the best network, batch-norm statistics included."""

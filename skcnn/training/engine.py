@@ -7,7 +7,6 @@ them.
 """
 
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
 from math import isfinite
 
 import numpy as np
@@ -32,6 +31,7 @@ from .inference import compute_outputs
 from .randomness import PrivateRandomness
 from .row_updates import row_updates
 from .schedules import SCHEDULES
+from .state import copy_state
 from .sums import is_fixed_order, suspended, thread_independent
 from .threads import shared_threads
 
@@ -153,8 +153,8 @@ class Net(NeuralNet):
         return {
             "attributes": dict(vars(self)),
             "n_epochs": len(self.history),
-            "weights": deepcopy(self.module_.state_dict()),
-            "optimizer": deepcopy(self.optimizer_.state_dict()),
+            "weights": copy_state(self.module_.state_dict()),
+            "optimizer": copy_state(self.optimizer_.state_dict()),
         }
 
     def restore(self, snapshot):
@@ -329,7 +329,8 @@ class Net(NeuralNet):
         if not isfinite(loss):
             raise ValueError(
                 f"The {kind} loss became {loss} in epoch {len(self.history)}. Lower "
-                f"lr (it is {self.lr}), or choose another optimizer or lr_schedule."
+                f"lr (it is {self.lr}) or weight_decay, or choose another optimizer, "
+                "lr_schedule or augmentation."
             )
 
     def _wants_batches(self):
