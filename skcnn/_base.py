@@ -287,9 +287,9 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
 
     def _check_training_data(self, X, y, first):
         """Return X and y validated; the first call decides how X is read."""
-        sample_shape = None if first else self._layout.sample_shape
+        known_shape = None if first else self._known_shape
         X, y = check_image_array(
-            self, X, y, sample_shape=sample_shape, reset=first, **self._y_checks
+            self, X, y, sample_shape=known_shape, reset=first, **self._y_checks
         )
         if first:
             self._layout = find_layout(X.shape[1:], self.image_shape, self.channel_axis)
@@ -298,6 +298,11 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         else:
             self._check_shape(X)
         return X, y
+
+    @property
+    def _known_shape(self):
+        """Shape of a sample in fit, None where image files of any size were fitted."""
+        return None if self._layout is None else self._layout.sample_shape
 
     def _check_targets(self, samples, y):
         """Return y validated, a target for each sample."""
@@ -471,8 +476,7 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
     def _outputs(self, X):
         """Return the outputs of the network for X, (n_samples, n_outputs)."""
         check_is_fitted(self)
-        sample_shape = self._layout.sample_shape
-        X = check_image_array(self, X, sample_shape=sample_shape, reset=False)
+        X = check_image_array(self, X, sample_shape=self._known_shape, reset=False)
         self._check_shape(X)
         return self._compute_outputs(X)
 

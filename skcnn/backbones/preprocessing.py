@@ -126,10 +126,12 @@ class Preprocessing:
 
     def _resize(self, image, height, width):
         """Return the resized centre of an image of PIL or of a batch."""
+        from torchvision.transforms import InterpolationMode
         from torchvision.transforms.v2 import functional as F
 
         size = list(self._resized_size(height, width))
-        resized = F.resize(image, size, self.interpolation, antialias=True)
+        mode = InterpolationMode(self.interpolation)  # torchvision 0.26 takes no names
+        resized = F.resize(image, size, mode, antialias=True)
         return F.center_crop(resized, list(self.crop_size))
 
     def _resized_size(self, height, width):
