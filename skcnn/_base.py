@@ -431,8 +431,9 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         """Return what turns the images of X into the input of the network."""
         return self.scaler_
 
-    def _images(self, X, device):
-        return Images(X, self._scaling(X), device, DTYPES[self._precision])
+    def _images(self, X, device, once=False):
+        scaling, dtype = self._scaling(X), DTYPES[self._precision]
+        return Images(X, scaling, device, dtype, once)
 
     @property
     def _precision(self):
@@ -482,7 +483,8 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
 
     def _compute_outputs(self, X, module=None):
         """Return the outputs, of the network or a part of it, for validated X."""
-        images = self._images(X, next(self.module_.parameters()).device)
+        device = next(self.module_.parameters()).device
+        images = self._images(X, device, once=True)
         return self._with_memory(
             lambda batch_size: predict_batches(
                 module or self.module_, images, batch_size, self._precision

@@ -112,7 +112,7 @@ class SentenceCNN(TransformerMixin, BaseCNN):
         vectors[N_SPECIAL:][found] = given[found]
         return torch.from_numpy(vectors.astype(np.float32))
 
-    def _images(self, X, device):
+    def _images(self, X, device, once=False):
         """Return the codes of sentences."""
         return Sentences(*self._vocabulary.encode(X), device)
 

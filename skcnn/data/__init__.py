@@ -13,6 +13,7 @@ from .signals import pad_signals
 from .sources import as_image_list, is_image_files
 from .texts import as_texts
 from .training_set import Batches, TrainingSet
+from .transfer import fetch, send, send_ahead
 from .validation import as_array, check_image_array, check_same_shape
 from .vocabulary import N_SPECIAL, TOKEN_PATTERN, Vocabulary
 
@@ -36,9 +37,12 @@ __all__ = [
     "check_image_array",
     "check_same_shape",
     "decode_files",
+    "fetch",
     "find_layout",
     "find_scale",
     "is_image_files",
     "make_augmentation",
     "pad_signals",
+    "send",
+    "send_ahead",
 ]

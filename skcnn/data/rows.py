@@ -47,6 +47,16 @@ class Rows:
             view.rows = torch.as_tensor(rows, device=self.device)
         return view
 
+    @property
+    def index_device(self):
+        """Device on which nothing waits for what chooses samples."""
+        return self.device
+
+    def batches(self, indices):
+        """Yield ``(index, batch)``, as `take` returns it, for each index."""
+        for index in indices:
+            yield index, self.take(index)
+
     def take(self, index):
         """Return a batch.
 

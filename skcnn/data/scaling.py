@@ -1,5 +1,7 @@
 """Scaling of pixels, learnt from the training images."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -67,6 +69,9 @@ class ChannelScaler:
             total += weight[start : start + step] @ chunk.sum(axis=2)
         return total
 
+    def check(self, batch):
+        """Accept pixels of any range, as the scale is learnt."""
+
     def transform(self, batch, dtype):
         """Scale a batch.
 
@@ -89,15 +94,17 @@ class ChannelScaler:
         if self.layout.n_channels == 1:
             mean, scale = float(self.mean_[0]), float(1 / self.scale_[0])
             return ((batch - mean) * scale).to(dtype)
-        mean, scale = self._tensors(batch)
+        values = tuple(self.mean_), tuple(1 / self.scale_)
+        mean, scale = _broadcast(*values, batch.ndim - 2, batch.dtype, batch.device)
         return ((batch - mean) * scale).to(dtype)
 
-    def _tensors(self, batch):
-        """Return mean and inverse scale, shaped to broadcast over `batch`."""
-        shape = (-1,) + (1,) * (batch.ndim - 2)
-        values = np.stack([self.mean_, 1 / self.scale_])
-        mean, scale = torch.as_tensor(values, dtype=batch.dtype, device=batch.device)
-        return mean.reshape(shape), scale.reshape(shape)
+
+@lru_cache(maxsize=64)  # a new tensor each time would make a GPU wait for the copy
+def _broadcast(mean, scale, n_axes, dtype, device):
+    """Return mean and scale, each (c, 1, ...), to broadcast over a batch."""
+    with torch.inference_mode(False):
+        values = torch.tensor([mean, scale], dtype=dtype, device=device)
+        return values.reshape(2, -1, *(1 for _ in range(n_axes))).unbind()
 
 
 def find_scale(mean, variance, name):

@@ -5,6 +5,8 @@ import copy
 import numpy as np
 import torch
 
+from .transfer import send
+
 POOL = 50  # batches whose sentences are sorted by length together
 
 
@@ -25,6 +27,8 @@ class Sentences:
     device : torch.device
         Where the batches are wanted.
     """
+
+    index_device = torch.device("cpu")  # where batches are put together
 
     def __init__(self, codes, offsets, device):
         self.codes = codes
@@ -75,6 +79,11 @@ class Sentences:
         view.rows = rows
         return view
 
+    def batches(self, indices):
+        """Yield ``(index, batch)``, as `take` returns it, for each index."""
+        for index in indices:
+            yield index, self.take(index)
+
     def take(self, index):
         """Return a batch.
 
@@ -90,7 +99,7 @@ class Sentences:
             least 1.
         """
         if isinstance(index, torch.Tensor):
-            index = index.cpu().numpy()
+            index = index.numpy()
         else:
             index = np.arange(len(self))[index]
         rows = index if self.rows is None else self.rows[index]
@@ -100,7 +109,7 @@ class Sentences:
         is_word = places < lengths  # (n, length)
         batch = np.zeros(is_word.shape, dtype=np.int64)
         batch[is_word] = self.codes[(starts + places)[is_word]]
-        return torch.from_numpy(batch).to(self.device)
+        return send(torch.from_numpy(batch), self.device)
 
     @property
     def reading_order(self):
@@ -127,7 +136,7 @@ class Sentences:
         list of torch.Tensor
             The sentences of each batch; sizes differ by at most 1.
         """
-        lengths = self.lengths.to(order.device)
+        lengths = self.lengths
         unsorted = torch.tensor_split(order, n_batches)
         batches = []
         for start in range(0, n_batches, POOL):

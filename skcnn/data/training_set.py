@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import Dataset
 
 from .augmentation import mix_targets
+from .transfer import send
 
 
 class TrainingSet(Dataset):
@@ -60,8 +61,27 @@ class TrainingSet(Dataset):
         y : torch.Tensor or tuple or list
             Targets, or ``(targets, weights)``, or what `mix_targets` returns.
         """
-        X = self.images.take(index)
-        index = index.to(self.targets.device)
+        return self._with_targets(index, self.images.take(index))
+
+    def batches(self, indices):
+        """Yield batches, as `take` returns them.
+
+        Parameters
+        ----------
+        indices : iterable of torch.Tensor of shape (n,)
+            Which samples, batch by batch.
+
+        Yields
+        ------
+        X, y
+            As of `take`.
+        """
+        for index, X in self.images.batches(indices):
+            yield self._with_targets(index, X)
+
+    def _with_targets(self, index, X):
+        """Return samples, augmented, and their targets."""
+        index = send(index, self.targets.device)
         y = self.targets[index]
         if self.weights is not None:
             y = y, self.weights[index]
@@ -121,8 +141,8 @@ class Batches:
             order = torch.randperm(n_samples, generator=self.dataset.generator)
         else:
             order = torch.arange(n_samples)
-        for index in self._split(order.to(self.dataset.targets.device)):
-            yield self.dataset.take(index)
+        order = order.to(self.dataset.images.index_device)
+        yield from self.dataset.batches(self._split(order))
 
     def _split(self, order):
         """Return the samples of each batch.

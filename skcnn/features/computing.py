@@ -5,7 +5,8 @@ from hashlib import blake2b
 from itertools import islice
 
 import numpy as np
-import torch
+
+from ..data import fetch
 
 DIGEST_SIZE = 16
 LOOKUP_SIZE = 1024
@@ -65,7 +66,7 @@ def _run(source, extractor, batch_size, chunks):
     """Yield rows and features, while the device works on the next batch."""
     previous = None
     for rows, batch in source.batches(chunks):
-        current = rows, extractor(batch, batch_size)
+        current = rows, fetch(extractor(batch, batch_size))
         if previous is not None:
             yield _received(*previous)
         previous = current
@@ -73,15 +74,15 @@ def _run(source, extractor, batch_size, chunks):
         yield _received(*previous)
 
 
-def _received(rows, features):
+def _received(rows, wait):
     """Return features as arrays, if they are numbers."""
-    for part in features:
-        if not torch.isfinite(part).all():
-            raise ValueError(
-                "The network returned NaN or infinity as features. X holds values "
-                "far outside the range that it was trained on: scale them alike."
-            )
-    return rows, [part.cpu().numpy() for part in features]
+    features = wait()
+    if not all(np.isfinite(part).all() for part in features):
+        raise ValueError(
+            "The network returned NaN or infinity as features. X holds values far "
+            "outside the range that it was trained on: scale them alike."
+        )
+    return rows, features
 
 
 class CachedFeatures:

@@ -1,11 +1,13 @@
 """Where the images of an extraction come from: an array, or files."""
 
+from operator import itemgetter
+
 import numpy as np
 import torch
 import xxhash
 
 from ..backbones import check_pixel_range
-from ..data import ImageFiles, Images
+from ..data import ImageFiles, Images, send_ahead
 
 MAX_EXACT = 2**53  # of the integers that doubles hold
 
@@ -31,14 +33,29 @@ class PublishedScaling:
         self.is_unsigned = dtype.kind == "u"
         self.is_16_bit = self.is_unsigned and dtype.itemsize == 2
 
+    def check(self, batch):
+        """Raise an error where pixels lie outside of the range of their dtype.
+
+        Parameters
+        ----------
+        batch : torch.Tensor
+            Pixels as they stand in X; of 16 and more bits without a sign, in what
+            torch computes with.
+
+        Raises
+        ------
+        ValueError
+            See `skcnn.backbones.check_pixel_range`.
+        """
+        check_pixel_range(self._exact(batch))
+
     def transform(self, batch, dtype):
         """Return pixels of any dtype resized, cropped and normalised.
 
         Parameters
         ----------
         batch : torch.Tensor of shape (n, c, height, width)
-            Pixels as they stand in X; of 16 and more bits without a sign, in what
-            torch computes with.
+            Pixels that `check` has accepted.
 
         dtype : torch.dtype
             Of the result.
@@ -46,21 +63,19 @@ class PublishedScaling:
         Returns
         -------
         torch.Tensor of shape (n, n_channels, height, width)
-
-        Raises
-        ------
-        ValueError
-            If pixels lie outside of the range of their dtype.
         """
-        if self.is_16_bit:  # they come as wider integers
-            batch = batch.to(torch.float32) / np.iinfo(np.uint16).max
-        elif self.is_unsigned and batch.is_floating_point():  # of 32 or 64 bits
-            batch = batch.clamp(max=MAX_EXACT).to(torch.int64)
-        check_pixel_range(batch)
         # torch resizes channels that are last in memory three times as fast
-        batch = batch.contiguous(memory_format=torch.channels_last)
+        batch = self._exact(batch).contiguous(memory_format=torch.channels_last)
         batch = self.preprocessing.resize_batch(batch)
         return self.preprocessing.normalize(batch, dtype)
+
+    def _exact(self, batch):
+        """Return pixels in a dtype whose range is theirs."""
+        if self.is_16_bit:  # they come as wider integers
+            return batch.to(torch.float32) / np.iinfo(np.uint16).max
+        if self.is_unsigned and batch.is_floating_point():  # of 32 or 64 bits
+            return batch.clamp(max=MAX_EXACT).to(torch.int64)
+        return batch
 
 
 class ArraySource:
@@ -84,7 +99,7 @@ class ArraySource:
     def __init__(self, X, scaler, device, dtype):
         self.X = X
         self.layout = scaler.layout
-        self.images = Images(X, scaler, device, dtype)
+        self.images = Images(X, scaler, device, dtype, once=True)
 
     def __len__(self):
         return len(self.X)
@@ -114,8 +129,7 @@ class ArraySource:
         batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
             Their images, scaled, on the device.
         """
-        for rows in chunks:
-            yield rows, self.images.take(torch.from_numpy(rows))
+        yield from self.images.batches(chunks)
 
 
 class FileSource:
@@ -171,9 +185,8 @@ class FileSource:
         batch : torch.Tensor of shape (n, n_channels, height, width)
             Their images, normalised, on the device.
         """
-        for rows, batch in self.files.batches(chunks):
-            if self.device.type == "cuda":
-                batch = batch.pin_memory().to(self.device, non_blocking=True)
+        decoded = self.files.batches(chunks)
+        for (rows, _), batch in send_ahead(decoded, self.device, itemgetter(1)):
             batch = batch.permute(0, 3, 1, 2)  # (n, c, h, w)
             batch = self.preprocessing.normalize(batch, self.dtype)
             yield rows, batch.contiguous(memory_format=torch.channels_last)

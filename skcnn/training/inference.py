@@ -50,16 +50,18 @@ def compute_outputs(module, images, batch_size, precision):
     Samples that are cheaper among their like have a `reading_order`.
     """
     order = getattr(images, "reading_order", None)
+    starts = range(0, len(images), batch_size)
+    indices = [_filled_up(i, min(i + batch_size, len(images))) for i in starts]
+    if order is not None:
+        indices = [order[index] for index in indices]
     module.eval()
-    outputs = []
     with torch.inference_mode(), autocast(images.device, precision):
-        for start in range(0, len(images), batch_size):
-            stop = min(start + batch_size, len(images))
-            index = _filled_up(start, stop)
-            batch = images.take(index if order is None else order[index])
-            outputs.append(module(batch)[: stop - start])
+        outputs = [
+            module(batch)[: len(images) - start][:batch_size]
+            for start, (_, batch) in zip(starts, images.batches(indices), strict=True)
+        ]
         outputs = torch.cat(outputs).to("cpu", torch.float64).numpy()
-    return outputs if order is None else outputs[order.argsort().cpu().numpy()]
+    return outputs if order is None else outputs[order.argsort().numpy()]
 
 
 def _filled_up(start, stop):

@@ -163,6 +163,27 @@ def test_taking_batches_leaves_the_array_as_it_is(X, make_images):
     np.testing.assert_array_equal(X, before)
 
 
+def test_what_a_gpu_gets_is_moved_in_chunks(array, make_images, monkeypatch):
+    images = make_images(array)
+    monkeypatch.setattr("skcnn.data.images.CHUNK_SIZE", 2 * array[0].size * 8)
+    moved = images._moved(array)
+    assert moved.is_contiguous()
+    np.testing.assert_array_equal(moved.numpy(), array)
+    resident = make_images(array)
+    resident.source = moved
+    assert torch.equal(resident.take(slice(None)), images.take(slice(None)))
+
+
+@pytest.mark.parametrize("index", [np.arange(2, 5), np.array([5, 0, 3]), np.array([4])])
+def test_rows_may_be_an_array(array, make_images, index):
+    images = make_images(array)
+    expected = images.take(torch.from_numpy(index))
+    assert torch.equal(images.take(index), expected)
+    ((rows, batch),) = images.batches([index])
+    assert rows is index
+    assert torch.equal(batch, expected)
+
+
 def test_length_is_the_number_of_samples(X, make_images):
     assert len(make_images(X)) == len(make_images(read_only(X))) == 7
 
