@@ -17,22 +17,24 @@ from skorch.callbacks import (
     EarlyStopping,
     EpochTimer,
     LRScheduler,
+    ParamMapper,
     PrintLog,
 )
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..data import Batches, Images
+from ..data import Batches, Images, Rows
 from ..modules import Dropout
 from . import direct, known
 from .allocation import memory_keeper
 from .devices import DTYPES, autocast, count_gpus
 from .inference import compute_outputs
 from .randomness import PrivateRandomness
+from .recording import RecordedPasses, is_recordable
 from .row_updates import row_updates
 from .schedules import SCHEDULES
 from .state import copy_state
-from .sums import is_fixed_order, suspended, thread_independent
+from .sums import is_fixed_order, reproducible, suspended
 from .threads import shared_threads
 
 # How much smaller a batch may be that pays for threads, where steps need no mode.
@@ -65,6 +67,7 @@ class Net(NeuralNet):
 
     _is_direct = False  # whether something can stand in for the network in a step
     _passes = None  # what does
+    _recorded = None  # passes on a GPU that are replayed
 
     def __init__(
         self,
@@ -227,11 +230,37 @@ class Net(NeuralNet):
         self._frozen_statistics = len(dataset) == 1
         self._is_plain = all(map(is_never_random, self.module_.modules()))
         try:
-            with self._step_hooks():
+            with self._step_hooks(), self._recording(dataset, generator):
                 yield
         finally:
             self._give_generator(None)
             del self._randomness
+
+    @contextmanager
+    def _recording(self, dataset, generator):
+        """Within this context, passes on a GPU are recorded, where that can be."""
+        if not self._may_record(dataset):
+            yield
+            return
+        weights = [w for group in self.optimizer_.param_groups for w in group["params"]]
+        self._recorded = RecordedPasses(self._compute_gradients, weights, generator)
+        try:
+            yield
+        finally:
+            self._recorded.close()
+            del self._recorded
+
+    def _may_record(self, dataset):
+        """Return whether batches are alike, and nobody changes what a pass does."""
+        return (
+            isinstance(dataset.images, (Images, Rows))
+            and is_recordable(self.module_, self.criterion_)
+            and all(
+                type(callback).__module__.startswith("skorch.")
+                and not isinstance(callback, ParamMapper)  # freezes layers
+                for _, callback in self.callbacks_
+            )
+        )
 
     @contextmanager
     def _step_hooks(self):
@@ -383,11 +412,19 @@ class Net(NeuralNet):
         torch.Tensor
             Mean loss before the step, a scalar on the device.
         """
-        with self._passes_of_step():
+        if self._recorded is None:
             self.optimizer_.zero_grad()
+            loss = self._compute_gradients(X, y)
+        else:
+            loss = self._recorded(X, y)
+        self.optimizer_.step()
+        return loss
+
+    def _compute_gradients(self, X, y):
+        """Add the gradients of a batch to those of the weights; return the loss."""
+        with self._passes_of_step():
             loss = self.get_loss(self.infer(X), y)
             loss.backward()
-        self.optimizer_.step()
         return loss.detach()
 
     @contextmanager
@@ -446,7 +483,7 @@ class Net(NeuralNet):
         )
 
     def count_flops(self, n_samples):
-        """Return what says how many threads pay, see `thread_independent`.
+        """Return what says how many threads pay, see `reproducible`.
 
         Parameters
         ----------
@@ -555,7 +592,7 @@ def train_net(net, dataset, epochs, *, lr_schedule, generator, monitors=()):
             "callback out."
         )
     is_long = epochs * len(Batches(dataset, net.batch_size)) >= MIN_STEPS
-    with thread_independent(net.count_flops(len(dataset)), net.device):
+    with reproducible(net.count_flops(len(dataset)), net.device):
         keeps = is_long and is_fixed_order()  # as in larger fits on the CPU
         with memory_keeper.keep() if keeps else nullcontext():
             net.train(dataset, epochs, schedule, generator, monitors)

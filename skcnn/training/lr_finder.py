@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import Batches
-from .sums import thread_independent
+from .sums import reproducible
 from .threads import shared_threads
 
 SMOOTHING = 0.9
@@ -101,7 +101,7 @@ def range_test(net, dataset, lrs, generator):
     """
     losses, average = [], 0.0
     with (
-        thread_independent(net.count_flops(len(dataset)), net.device),
+        reproducible(net.count_flops(len(dataset)), net.device),
         net.ready(dataset, generator),
         shared_threads.computing(),
     ):

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 from ..parallel import limit_threads
 from .batch_norm import batch_norm, batch_norm_backward
 from .convolution import convolution, convolution_backward
+from .kernels import fixed_kernels
 from .parts import GRAIN_SIZE, group_norm, group_norm_backward, matmul
 from .threads import SMALL_BATCH_FLOPS, shared_threads
 
@@ -135,8 +136,10 @@ IN_FIXED_PARTS = {
 
 
 @contextmanager
-def thread_independent(flops, device):
-    """Within this context, a fit on the CPU does not depend on the number of threads.
+def reproducible(flops, device):
+    """Within this context, a fit gives the same bits each time.
+
+    On a CPU that does not depend on the number of threads.
 
     Parameters
     ----------
@@ -147,8 +150,10 @@ def thread_independent(flops, device):
     device : str or torch.device
         Where the network computes.
     """
-    if torch.device(device).type != "cpu":
-        yield
+    kind = torch.device(device).type
+    if kind != "cpu":
+        with fixed_kernels.fitting() if kind == "cuda" else nullcontext():
+            yield
         return
     sums = FixedOrderSums() if flops >= SMALL_BATCH_FLOPS else nullcontext()
     with shared_threads.fitting(flops), sums:

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from skcnn.modules import ACTIVATIONS
 from skcnn.training import OPTIMIZERS, make_generator
-from skcnn.training.sums import FixedOrderSums, thread_independent
+from skcnn.training.sums import FixedOrderSums, reproducible
 from skcnn.training.threads import SMALL_BATCH_FLOPS
 
 LARGE = 2 * SMALL_BATCH_FLOPS
@@ -285,7 +285,7 @@ def test_large_fits_on_the_cpu_are_ordered_and_small_ones_use_one_thread(
     set_threads, many_parts, flops, device, n_threads, is_ordered
 ):
     set_threads(3)
-    with thread_independent(flops, device):
+    with reproducible(flops, device):
         assert torch.get_num_threads() == n_threads
         assert isinstance(_get_current_dispatch_mode(), FixedOrderSums) == is_ordered
     assert torch.get_num_threads() == 3

@@ -1,0 +1,169 @@
+"""Passes on a GPU that are recorded once and replayed."""
+
+import threading
+from collections import Counter
+
+import torch
+
+from .known import HOOKS, LOSSES, METHODS
+
+# Passes that run as they are, until all libraries have chosen their kernels.
+WARM_UP = 3
+MAX_PASSES = 4
+RECORDABLE_LAYERS = ("torch.nn.", "skcnn.", "torchvision.models.", "torchvision.ops.")
+
+
+def is_recordable(network, criterion):
+    """Return whether the passes of a network may be recorded.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network.
+
+    criterion : torch.nn.Module
+        Its loss.
+
+    Returns
+    -------
+    bool
+        Whether its layers are torch's, torchvision's and this package's, without
+        hooks and gradients by rows. Other layers may do what is not recorded.
+    """
+    is_on_gpu = all(weight.is_cuda for weight in network.parameters())
+    has_known_layers = all(map(_is_recordable, network.modules()))
+    return is_on_gpu and has_known_layers and type(criterion) in LOSSES
+
+
+def _is_recordable(layer):
+    return (
+        (type(layer).forward.__module__ or "").startswith(RECORDABLE_LAYERS)
+        and not METHODS & vars(layer).keys()
+        and not any(getattr(layer, hooks) for hooks in HOOKS)
+        and not getattr(layer, "sparse", False)
+    )
+
+
+class RecordedPasses:
+    """Forward and backward passes on a GPU, recorded and replayed as CUDA graphs.
+
+    Python takes longer to launch the kernels of a small network one by one than
+    the GPU takes to run them; what is recorded is launched at once. The first
+    passes of each shape run as they are, and all do where one cannot be recorded.
+
+    Parameters
+    ----------
+    compute : callable
+        From ``(X, y)`` to the loss, a tensor without a record of gradients. It
+        gives the weights, which have no gradients before, theirs.
+
+    weights : iterable of torch.nn.Parameter
+        The weights.
+
+    generator : torch.Generator
+        Of the random numbers in a pass.
+    """
+
+    _recording = threading.Lock()  # torch records one at a time
+
+    def __init__(self, compute, weights, generator):
+        self.compute = compute
+        self.weights = list(weights)
+        self.generator = generator
+        self.stream = torch.cuda.Stream(generator.device)
+        self.pool = torch.cuda.graph_pool_handle()
+        self._passes = {}
+        self._n_seen = Counter()
+        self._is_possible = True
+
+    def __call__(self, X, y):
+        """Compute the gradients of a batch.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n, n_channels, *spatial_shape)
+            Scaled images.
+
+        y : torch.Tensor or tuple or list
+            Targets, or ``(targets, weights)``, or classes that were mixed.
+
+        Returns
+        -------
+        torch.Tensor
+            The loss, a scalar.
+        """
+        tensors = (X, *y) if isinstance(y, tuple) else (X, y)
+        recorded = None if isinstance(y, list) else self._find(tensors)
+        if recorded is not None:
+            return recorded.replay(tensors)
+        self._forget_gradients()
+        return self.compute(X, y)
+
+    def _find(self, tensors):
+        """Return the recorded pass for tensors of these shapes, None for none."""
+        form = tuple((tuple(t.shape), t.stride(), t.dtype) for t in tensors)
+        if form in self._passes:
+            return self._passes[form]
+        self._n_seen[form] += 1
+        is_due = self._n_seen[form] > WARM_UP and len(self._passes) < MAX_PASSES
+        return self._record(form, tensors) if is_due and self._is_possible else None
+
+    def _record(self, form, tensors):
+        """Record a pass and return it, None where it cannot be recorded."""
+        self._forget_gradients()
+        try:
+            with self._recording:
+                self._passes[form] = RecordedPass(self, tensors)
+        except RuntimeError:  # memory that does not suffice for it is another one
+            self._passes.clear()
+            self._is_possible = False
+        return self._passes.get(form)
+
+    def _forget_gradients(self):
+        for weight in self.weights:
+            weight.grad = None
+
+    def close(self):
+        """Give back the memory of what was recorded."""
+        self._forget_gradients()
+        self._passes.clear()
+
+    def __reduce__(self):
+        """Be None in a pickle or a copy, which has nothing to replay."""
+        return type(None), ()
+
+
+class RecordedPass:
+    """A forward and a backward pass of batches of one shape.
+
+    Parameters
+    ----------
+    passes : RecordedPasses
+        What is recorded, and where.
+
+    tensors : tuple of torch.Tensor
+        Samples and targets, perhaps weights.
+    """
+
+    def __init__(self, passes, tensors):
+        self.weights = passes.weights
+        self.inputs = [tensor.clone() for tensor in tensors]
+        X, *y = self.inputs
+        self.graph = torch.cuda.CUDAGraph()
+        self.graph.register_generator_state(passes.generator)
+        graph = torch.cuda.graph(
+            self.graph, passes.pool, passes.stream, capture_error_mode="thread_local"
+        )
+        # the outer context leaves the stream also where recording fails
+        with torch.cuda.stream(passes.stream), graph:
+            self.loss = passes.compute(X, tuple(y) if len(y) > 1 else y[0])
+        self.gradients = [weight.grad for weight in self.weights]
+
+    def replay(self, tensors):
+        """Compute the gradients of a batch; return the loss, a scalar."""
+        for kept, tensor in zip(self.inputs, tensors, strict=True):
+            kept.copy_(tensor)
+        self.graph.replay()
+        for weight, gradient in zip(self.weights, self.gradients, strict=True):
+            weight.grad = gradient
+        return self.loss.clone()
