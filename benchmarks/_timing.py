@@ -33,6 +33,12 @@ def describe_load():
     print(f"load of the last minute {one:.1f}, of the last five {five:.1f}")
 
 
+def has_native_bfloat16():
+    """Return whether the processor multiplies matrices in bfloat16."""
+    capabilities = torch.cpu.get_capabilities()
+    return any("bf16" in name and has for name, has in capabilities.items())
+
+
 def data_folder():
     """Return the folder of the real data, or end with a sentence if there is none.
 

@@ -26,7 +26,13 @@ from unittest.mock import patch
 import numpy as np
 import timm
 import torch
-from _timing import describe_load, describe_machine, interleave, median_ratio
+from _timing import (
+    describe_load,
+    describe_machine,
+    has_native_bfloat16,
+    interleave,
+    median_ratio,
+)
 from embetter.vision import TimmEncoder
 from img2vec_pytorch import Img2Vec
 from PIL import Image
@@ -127,12 +133,6 @@ def make_transformers(module, folder, X):
         transformer.fit(X).transform(X)
         print(f"{name:26} first call {perf_counter() - start:6.1f} s")
     return transformers
-
-
-def has_native_bfloat16():
-    """Return whether the processor multiplies matrices in bfloat16."""
-    capabilities = torch.cpu.get_capabilities()
-    return any("bf16" in name and has for name, has in capabilities.items())
 
 
 def relative_error(features, network, images):
