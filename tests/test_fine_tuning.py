@@ -464,6 +464,7 @@ def test_a_clone_and_the_same_seed_are_the_same_model(make):
     assert not np.allclose(other.predict_proba(X), clf.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_a_pickle_predicts_where_the_weights_file_is_missing(make, weights, tmp_path):
     X, y = draw()
     copy = tmp_path / "weights.safetensors"

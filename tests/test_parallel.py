@@ -233,6 +233,7 @@ assert process.exitcode == 0, process.exitcode
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks lose OpenMP's threads")
 def test_a_fork_can_fit_on_one_thread():
     subprocess.run([sys.executable, "-c", IN_A_FORK], check=True)
@@ -276,6 +277,7 @@ joblib.dump(outputs, sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_pickled_estimators_predict_the_same_in_a_new_process(digits, tmp_path):
     X, y = digits
     models = [

@@ -278,6 +278,7 @@ def outputs_of_processes(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_fit_in_a_fresh_process_of_one_thread_is_equal(
     name, outputs_of_processes, keep_thread_count
@@ -288,6 +289,7 @@ def test_fit_in_a_fresh_process_of_one_thread_is_equal(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_thread_count_does_not_change_the_model(name, outputs_of_processes):
     one, *others = (outputs_of_processes[count][name] for count in THREAD_COUNTS)

@@ -444,6 +444,7 @@ def test_clones_share_the_embeddings(vectors):
     assert clf.embeddings is vectors
 
 
+@pytest.mark.slow
 def test_searches_in_processes_find_what_searches_in_one_do(data):
     search = GridSearchCV(
         TextCNNClassifier(**SMALL, max_epochs=2), {"n_filters": [1, 4]}, cv=2

@@ -135,6 +135,7 @@ def test_many_at_once_get_the_same_file(card, server, checkpoints):
     assert paths[0].read_bytes() == server.content
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_a_download_leaves_no_file_of_that_name(
     card, server, tmp_path, checkpoints
 ):

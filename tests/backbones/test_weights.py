@@ -244,6 +244,7 @@ def test_any_change_changes_the_digest(change):
     assert weights_digest(net) != before
 
 
+@pytest.mark.slow
 def test_the_digest_is_the_same_in_another_process():
     code = (
         "import torch; from skcnn.backbones import load_backbone; torch.manual_seed(3);"

@@ -195,6 +195,7 @@ clf.fit(X, np.arange(20) % 2).predict(X)
 """
 
 
+@pytest.mark.slow
 def test_without_scikit_learns_callbacks_verbose_shows_progress():
     run = subprocess.run(
         [sys.executable, "-c", WITHOUT_CALLBACKS], capture_output=True, text=True
