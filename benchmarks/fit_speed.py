@@ -186,7 +186,7 @@ def main():
     describe_machine()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rng = np.random.default_rng(0)
-    n_times = 20 if device == "cuda" else 1
+    n_times = 10 if device == "cuda" else 1
     for side, n_samples in ((8, 1792 * n_times), (28, 1280 * n_times)):
         X = rng.integers(0, 256, (n_samples, side, side), dtype=np.uint8)
         y = rng.integers(0, 10, n_samples)

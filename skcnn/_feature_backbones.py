@@ -1,5 +1,6 @@
 """What a backbone is to the feature transformer: a network and its preprocessing."""
 
+import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -68,6 +69,13 @@ class FeatureBackbone:
     scaler: ChannelScaler | None = None
     digest: str | None = None
     trained_side: int | None = None
+
+    def __getstate__(self):
+        """Hold the network on the CPU, to be loaded where there is no GPU, too."""
+        on_cpu = self.module
+        if any(value.is_cuda for value in on_cpu.state_dict().values()):
+            on_cpu = copy.deepcopy(on_cpu).cpu()
+        return {**vars(self), "module": on_cpu}
 
     @property
     def input_shape(self):

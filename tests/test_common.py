@@ -6,6 +6,7 @@ feature transformer in ``test_feature_transformer.py``.
 ``python tests/test_common.py`` prints how many of scikit-learn's checks pass.
 """
 
+import io
 import pickle
 import random
 from collections import Counter
@@ -240,6 +241,25 @@ def test_fit_leaves_parameters_and_data_as_they_are(case):
     assert all(after[name] is value for name, value in before.items())
     np.testing.assert_array_equal(X, case.X)
     np.testing.assert_array_equal(y, case.y)
+
+
+class Watcher(pickle.Pickler):
+    """Notes the tensors that are pickled as they are, on the device of the fit."""
+
+    def __init__(self, file):
+        super().__init__(file)
+        self.tensors = []
+
+    def reducer_override(self, obj):
+        if isinstance(obj, torch.Tensor):
+            self.tensors.append(obj)
+        return NotImplemented
+
+
+def test_a_pickle_holds_no_tensor_that_needs_the_device_of_the_fit(case):
+    watcher = Watcher(io.BytesIO())
+    watcher.dump(case.fitted())
+    assert not watcher.tensors
 
 
 def test_pickle_and_joblib_round_trips_predict_the_same(case, tmp_path):

@@ -54,6 +54,7 @@ def compute_features(source, extractor, batch_size):
         where no file could be read.
     """
     table = FeatureTable(len(source))
+    batch_size = extractor.forward_size(batch_size, len(source))
     n_images = batch_size * extractor.n_at_once
     starts = range(0, len(source), n_images)
     chunks = (np.arange(i, min(i + n_images, len(source))) for i in starts)
@@ -160,7 +161,8 @@ class CachedFeatures:
     def _compute_claimed(self, claims, missing):
         """Compute those images that nobody else does; return their keys."""
         tried = set()
-        n_images = self.batch_size * self.extractor.n_at_once
+        batch_size = self.extractor.forward_size(self.batch_size, len(missing))
+        n_images = batch_size * self.extractor.n_at_once
 
         def chunks():
             for keys in _claimed_chunks(claims, missing, n_images):
@@ -168,9 +170,7 @@ class CachedFeatures:
                 yield np.array([self.rows_of[missing[key]][0] for key in keys])
 
         digest_of = {self.rows_of[d][0]: d for d in missing.values()}
-        for rows, features in _run(
-            self.source, self.extractor, self.batch_size, chunks()
-        ):
+        for rows, features in _run(self.source, self.extractor, batch_size, chunks()):
             self.n_computed += len(rows)
             digests = [digest_of[row] for row in rows.tolist()]
             self._keep(digests, features)

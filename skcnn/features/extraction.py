@@ -89,6 +89,9 @@ class FeatureExtractor:
         self.device = device
         self.channels_last = has_channels_last(module)
         self.compile = compile
+        # A GPU has other kernels for each size: what is left over of many images
+        # would have other features than the rest.
+        self.has_one_size = compile or device.type == "cuda"
         self.fill = fill
         # What was traced keeps no state, as other networks may.
         is_traced = isinstance(self.network, fx.GraphModule)
@@ -107,6 +110,25 @@ class FeatureExtractor:
         """Number of batches that keep all threads busy."""
         return 1 if self.runs_alone else torch.get_num_threads()
 
+    def forward_size(self, batch_size, n_images):
+        """Return the number of images of each forward pass over so many images.
+
+        Parameters
+        ----------
+        batch_size : int
+            The largest such number.
+
+        n_images : int
+            Number of images.
+
+        Returns
+        -------
+        int
+            What to call the extractor with, for each batch.
+        """
+        is_free = self.has_one_size and not self.compile
+        return min(batch_size, n_images) if is_free else batch_size
+
     def __call__(self, images, batch_size=None):
         """Return features of images.
 
@@ -116,8 +138,8 @@ class FeatureExtractor:
             What the network takes, on its device.
 
         batch_size : int or None, default=None
-            Number of images of one forward pass, None for all. A compiled network
-            is compiled for that many.
+            Number of images of one forward pass, None for all. Fewer are filled up
+            to that many where the network is compiled for it, and on a GPU.
 
         Returns
         -------
@@ -135,7 +157,7 @@ class FeatureExtractor:
     def _compute(self, batch, n_rows=None):
         """Return features of a batch."""
         n_samples = len(batch)
-        if self.compile and n_rows:
+        if self.has_one_size and n_rows:
             batch = _filled_up(batch, n_rows)
         elif self.fill:
             batch = _filled_up(batch, -(-n_samples // ROWS) * ROWS)

@@ -88,6 +88,10 @@ class Net(NeuralNet):
             **kwargs,
         )
 
+    def __getstate__(self):
+        """Leave out `module`, which is `module_`: skorch moves this one alone."""
+        return {**super().__getstate__(), "module": None}
+
     def __setstate__(self, state):
         """Load on the device of fit, or on the first GPU where that one is not there.
 
@@ -97,6 +101,7 @@ class Net(NeuralNet):
         if device.type == "cuda" and (device.index or 0) >= count_gpus():
             state = {**state, "device": "cuda:0"}
         super().__setstate__(state)
+        self.module = self.module_
 
     @property
     def _default_callbacks(self):

@@ -51,7 +51,13 @@ def compute_outputs(module, images, batch_size, precision):
     """
     order = getattr(images, "reading_order", None)
     starts = range(0, len(images), batch_size)
-    indices = [_filled_up(i, min(i + batch_size, len(images))) for i in starts]
+    # a GPU has other kernels for each size
+    is_cut = images.device.type == "cuda" and len(starts) > 1
+    multiple = batch_size if is_cut else ROWS
+    indices = [
+        _filled_up(start, min(start + batch_size, len(images)), multiple)
+        for start in starts
+    ]
     if order is not None:
         indices = [order[index] for index in indices]
     module.eval()
@@ -64,13 +70,13 @@ def compute_outputs(module, images, batch_size, precision):
     return outputs if order is None else outputs[order.argsort().numpy()]
 
 
-def _filled_up(start, stop):
-    """Return an index of samples, the last one repeated up to a multiple of four.
+def _filled_up(start, stop, multiple):
+    """Return an index of samples, the last one repeated up to a multiple of samples.
 
     torch's kernels treat a lone small image, and rows beyond a multiple of four,
     in another way than the rest: so a sample's outputs would depend on the others.
     """
-    missing = (start - stop) % ROWS
+    missing = (start - stop) % multiple
     if not missing:
         return slice(start, stop)
     return torch.arange(start, stop + missing).clamp_(max=stop - 1)

@@ -111,13 +111,21 @@ class RecordedPasses:
     def _record(self, form, tensors):
         """Record a pass and return it, None where it cannot be recorded."""
         self._forget_gradients()
+        before = self.generator.get_state()
         try:
             with self._recording:
                 self._passes[form] = RecordedPass(self, tensors)
-        except RuntimeError:  # memory that does not suffice for it is another one
+        except RuntimeError:  # memory may not suffice for it beside what runs
             self._passes.clear()
             self._is_possible = False
+            self._release_generator(before)
         return self._passes.get(form)
+
+    def _release_generator(self, state):
+        """Let the generator draw again, which a recording that failed still holds."""
+        fresh = torch.Generator(self.generator.device)
+        fresh.set_state(state)
+        self.generator.graphsafe_set_state(fresh.graphsafe_get_state())
 
     def _forget_gradients(self):
         for weight in self.weights:

@@ -44,6 +44,9 @@ class Extractor:
         self.batches = []
         self.lock = threading.Lock()
 
+    def forward_size(self, batch_size, n_images):
+        return batch_size
+
     def __call__(self, batch, batch_size):
         assert len(batch) <= batch_size * self.n_at_once
         with self.lock:

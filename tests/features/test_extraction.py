@@ -222,6 +222,21 @@ def test_maps_are_pooled(pooling):
     torch.testing.assert_close(features, pool(maps, pooling, 2), rtol=1e-5, atol=1e-6)
 
 
+def test_all_batches_on_a_gpu_have_one_size(network, monkeypatch):
+    module, shape = network
+    extractor = make_extractor(module, shape)
+    assert extractor.forward_size(8, 3) == 8
+    expected = extractor(batch_of(3, shape))[0]
+    monkeypatch.setattr(extractor, "has_one_size", True)
+    monkeypatch.setattr(extractor, "runs_alone", True)
+    assert [extractor.forward_size(8, n) for n in (3, 8, 20)] == [3, 8, 8]
+    sizes, run = [], extractor._run
+    monkeypatch.setattr(extractor, "_run", lambda x: sizes.append(len(x)) or run(x))
+    (features,) = extractor(batch_of(3, shape), 8)
+    assert sizes == [8]
+    torch.testing.assert_close(features, expected)
+
+
 def test_threads_may_share_an_extractor(network):
     module, shape = network
     extractor = make_extractor(module, shape)
