@@ -93,10 +93,10 @@ class ChannelScaler:
         batch = batch.to(torch.float64 if wide else dtype)
         if self.layout.n_channels == 1:
             mean, scale = float(self.mean_[0]), float(1 / self.scale_[0])
-            return ((batch - mean) * scale).to(dtype)
+            return (batch - mean).mul_(scale).to(dtype)
         values = tuple(self.mean_), tuple(1 / self.scale_)
         mean, scale = _broadcast(*values, batch.ndim - 2, batch.dtype, batch.device)
-        return ((batch - mean) * scale).to(dtype)
+        return (batch - mean).mul_(scale).to(dtype)
 
 
 @lru_cache(maxsize=64)  # a new tensor each time would make a GPU wait for the copy

@@ -235,7 +235,11 @@ class Net(NeuralNet):
         self._frozen_statistics = len(dataset) == 1
         self._is_plain = all(map(is_never_random, self.module_.modules()))
         try:
-            with self._step_hooks(), self._recording(dataset, generator):
+            with (
+                explain_lone_sample(self.batch_size),
+                self._step_hooks(),
+                self._recording(dataset, generator),
+            ):
                 yield
         finally:
             self._give_generator(None)
@@ -432,20 +436,15 @@ class Net(NeuralNet):
             loss.backward()
         return loss.detach()
 
-    @contextmanager
     def _passes_of_step(self):
-        """Within this context, `infer` may let something stand in for the network."""
+        """Return a context in which something may stand in for the network."""
+        return self._direct_passes() if self._is_direct else nullcontext()
+
+    @contextmanager
+    def _direct_passes(self):
         try:
-            with direct.passes(self._is_direct) as self._passes:
+            with direct.passes(True) as self._passes:
                 yield
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise ValueError(
-                f"batch_size={self.batch_size} leaves a sample alone in a batch. "
-                "Where its maps have one pixel, batch normalisation finds no variance. "
-                "Choose a larger batch_size, or norm='group' or None."
-            ) from error
         finally:
             self._passes = None
 
@@ -548,6 +547,21 @@ class Net(NeuralNet):
         if losses.ndim > 1:
             losses = losses.mean(dim=1)
         return (weight * losses).mean()
+
+
+@contextmanager
+def explain_lone_sample(batch_size):
+    """Say what to do where a batch holds too few values for their variance."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"batch_size={batch_size} leaves a sample alone in a batch. Where its maps "
+            "have one pixel, batch normalisation finds no variance. Choose a larger "
+            "batch_size, or norm='group' or None."
+        ) from error
 
 
 def is_never_random(module):

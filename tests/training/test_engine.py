@@ -421,10 +421,12 @@ def test_verbose_prints_a_line_for_each_epoch(
 def test_a_net_of_a_gpu_that_is_not_there_loads_on_the_first(
     monkeypatch, device, n_gpus, expected
 ):
-    loaded = {}
+    def load(net, state):
+        vars(net).update(state)
+
     monkeypatch.setattr(engine, "count_gpus", lambda: n_gpus)
-    monkeypatch.setattr(
-        NeuralNet, "__setstate__", lambda self, state: loaded.update(state)
-    )
-    Net.__new__(Net).__setstate__({"device": device})
-    assert loaded["device"] == expected
+    monkeypatch.setattr(NeuralNet, "__setstate__", load)
+    net = Net.__new__(Net)
+    net.__setstate__({"device": device, "module": None, "module_": "network"})
+    assert net.device == expected
+    assert net.module == "network"
