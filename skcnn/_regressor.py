@@ -238,7 +238,7 @@ class CNNRegressor(RegressionMixin, CNNParameters):
     pass of a batch takes less than 160 million operations (64 million of the plain
     network on images in float32), one thread trains the network. For larger ones,
     what torch would split by the number of threads is computed in fixed parts. On a
-    GPU, results agree to rounding.
+    GPU, networks with overlapping windows of max pooling agree to rounding only.
 
     References
     ----------
