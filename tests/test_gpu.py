@@ -22,7 +22,7 @@ from skcnn import (
 from skcnn.data import ChannelScaler, Images, find_layout, send_ahead
 from skcnn.data import images as images_module
 from skcnn.modules import Dropout
-from skcnn.training import engine, recording
+from skcnn.training import recording, steps
 
 pytestmark = [
     pytest.mark.gpu,
@@ -171,7 +171,7 @@ class Waiting(torch.nn.Module):
 def test_what_cannot_be_recorded_trains_all_the_same(problem, recorded, monkeypatch):
     make = CNNClassifier(Waiting, batch_size=8, **PARAMS)
     expected = state(make.fit(*problem))
-    monkeypatch.setattr(engine, "is_recordable", lambda *args: True)
+    monkeypatch.setattr(steps, "is_recordable", lambda *args: True)
     for a, b in zip(state(make.fit(*problem)), expected, strict=True):
         assert torch.equal(a, b)
     assert not recorded

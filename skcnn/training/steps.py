@@ -1,0 +1,229 @@
+"""How a batch becomes gradients of the weights."""
+
+from contextlib import contextmanager, nullcontext
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from ..data import Images, Rows
+from ..modules import Dropout
+from . import direct, known
+from .devices import DTYPES, autocast
+from .randomness import PrivateRandomness
+from .recording import RecordedPasses, is_recordable
+from .row_updates import row_updates
+
+# How much smaller a batch may be that pays for threads, where steps need no mode.
+WITHOUT_MODE = 2.5
+KNOWN_LAYERS = ("torch.nn.", "skcnn.")
+RANDOM_LAYERS = (_DropoutNd, nn.RReLU, nn.RNNBase, nn.Transformer)
+
+
+class TrainingSteps:
+    """The training steps of a net: on the CPU, on a GPU, and what makes them fast.
+
+    Warning: this class is not meant to be used, `Net` is.
+    """
+
+    _is_direct = False  # whether something can stand in for the network in a step
+    _passes = None  # what does
+    _recorded = None  # passes on a GPU that are replayed
+
+    @contextmanager
+    def ready(self, dataset, generator):
+        """Within this context, `infer` can take training batches.
+
+        Parameters
+        ----------
+        dataset : TrainingSet
+            Where the batches come from.
+
+        generator : torch.Generator
+            For random layers, on the device of the network.
+        """
+        self._randomness = PrivateRandomness(generator)
+        self._give_generator(generator)
+        self._frozen_statistics = len(dataset) == 1
+        self._is_plain = all(map(is_never_random, self.module_.modules()))
+        try:
+            with (
+                explain_lone_sample(self.batch_size),
+                self._step_hooks(),
+                self._recording(dataset, generator),
+            ):
+                yield
+        finally:
+            self._give_generator(None)
+            del self._randomness
+
+    @contextmanager
+    def _recording(self, dataset, generator):
+        """Within this context, passes on a GPU are recorded, where that can be."""
+        if not self._may_record(dataset):
+            yield
+            return
+        weights = [w for group in self.optimizer_.param_groups for w in group["params"]]
+        self._recorded = RecordedPasses(self._compute_gradients, weights, generator)
+        try:
+            yield
+        finally:
+            self._recorded.close()
+            del self._recorded
+
+    def _may_record(self, dataset):
+        """Return whether batches are alike, and nobody changes what a pass does."""
+        return (
+            isinstance(dataset.images, (Images, Rows))
+            and is_recordable(self.module_, self.criterion_)
+            and self._has_harmless_callbacks()
+        )
+
+    @contextmanager
+    def _step_hooks(self):
+        """Within this context, steps treat the network as it wants to be treated.
+
+        Weights with sparse gradients are updated by rows. A network that keeps its
+        weights within bounds has a method `after_step`.
+        """
+        layers = self.module_.modules()
+        is_sparse = any(getattr(layer, "sparse", False) for layer in layers)
+        with row_updates(self.optimizer_) if is_sparse else nullcontext():
+            after_step = getattr(self.module_, "after_step", None)
+            if after_step is None:
+                yield
+                return
+            hook = self.optimizer_.register_step_post_hook(lambda *args: after_step())
+            try:
+                yield
+            finally:
+                hook.remove()
+
+    def _give_generator(self, generator):
+        """Let the package's own random layers draw from `generator`."""
+        for module in self.module_.modules():
+            if isinstance(module, Dropout):
+                module.generator = generator
+
+    def step(self, X, y):
+        """Train on a batch.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n, n_channels, *spatial_shape)
+            Scaled images.
+
+        y : torch.Tensor or tuple
+            Targets, or ``(targets, weights)``.
+
+        Returns
+        -------
+        torch.Tensor
+            Mean loss before the step, a scalar on the device.
+        """
+        if self._recorded is None:
+            self.optimizer_.zero_grad()
+            loss = self._compute_gradients(X, y)
+        else:
+            loss = self._recorded(X, y)
+        self.optimizer_.step()
+        return loss
+
+    def _compute_gradients(self, X, y):
+        """Add the gradients of a batch to those of the weights; return the loss."""
+        with self._passes_of_step():
+            loss = self.get_loss(self.infer(X), y)
+            loss.backward()
+        return loss.detach()
+
+    def _passes_of_step(self):
+        """Return a context in which something may stand in for the network."""
+        return self._direct_passes() if self._is_direct else nullcontext()
+
+    @contextmanager
+    def _direct_passes(self):
+        try:
+            with direct.passes(True) as self._passes:
+                yield
+        finally:
+            self._passes = None
+
+    def _set_training(self, training=True):
+        super()._set_training(training)
+        if training and self._frozen_statistics:  # one sample has no statistics
+            for module in self.module_.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        self._is_direct = (
+            training and self._has_known_network() and known.is_ready(self.module_)
+        )
+
+    def _has_known_network(self):
+        return self.precision == "float32" and known.is_known(
+            self.module_, self.criterion_, self.batch_size
+        )
+
+    def count_flops(self, n_samples):
+        """Return what says how many threads pay, see `reproducible`.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of samples of the fit.
+
+        Returns
+        -------
+        float
+            Floating-point operations of a forward pass of a batch. Those of a network
+            that needs no mode count more.
+        """
+        flops = self.flops_ * min(self.batch_size, n_samples)
+        return flops * WITHOUT_MODE if self._has_known_network() else flops
+
+    def infer(self, x, **fit_params):
+        """Return the outputs of the network for a batch."""
+        if not self.module_.training:
+            with autocast(x.device, self.precision):
+                return self.module_(x).to(DTYPES[self.precision])
+        if self._passes is not None:
+            return self._passes.run(self.module_, x)
+        with self._randomness, autocast(x.device, self.precision):
+            out = self.module_(x).to(DTYPES[self.precision])
+        if self._is_plain and not getattr(self._randomness, "n_draws", True):
+            self._randomness = nullcontext()  # no other layer draws
+        return out
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return the mean loss of a batch, weighted where samples have weights."""
+        if isinstance(y_true, list):  # the classes that were mixed
+            return sum(self.get_loss(y_pred, mixed) for mixed in y_true)
+        if not isinstance(y_true, tuple):
+            self.criterion_.reduction = "mean"
+            return self.criterion_(y_pred, y_true)
+        y_true, weight = y_true
+        self.criterion_.reduction = "none"
+        losses = self.criterion_(y_pred, y_true)
+        if losses.ndim > 1:
+            losses = losses.mean(dim=1)
+        return (weight * losses).mean()
+
+
+@contextmanager
+def explain_lone_sample(batch_size):
+    """Say what to do where a batch holds too few values for their variance."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"batch_size={batch_size} leaves a sample alone in a batch. Where its maps "
+            "have one pixel, batch normalisation finds no variance. Choose a larger "
+            "batch_size, or norm='group' or None."
+        ) from error
+
+
+def is_never_random(module):
+    """Return whether it is known that a layer does not draw random numbers."""
+    known = type(module).forward.__module__.startswith(KNOWN_LAYERS)
+    return known and not isinstance(module, RANDOM_LAYERS)
