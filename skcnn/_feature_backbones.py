@@ -72,10 +72,10 @@ class FeatureBackbone:
 
     def __getstate__(self):
         """Hold the network on the CPU, to be loaded where there is no GPU, too."""
-        on_cpu = self.module
-        if any(value.is_cuda for value in on_cpu.state_dict().values()):
-            on_cpu = copy.deepcopy(on_cpu).cpu()
-        return {**vars(self), "module": on_cpu}
+        module = self.module
+        if module is not None and any(w.is_cuda for w in module.state_dict().values()):
+            module = copy.deepcopy(module).cpu()
+        return {**vars(self), "module": module}
 
     @property
     def input_shape(self):

@@ -486,6 +486,12 @@ def test_a_pickle_predicts_where_the_weights_file_is_missing(make, weights, tmp_
     subprocess.run([*command, *paths], check=True)
 
 
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_truth_value_is_no_number_of_blocks(make, trainable):
+    with pytest.raises(ValueError, match="expected 'all', 'head'"):
+        make(trainable=trainable).fit(*draw())
+
+
 def test_a_pickle_has_one_network(make):
     clf = make(head_epochs=0).fit(*draw())
     n_bytes = sum(v.nbytes for v in clf.module_.state_dict().values())

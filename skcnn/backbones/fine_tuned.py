@@ -273,6 +273,11 @@ class RunningOrder:
         int
             0 to train all; the number of modules to train none.
         """
+        if isinstance(trainable, bool):  # which would count as 1 or 0
+            raise ValueError(
+                f"trainable={trainable}, expected 'all', 'head', the name of a layer "
+                "or a number of blocks."
+            )
         if trainable in ("head", 0):
             return len(self.names)
         if trainable == "all":

@@ -5,6 +5,7 @@ from os import PathLike
 
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.utils.validation import validate_data
 
 from .sources import column_of_objects, is_image_files
@@ -135,7 +136,7 @@ def _check_alike(X):
         raise TypeError(
             "X mixes paths and arrays. Pass arrays only, of one shape in one array."
         )
-    shapes = {getattr(image, "shape", None) for image in X}
+    shapes = set(map(_shape_of, X))
     if len(shapes) > 1 and None not in shapes:
         first, second = sorted(shapes, key=str)[:2]
         raise ValueError(
@@ -143,6 +144,13 @@ def _check_alike(X):
             "Resize them to one shape and stack them in one array."
             + _hint_for_signals(shapes)
         )
+
+
+def _shape_of(image):
+    """Return the shape of an array or an image of PIL, None of anything else."""
+    if isinstance(image, Image.Image):
+        return image.height, image.width, len(image.getbands())
+    return getattr(image, "shape", None)
 
 
 def _hint_for_signals(shapes):

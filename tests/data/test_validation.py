@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
@@ -174,3 +175,9 @@ def test_rows_of_another_length_are_named_as_scikit_learn_does():
     message = "X has 8 features, but Estimator is expecting 9 features as input"
     with pytest.raises(ValueError, match=message):
         check_same_shape(Estimator(), np.zeros((2, 8)), (9,))
+
+
+def test_images_of_pil_of_unequal_size_are_refused_in_words():
+    X = [Image.new("RGB", (9, 8)), Image.new("RGB", (8, 8))]
+    with pytest.raises(ValueError, match=r"\(8, 8, 3\) and \(8, 9, 3\) among them"):
+        check(X)
