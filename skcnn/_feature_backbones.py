@@ -73,7 +73,7 @@ class FeatureBackbone:
     def __getstate__(self):
         """Hold the network on the CPU, to be loaded where there is no GPU, too."""
         module = self.module
-        if module is not None and any(w.is_cuda for w in module.state_dict().values()):
+        if module is not None and any(map(_is_on_gpu, module.modules())):
             module = copy.deepcopy(module).cpu()
         return {**vars(self), "module": module}
 
@@ -127,6 +127,10 @@ class FeatureBackbone:
             values = np.concatenate([self.scaler.mean_, self.scaler.scale_])
             scaling = blake2b(values.tobytes()).hexdigest()
         return f"{self.digest or module_identity(self.module)} {scaling}"
+
+
+def _is_on_gpu(layer):
+    return any(t.is_cuda for t in (*layer.parameters(False), *layer.buffers(False)))
 
 
 def is_fitted_estimator(backbone):

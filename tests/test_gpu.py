@@ -281,10 +281,26 @@ def test_uint8_stays_uint8_on_the_gpu(problem):
 
 def test_batches_are_sent_whole_and_in_their_order():
     values = [torch.full((1000, 1000), float(i)) for i in range(20)]
+    are_right = []
     for i, tensor in send_ahead(range(20), DEVICE, values.__getitem__):
-        torch.cuda._sleep(1_000_000)  # what was sent is not overwritten meanwhile
         assert tensor.is_cuda
-        assert (tensor == i).all()
+        torch.cuda._sleep(10_000_000)  # what was sent is not overwritten meanwhile
+        are_right.append((tensor == i).all())
+        del tensor
+    assert torch.stack(are_right).all()
+
+
+def test_streamed_fits_in_threads_are_equal(monkeypatch):
+    monkeypatch.setattr(images_module, "DEVICE_MEMORY_SHARE", 0.0)
+    X, y = colour()
+    make = [
+        CNNClassifier(batch_size=16, n_filters=8, max_epochs=40, random_state=0)
+        for _ in range(8)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        fits = list(pool.map(lambda clf: clf.fit(X, y), make))
+    for fit in fits[1:]:
+        assert_same_bits(fits[0], fit)
 
 
 def test_streamed_and_resident_images_train_the_same_network(monkeypatch):

@@ -2,6 +2,7 @@
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import torch
 
@@ -60,7 +61,7 @@ def send_ahead(items, device, read):
         for item in items:
             yield item, send(read(item), device)
         return
-    stream = torch.cuda.Stream(device)
+    stream = _sending_stream(device)
 
     def read_and_send(item):
         with torch.cuda.stream(stream):
@@ -71,6 +72,11 @@ def send_ahead(items, device, read):
         current.wait_event(is_there)
         tensor.record_stream(current)  # its memory is in use until then
         yield item, tensor
+
+
+@lru_cache  # of one stream, memory is used again
+def _sending_stream(device):
+    return torch.cuda.Stream(device)
 
 
 def _make_ahead(function, items):

@@ -1,5 +1,6 @@
 """Where the images of an extraction come from: an array, or files."""
 
+from contextlib import closing
 from operator import itemgetter
 
 import numpy as np
@@ -185,8 +186,8 @@ class FileSource:
         batch : torch.Tensor of shape (n, n_channels, height, width)
             Their images, normalised, on the device.
         """
-        decoded = self.files.batches(chunks)
-        for (rows, _), batch in send_ahead(decoded, self.device, itemgetter(1)):
-            batch = batch.permute(0, 3, 1, 2)  # (n, c, h, w)
-            batch = self.preprocessing.normalize(batch, self.dtype)
-            yield rows, batch.contiguous(memory_format=torch.channels_last)
+        with closing(self.files.batches(chunks)) as decoded:
+            for (rows, _), batch in send_ahead(decoded, self.device, itemgetter(1)):
+                batch = batch.permute(0, 3, 1, 2)  # (n, c, h, w)
+                batch = self.preprocessing.normalize(batch, self.dtype)
+                yield rows, batch.contiguous(memory_format=torch.channels_last)

@@ -61,11 +61,12 @@ def compute_outputs(module, images, batch_size, precision):
     if order is not None:
         indices = [order[index] for index in indices]
     module.eval()
+    outputs = []
     with torch.inference_mode(), autocast(images.device, precision):
-        outputs = [
-            module(batch)[: len(images) - start][:batch_size]
-            for start, (_, batch) in zip(starts, images.batches(indices), strict=True)
-        ]
+        # no comprehension, which would keep what reads ahead where a batch fails
+        for _, batch in images.batches(indices):
+            n_left = len(images) - batch_size * len(outputs)
+            outputs.append(module(batch)[: min(batch_size, n_left)])
         outputs = torch.cat(outputs).to("cpu", torch.float64).numpy()
     return outputs if order is None else outputs[order.argsort().numpy()]
 

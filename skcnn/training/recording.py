@@ -1,9 +1,10 @@
 """Passes on a GPU that are recorded once and replayed."""
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 
 import torch
+from torch.nn.modules.module import _has_any_global_hook
 
 from .known import HOOKS, LOSSES, METHODS
 
@@ -30,9 +31,12 @@ def is_recordable(network, criterion):
         Whether its layers are torch's, torchvision's and this package's, without
         hooks and gradients by rows. Other layers may do what is not recorded.
     """
-    is_on_gpu = all(weight.is_cuda for weight in network.parameters())
-    has_known_layers = all(map(_is_recordable, network.modules()))
-    return is_on_gpu and has_known_layers and type(criterion) in LOSSES
+    return (
+        type(criterion) in LOSSES
+        and not _has_any_global_hook()
+        and all(map(_is_recordable, (criterion, *network.modules())))
+        and all(map(_is_plain_weight, network.parameters()))
+    )
 
 
 def _is_recordable(layer):
@@ -41,7 +45,40 @@ def _is_recordable(layer):
         and not METHODS & vars(layer).keys()
         and not any(getattr(layer, hooks) for hooks in HOOKS)
         and not getattr(layer, "sparse", False)
+        and getattr(layer, "momentum", 0) is not None  # counts batches on the CPU
     )
+
+
+def _is_plain_weight(weight):
+    hooks = weight._backward_hooks, weight._post_accumulate_grad_hooks
+    return weight.is_cuda and not any(hooks)
+
+
+class RecordingStreams:
+    """Streams to record on, each for one fit at a time.
+
+    What is recorded on a stream shares memory that torch frees with the first of
+    its graphs. torch has 32 streams of a priority and hands them out in turns, so
+    these have another one than those that batches are sent on.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._free = defaultdict(list)
+
+    def take(self, device):
+        """Return a stream of a device that no other fit uses."""
+        with self._lock:
+            free = self._free[device]
+            return free.pop() if free else torch.cuda.Stream(device, priority=-1)
+
+    def give_back(self, stream):
+        """Let other fits use a stream."""
+        with self._lock:
+            self._free[stream.device].append(stream)
+
+
+recording_streams = RecordingStreams()
 
 
 class RecordedPasses:
@@ -70,7 +107,7 @@ class RecordedPasses:
         self.compute = compute
         self.weights = list(weights)
         self.generator = generator
-        self.stream = torch.cuda.Stream(generator.device)
+        self.stream = recording_streams.take(generator.device)
         self.pool = torch.cuda.graph_pool_handle()
         self._passes = {}
         self._n_seen = Counter()
@@ -135,6 +172,7 @@ class RecordedPasses:
         """Give back the memory of what was recorded."""
         self._forget_gradients()
         self._passes.clear()
+        recording_streams.give_back(self.stream)
 
     def __reduce__(self):
         """Be None in a pickle or a copy, which has nothing to replay."""

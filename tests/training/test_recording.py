@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from skcnn.modules import build_module
-from skcnn.training.recording import is_recordable
+from skcnn.training.recording import RecordingStreams, is_recordable
 
 
 @pytest.fixture
@@ -41,6 +41,13 @@ CHANGES = {
         "block1.activation", Foreign()
     ),
     "own forward": add_forward,
+    "hook of a weight": lambda network: network.output[-1].weight.register_hook(print),
+    "hook of a gradient": lambda network: network.output[
+        -1
+    ].weight.register_post_accumulate_grad_hook(print),
+    "batches counted on the CPU": lambda network: setattr(
+        network.block1.norm, "momentum", None
+    ),
     "gradients by rows": lambda network: network.add_module(
         "words", nn.Embedding(3, 2, sparse=True)
     ),
@@ -59,3 +66,30 @@ def test_a_foreign_loss_is_not_recorded(network):
 
     assert is_recordable(network, nn.MSELoss())
     assert not is_recordable(network, Loss())
+
+
+def test_a_hook_of_the_loss_or_of_all_layers_runs(network):
+    criterion = nn.MSELoss()
+    handle = criterion.register_forward_hook(print)
+    assert not is_recordable(network, criterion)
+    handle.remove()
+    handle = nn.modules.module.register_module_forward_hook(lambda *args: None)
+    assert not is_recordable(network, criterion)
+    handle.remove()
+    assert is_recordable(network, criterion)
+
+
+def test_a_stream_belongs_to_one_fit_at_a_time(monkeypatch):
+    class Stream:
+        def __init__(self, device, priority):
+            self.device = device
+
+    monkeypatch.setattr("torch.cuda.Stream", Stream)
+    streams = RecordingStreams()
+    first, second, other = (streams.take(device) for device in (0, 0, 1))
+    assert first is not second
+    streams.give_back(first)
+    streams.give_back(other)
+    assert streams.take(0) is first
+    assert streams.take(0) is not second
+    assert streams.take(1) is other
