@@ -328,6 +328,7 @@ def test_several_threads_share_a_transformer(case, tmp_path):
             assert_close(features, expected[start % 4 :: 4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grey", "files", "module", "unfitted"])
 def test_features_are_the_same_in_other_processes(kind, data_dir, tmp_path):
     case = Case(kind, data_dir, tmp_path)

@@ -4,8 +4,10 @@ import copy
 
 import torch
 
+from .reading import BatchReader
 
-class Rows:
+
+class Rows(BatchReader):
     """Features that are trained on like images.
 
     Parameters
@@ -51,11 +53,6 @@ class Rows:
     def index_device(self):
         """Device on which nothing waits for what chooses samples."""
         return self.device
-
-    def batches(self, indices):
-        """Yield ``(index, batch)``, as `take` returns it, for each index."""
-        for index in indices:
-            yield index, self.take(index)
 
     def take(self, index):
         """Return a batch.

@@ -70,7 +70,13 @@ class ChannelScaler:
         return total
 
     def check(self, batch):
-        """Accept pixels of any range, as the scale is learnt."""
+        """Accept pixels of any range, as the scale is learnt.
+
+        Parameters
+        ----------
+        batch : torch.Tensor
+            Pixels as they stand in X.
+        """
 
     def transform(self, batch, dtype):
         """Scale a batch.

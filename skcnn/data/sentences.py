@@ -5,12 +5,13 @@ import copy
 import numpy as np
 import torch
 
+from .reading import BatchReader
 from .transfer import send
 
 POOL = 50  # batches whose sentences are sorted by length together
 
 
-class Sentences:
+class Sentences(BatchReader):
     """Codes of the words of sentences, read batch by batch.
 
     Batches are put together by NumPy, whose calls cost less than torch's where
@@ -78,11 +79,6 @@ class Sentences:
         view = copy.copy(self)
         view.rows = rows
         return view
-
-    def batches(self, indices):
-        """Yield ``(index, batch)``, as `take` returns it, for each index."""
-        for index in indices:
-            yield index, self.take(index)
 
     def take(self, index):
         """Return a batch.
