@@ -4,6 +4,7 @@ import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from math import log2, prod
 from numbers import Integral
 
@@ -73,8 +74,10 @@ class FeatureBackbone:
     def __getstate__(self):
         """Hold the network on the CPU, to be loaded where there is no GPU, too."""
         module = self.module
-        if module is not None and any(map(_is_on_gpu, module.modules())):
-            module = copy.deepcopy(module).cpu()
+        if module is not None:
+            tensors = chain(module.parameters(), module.buffers())
+            if any(tensor.is_cuda for tensor in tensors):
+                module = copy.deepcopy(module).cpu()
         return {**vars(self), "module": module}
 
     @property
@@ -127,10 +130,6 @@ class FeatureBackbone:
             values = np.concatenate([self.scaler.mean_, self.scaler.scale_])
             scaling = blake2b(values.tobytes()).hexdigest()
         return f"{self.digest or module_identity(self.module)} {scaling}"
-
-
-def _is_on_gpu(layer):
-    return any(t.is_cuda for t in (*layer.parameters(False), *layer.buffers(False)))
 
 
 def is_fitted_estimator(backbone):

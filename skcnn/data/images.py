@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import torch
 
+from .reading import BatchReader
 from .transfer import send, send_ahead
 
 # NumPy dtypes that torch indexes and converts as they are.
@@ -33,7 +34,7 @@ CHUNK_SIZE = 2**26  # bytes that are moved together
 MEMORY_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-class Images:
+class Images(BatchReader):
     """A validated array of images, read batch by batch.
 
     On a CPU, the array is shared, not copied. On a GPU it is moved there once
@@ -64,9 +65,8 @@ class Images:
         self.device = device
         self.dtype = dtype
         self.rows = None
-        self.source = _as_source(X)
-        if device.type == "cuda" and _fits(X, device, once):
-            self.source = self._moved(X)
+        is_moved = device.type == "cuda" and _fits(X, device, once)
+        self.source = self._moved(X) if is_moved else _as_source(X)
 
     def _moved(self, X):
         """Return an array as a tensor on the GPU, moved in chunks."""
@@ -144,8 +144,7 @@ class Images:
             As of `take`.
         """
         if self.is_resident:
-            for index in indices:
-                yield index, self.take(index)
+            yield from super().batches(indices)
             return
         for index, batch in send_ahead(indices, self.device, self._read):
             yield index, self._scaled(batch)

@@ -48,7 +48,8 @@ class PublishedScaling:
         ValueError
             See `skcnn.backbones.check_pixel_range`.
         """
-        check_pixel_range(self._exact(batch))
+        if not self.is_16_bit:  # whose range is that of the dtype
+            check_pixel_range(self._exact(batch))
 
     def transform(self, batch, dtype):
         """Return pixels of any dtype resized, cropped and normalised.

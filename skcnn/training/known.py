@@ -110,11 +110,21 @@ def is_fused(optimizer):
     )
 
 
+def is_changed(layer):
+    """Return whether somebody has added a hook to a layer, or exchanged a method."""
+    return bool(METHODS & vars(layer).keys()) or any(
+        getattr(layer, hooks) for hooks in HOOKS
+    )
+
+
+def has_hooks(weight):
+    """Return whether something looks at the gradients of a weight."""
+    return bool(weight._backward_hooks or weight._post_accumulate_grad_hooks)
+
+
 def _is_plain(layer):
     """Return whether a layer is as torch or this package makes it."""
-    if METHODS & vars(layer).keys():
-        return False
-    if any(getattr(layer, hooks) for hooks in HOOKS):
+    if is_changed(layer):
         return False
     if type(layer) is nn.Conv2d:
         sizes = layer.stride, layer.padding, layer.dilation
@@ -160,6 +170,5 @@ def _is_trained(weight):
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
         and weight.requires_grad
-        and not weight._backward_hooks
-        and not weight._post_accumulate_grad_hooks
+        and not has_hooks(weight)
     )

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import torch
 from torch.nn.modules.module import _has_any_global_hook
 
-from .known import HOOKS, LOSSES, METHODS
+from .known import LOSSES, has_hooks, is_changed
 
 # Passes that run as they are, until all libraries have chosen their kernels.
 WARM_UP = 3
@@ -35,23 +35,17 @@ def is_recordable(network, criterion):
         type(criterion) in LOSSES
         and not _has_any_global_hook()
         and all(map(_is_recordable, (criterion, *network.modules())))
-        and all(map(_is_plain_weight, network.parameters()))
+        and all(w.is_cuda and not has_hooks(w) for w in network.parameters())
     )
 
 
 def _is_recordable(layer):
     return (
         (type(layer).forward.__module__ or "").startswith(RECORDABLE_LAYERS)
-        and not METHODS & vars(layer).keys()
-        and not any(getattr(layer, hooks) for hooks in HOOKS)
+        and not is_changed(layer)
         and not getattr(layer, "sparse", False)
         and getattr(layer, "momentum", 0) is not None  # counts batches on the CPU
     )
-
-
-def _is_plain_weight(weight):
-    hooks = weight._backward_hooks, weight._post_accumulate_grad_hooks
-    return weight.is_cuda and not any(hooks)
 
 
 class RecordingStreams:
