@@ -1,16 +1,16 @@
 """Batch normalisation that no number of threads changes.
 
 Where torch normalises maps with channels last, its threads share the sums over
-samples and pixels. Here each sum over the pixels of a sample is taken by one
-thread, and those of all samples are added up by one. Forward and backward are
-passes over memory, so as few of them as possible write to memory that is new.
+samples and pixels. Here each sum over a part of the batch is taken by one thread,
+and those of all parts are added up by one. Forward and backward are passes over
+memory, so as few of them as possible write to memory that is new.
 """
 
 import torch
 
 from ..data import MEMORY_FORMATS
-from ..parallel import limit_threads
-from .parts import sum_channels
+from ..parallel import limit_threads, map_parts
+from .parts import MAX_PARTS, add
 
 aten = torch.ops.aten
 # Below these numbers of values, one thread normalises as fast as many, or takes sums as
@@ -50,14 +50,33 @@ def take_statistics(x, running_mean, running_var, momentum):
     if x.numel() < MIN_SHARED_SUMS:
         with limit_threads(1):
             return aten.batch_norm_update_stats(x, running_mean, running_var, momentum)
-    count = x.numel() // x.shape[1]
-    mean = sum_channels(x) / count
-    centred = x - as_maps(mean, x)
-    var = sum_channels(centred.square_()) / count
+    mean, var = _merge_statistics(map_parts(_take_statistics, _split(x)))
     if running_mean is not None:
+        count = x.numel() // x.shape[1]
         unbiased = var * (count / (count - 1))
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         running_var.lerp_(unbiased.to(running_var.dtype), momentum)
+    return mean, var
+
+
+def _split(x):
+    """Return parts of a batch."""
+    return x.tensor_split(min(MAX_PARTS, len(x)))
+
+
+def _take_statistics(part):
+    """Return mean and variance of each channel, and how many samples these are of."""
+    unread = part.new_zeros(2, part.shape[1], dtype=_wide_dtype(part))
+    return *aten.batch_norm_update_stats(part, *unread, 0.0), len(part)
+
+
+def _merge_statistics(taken):
+    """Return mean and variance of all parts (Chan, Golub & LeVeque 1979)."""
+    means, variances, counts = zip(*taken, strict=True)
+    means, variances = torch.stack(means), torch.stack(variances)
+    shares = means.new_tensor(counts).div_(sum(counts))[:, None]
+    mean = (shares * means).sum(0)
+    var = (shares * (variances + (means - mean).square_())).sum(0)
     return mean, var
 
 
@@ -98,12 +117,15 @@ def take_gradients(grad, x, mean, inverse_std):
     mean, inverse_std : torch.Tensor of shape (n_channels,)
         What the maps were normalised with.
     """
+    layer = None, None, None, mean, inverse_std, True, 0.0, [False, True, True]
+
+    def take(grad, x):
+        return aten.native_batch_norm_backward(grad, x, *layer)[1:]
+
     if x.numel() < MIN_SHARED_SUMS:
-        layer = None, None, None, mean, inverse_std, True, 0.0, [False, True, True]
         with limit_threads(1):
-            return aten.native_batch_norm_backward(grad, x, *layer)[1:]
-    centred = x - as_maps(mean, x)
-    return sum_channels(centred.mul_(grad)) * inverse_std, sum_channels(grad)
+            return take(grad, x)
+    return tuple(map(add, zip(*map_parts(take, _split(grad), _split(x)), strict=True)))
 
 
 def gradient_of_statistics(x, scale, mean, inverse_std, grad_weight, grad_bias):
@@ -151,7 +173,8 @@ def _is_shared(x):
 
 def _widen(*values):
     """Return tensors in a precision that sums can be taken in; None as it is."""
-    return [
-        v if v is None else v.to(torch.promote_types(v.dtype, torch.float32))
-        for v in values
-    ]
+    return [v if v is None else v.to(_wide_dtype(v)) for v in values]
+
+
+def _wide_dtype(values):
+    return torch.promote_types(values.dtype, torch.float32)
