@@ -39,24 +39,22 @@ aten = torch.ops.aten
 
 
 @contextmanager
-def passes(is_direct):
+def passes(dtype):
     """Within this context, one forward and one backward pass run.
 
     Parameters
     ----------
-    is_direct : bool
-        Whether `known.is_known` and `known.is_ready` returned True.
+    dtype : torch.dtype
+        Of the maps, and of the products of matrices.
 
     Yields
     ------
-    Passes or None
-        What stands in for the network; None where it is run as it is.
+    Passes
+        What stands in for a network, where `known.is_known` and `known.is_ready`
+        return True.
     """
-    if not is_direct:
-        yield None
-        return
     with suspended():
-        passes = Passes()
+        passes = Passes(dtype)
         try:
             yield passes
             passes.finish()
@@ -69,9 +67,13 @@ class Passes:
 
     The gradients of the convolutions' weights are computed when all others are
     there, so that threads are woken once and wait for each other once.
+
+    In another precision than that of the weights, all maps are in it; weights and
+    statistics, their gradients and the outputs are not. This is what autocast does.
     """
 
-    def __init__(self):
+    def __init__(self, dtype):
+        self._dtype = dtype
         self._plans = []
 
     @torch.no_grad()
@@ -103,6 +105,7 @@ class Passes:
         torch.Tensor of shape (n, n_outputs)
             With a record of gradients.
         """
+        dtype, x = x.dtype, x.to(self._dtype)
         for layer in network._modules.values():
             if type(layer) is ConvBlock:
                 x = self._run_block(layer, x)
@@ -112,7 +115,7 @@ class Passes:
                 for part in layer._modules.values():
                     is_linear = type(part) is nn.Linear
                     x = _run_linear(part, x) if is_linear else part(x)
-        return x
+        return x.to(dtype)
 
     def _run_block(self, block, x):
         """Return ``block(x)``."""
@@ -149,6 +152,7 @@ def _has_plain_windows(pool):
 
 def _accumulate(weight, grad):
     """Add a gradient as the record of gradients does."""
+    grad = grad.to(weight.dtype)
     if weight.grad is not None:
         weight.grad = weight.grad + grad
     elif grad.stride() == weight.stride():
@@ -161,11 +165,17 @@ def _as_list(value):
     return list(value) if isinstance(value, tuple) else value
 
 
+def _cast(values, like):
+    """Return values in the precision of others; None as it is."""
+    return values if values is None else values.to(like.dtype)
+
+
 class _Convolution(Function):
     @staticmethod
     def forward(ctx, plans, x, weight, bias, *geometry):
-        ctx.save_for_backward(x, weight)
         ctx.plans, ctx.geometry, ctx.weights = plans, geometry, (weight, bias)
+        weight, bias = _cast(weight, x), _cast(bias, x)
+        ctx.save_for_backward(x, weight)
         return convolution(aten.convolution.default, x, weight, bias, *geometry)
 
     @staticmethod
@@ -184,6 +194,7 @@ class _Convolution(Function):
 class _Linear(Function):
     @staticmethod
     def forward(ctx, x, weight, bias):
+        weight, bias = _cast(weight, x), _cast(bias, x)
         ctx.save_for_backward(x, weight)
         return matmul(aten.addmm.default, bias, x, weight.t())
 
@@ -224,7 +235,8 @@ class _PooledNorm(Function):
     def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps, window):
         mean, var = take_statistics(x, running_mean, running_var, momentum)
         if weight.min() < 0:
-            signs = as_maps(torch.ones_like(weight).masked_fill_(weight < 0, -1), x)
+            signs = torch.ones_like(weight, dtype=x.dtype).masked_fill_(weight < 0, -1)
+            signs = as_maps(signs, x)
             values, indices = _pool(x * signs, window)
             values.mul_(signs)
         else:
@@ -246,7 +258,8 @@ class _PooledNorm(Function):
         sums = take_gradients(grad, values, *statistics)
         scale = weight * statistics[1]
         grad_x = gradient_of_statistics(x, scale, *statistics, *sums)
-        grad_x.add_(_spread(grad * as_maps(scale, x), x, ctx.window, indices))
+        grad = _cast(grad * as_maps(scale, x), x)
+        grad_x.add_(_spread(grad, x, ctx.window, indices))
         return grad_x, *sums, *(5 * [None])
 
 

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager, nullcontext
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
@@ -143,7 +144,7 @@ class TrainingSteps:
     @contextmanager
     def _direct_passes(self):
         try:
-            with direct.passes(True) as self._passes:
+            with direct.passes(getattr(torch, self.precision)) as self._passes:
                 yield
         finally:
             self._passes = None
@@ -159,9 +160,7 @@ class TrainingSteps:
         )
 
     def _has_known_network(self):
-        return self.precision == "float32" and known.is_known(
-            self.module_, self.criterion_, self.batch_size
-        )
+        return known.is_known(self.module_, self.criterion_, self.batch_size)
 
     def count_flops(self, n_samples):
         """Return what says how many threads pay, see `reproducible`.

@@ -60,15 +60,29 @@ def give_generator(network):
             layer.generator = make_generator(1)
 
 
-def step(network, X, y, is_known=True):
+def step(network, X, y, dtype=None):
     """Return what a copy of a network has after its passes, and the copy."""
     network = copy.deepcopy(network)
     give_generator(network)
-    with FixedOrderSums(), direct.passes(is_known) as passes:
-        out = network(X) if passes is None else passes.run(network, X)
+    with FixedOrderSums(), direct.passes(dtype or X.dtype) as passes:
+        out = passes.run(network, X)
         F.cross_entropy(out, y).backward()
+    return values_after(network, out), network
+
+
+def torch_step(network, X, y, dtype=None):
+    """Return what a copy of a network has after torch's own passes."""
+    network = copy.deepcopy(network)
+    give_generator(network)
+    with torch.autocast("cpu", dtype, enabled=dtype is not None):
+        out = network(X).to(X.dtype)
+    F.cross_entropy(out, y).backward()
+    return values_after(network, out)
+
+
+def values_after(network, out):
     gradients = [p.grad for p in network.parameters()]
-    return [out.detach(), *gradients, *network.buffers()], network
+    return [out.detach(), *gradients, *network.buffers()]
 
 
 # -- what comes out -----------------------------------------------------------
@@ -79,9 +93,27 @@ def step(network, X, y, is_known=True):
 def test_a_step_is_that_of_the_network(name, shape):
     network = build(shape, torch.float64, **ARCHITECTURES[name])
     batch = make_batch(11, shape, torch.float64)
-    (ours, _), (theirs, _) = step(network, *batch), step(network, *batch, False)
+    (ours, _), theirs = step(network, *batch), torch_step(network, *batch)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_step_in_bfloat16_is_as_exact_as_autocast(any_parts, name, shape):
+    network = build(shape, **ARCHITECTURES[name])
+    batch = make_batch(33, shape)
+    (exact, _), (ours, _) = step(network, *batch), step(network, *batch, torch.bfloat16)
+    theirs = torch_step(network, *batch, torch.bfloat16)
+    for a, b, c in zip(exact, ours, theirs, strict=True):
+        assert b.dtype == a.dtype
+        assert distance(a, b) <= 1.5 * distance(a, c) + 1e-3
+
+
+def distance(a, b):
+    """Return by which part of the largest value, typically, two tensors differ."""
+    a, b = a.double(), b.double()
+    return (a - b).square().mean().sqrt() / a.abs().max().clamp_min(1e-12)
 
 
 OTHER_LAYERS = {
@@ -104,7 +136,7 @@ def test_a_step_is_that_of_a_network_with_other_layers(name):
     batch = make_batch(5, (1, 16, 16), torch.float64)
     network.double()(batch[0])  # which tells the last layer how many values come
     network.to(memory_format=torch.channels_last)
-    (ours, _), (theirs, _) = step(network, *batch), step(network, *batch, False)
+    (ours, _), theirs = step(network, *batch), torch_step(network, *batch)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
@@ -112,14 +144,15 @@ def test_a_step_is_that_of_a_network_with_other_layers(name):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("n", [65, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_no_number_of_threads_matters(
-    assert_no_thread_count_matters, any_parts, name, shape, n
+    assert_no_thread_count_matters, any_parts, name, shape, n, dtype
 ):
     network = build(shape, **ARCHITECTURES[name])
     give_generator(network)
     assert is_known(network, nn.CrossEntropyLoss(), n)
     batch = make_batch(n, shape)
-    assert_no_thread_count_matters(lambda: step(network, *batch)[0])
+    assert_no_thread_count_matters(lambda: step(network, *batch, dtype)[0])
 
 
 def test_gradients_are_laid_out_like_the_weights():
@@ -141,7 +174,7 @@ def test_gradients_add_up():
     network = build(norm=None)
     (_, *once), _ = step(network, X, y)
     for _ in range(2):
-        with FixedOrderSums(), direct.passes(True) as passes:
+        with FixedOrderSums(), direct.passes(X.dtype) as passes:
             F.cross_entropy(passes.run(network, X), y).backward()
     for gradient, p in zip(once, network.parameters(), strict=True):
         torch.testing.assert_close(p.grad, 2 * gradient)
@@ -177,17 +210,15 @@ def test_nothing_is_left_of_a_step(fails, monkeypatch):
 def test_an_error_leaves_the_mode_in_place():
     seen = []
     with FixedOrderSums() as mode:
-        with suppress(ZeroDivisionError), direct.passes(True):
+        with suppress(ZeroDivisionError), direct.passes(torch.float32):
             seen.append(_get_current_dispatch_mode())
             raise ZeroDivisionError
         assert seen == [None]
         assert _get_current_dispatch_mode() is mode
 
 
-def test_without_the_mode_the_network_is_run_as_it_is():
+def test_without_the_mode_a_network_is_not_ready():
     assert not known.is_ready(build())
-    with direct.passes(False) as passes:
-        assert passes is None
 
 
 class OtherNet(ConvNet):
@@ -314,7 +345,7 @@ def test_a_layer_in_two_places_runs_twice(change):
     assert is_known(network, nn.CrossEntropyLoss(), 4)
     network.double()
     batch = make_batch(4, shape, torch.float64)
-    (ours, _), (theirs, _) = step(network, *batch), step(network, *batch, False)
+    (ours, _), theirs = step(network, *batch), torch_step(network, *batch)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 

@@ -262,7 +262,7 @@ DIRECT = {
     "default": ({}, True),
     "other optimizer": ({"optimizer": "muon"}, True),
     "steps of skorch": ({"callbacks": [OnBatches()]}, True),
-    "autocast": ({"precision": "bfloat16"}, False),
+    "half precision": ({"precision": "bfloat16"}, True),
     "other network": ({"architecture": WithoutConvolutions}, False),
 }
 
