@@ -3,28 +3,22 @@
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
 from functools import partial
-from math import ceil, prod
+from math import ceil
 from numbers import Integral
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.utils import check_consistent_length, check_random_state, check_scalar
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    _check_y,
-    check_is_fitted,
-)
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted
 
+from ._training_data import TrainingDataMixin
 from ._validation import ValidationMixin, compose
 from .data import (
     ChannelScaler,
     Images,
-    Samples,
     TrainingSet,
     check_image_array,
-    check_same_shape,
-    find_layout,
     make_augmentation,
 )
 from .training import (
@@ -55,7 +49,13 @@ def auto_batch_size(n_samples, smallest=8):
     return max(smallest, int(2 ** np.clip(np.round(np.log2(n_samples / 40)), 3, 7)))
 
 
-class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseCNN(
+    TrainingDataMixin,
+    ValidationMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+):
     """An estimator that trains a network.
 
     A subclass has the parameters, and says which network they describe and what
@@ -285,77 +285,6 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
                     "fit with warm_start=False."
                 )
 
-    def _check_training_data(self, X, y, first):
-        """Return X and y validated; the first call decides how X is read."""
-        known_shape = None if first else self._known_shape
-        X, y = check_image_array(
-            self, X, y, sample_shape=known_shape, reset=first, **self._y_checks
-        )
-        if first:
-            self._layout = find_layout(X.shape[1:], self.image_shape, self.channel_axis)
-            self.image_shape_ = self._layout.image_shape
-            self.n_features_in_ = prod(self.image_shape_)
-        else:
-            self._check_shape(X)
-        return X, y
-
-    @property
-    def _known_shape(self):
-        """Shape of a sample in fit, None where image files of any size were fitted."""
-        return None if self._layout is None else self._layout.sample_shape
-
-    def _check_targets(self, samples, y):
-        """Return y validated, a target for each sample."""
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but "
-                "the target y is None."
-            )
-        y = _check_y(y, estimator=self, **self._y_checks)
-        check_consistent_length(samples, y)
-        return y
-
-    def _check_shape(self, X):
-        """Raise an error where samples differ in shape from those of fit."""
-        check_same_shape(self, X, self._layout.sample_shape)
-
-    def _check_samples(self, X, y, sample_weight, first, relative=True):
-        """Return samples that weigh something and, if they are not all, which.
-
-        Relative weights have a mean of 1.
-        """
-        X, y = self._check_training_data(X, y, first)
-        weights = self._check_weights(X, y, sample_weight, relative)
-        targets = self._encode_targets(y, weights, first)
-        if weights is None or weights.all():
-            return Samples(X, targets, weights), None
-        kept = np.flatnonzero(weights)
-        return Samples(X[kept], targets[kept], weights[kept]), kept
-
-    def _check_weights(self, X, y, sample_weight, relative):
-        """Return weights of the samples, or None where all weigh the same."""
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
-            weights = _with_mean_of_1(weights) if relative else weights
-        of_classes = self._class_weights(y)
-        if of_classes is None:
-            return weights
-        if relative:
-            of_classes = of_classes / (of_classes.max() or 1)
-        weights = of_classes if weights is None else of_classes * weights
-        if not weights.any():
-            raise ValueError(
-                f"class_weight={self.class_weight!r} leaves no sample a weight."
-            )
-        return _with_mean_of_1(weights) if relative else weights
-
-    def _class_weights(self, y):
-        """Return the weight of the class of each sample, or None."""
-        return None
-
     def _with_memory(self, function, auto, retry=True):
         """Call a function of the batch size, `auto` where `batch_size` says so.
 
@@ -497,9 +426,3 @@ class BaseCNN(ValidationMixin, CallbackSupportMixin, BaseEstimator, metaclass=AB
         tags.input_tags.three_d_array = True
         tags.target_tags.required = True
         return tags
-
-
-def _with_mean_of_1(weights):
-    """Return weights times a constant; those of 0 do not count in the mean."""
-    weights = weights / weights.max()  # sums cannot overflow
-    return weights / weights[weights > 0].mean()
