@@ -165,7 +165,8 @@ class CNNRegressor(RegressionMixin, CNNParameters):
 
     precision : {"float32", "bfloat16", "float64"}, default="float32"
         Of the computation. "bfloat16" computes in it where that is safe
-        (autocast), with weights in float32.
+        (autocast), with weights in float32: in less time on devices that multiply
+        in it, in far more on a CPU that does not.
 
     image_shape : tuple of int or None, default=None
         Shape of one image where X holds flattened images: ``(H, W)``,
