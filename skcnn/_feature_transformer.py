@@ -118,9 +118,9 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
     precision : {"float32", "bfloat16", "float64"}, default="float32"
         What the network computes in. "bfloat16" is two to four times as fast
         where the processor has it, far slower where it has not, and shifts
-        features by some thousandths of their size. On a GPU, float32 convolves in TF32 unless
-        ``torch.backends.cudnn.allow_tf32`` is False, which shifts them by some
-        ten thousandths; other batches then do so, too.
+        features by some thousandths of their size. On a GPU, float32 convolves
+        in TF32 unless ``torch.backends.cudnn.allow_tf32`` is False, which shifts
+        them by some ten thousandths; other batches then do so, too.
 
     device : str or torch.device, default="auto"
         Where it computes: "auto" is the first GPU where there is one and the

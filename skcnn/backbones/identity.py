@@ -1,13 +1,25 @@
 """What a network computes with, in one string."""
 
 import re
+import sys
+import weakref
 from hashlib import blake2b
-from types import CodeType, FunctionType
+from threading import Lock, RLock
+from types import CodeType, FunctionType, MethodType, ModuleType
+from uuid import uuid4
+
+import numpy as np
+import torch
+from torch import fx, nn
 
 from .layers import TRACED_LIBRARIES
 from .weights import weights_digest
 
-PLAIN_TYPES = (bool, int, float, complex, str, bytes, tuple, type(None))
+PLAIN_TYPES = (bool, int, float, complex, str, bytes, type(None), type(...))
+LOCKS = (type(Lock()), type(RLock()))
+# What torch keeps in each part of a network; of these, hooks of the forward pass count.
+INTERNAL = frozenset(vars(nn.Module()))
+FORWARD_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
 def module_identity(module):
@@ -21,44 +33,170 @@ def module_identity(module):
     Returns
     -------
     str
-        The same in every process with the same version of Python. The plain
-        attributes of each part count; and the methods of classes, and of those
-        that they inherit from, that are not of a known library. What methods refer
-        to elsewhere does not count.
+        The same in every process with the same version of Python. The attributes
+        of each part count, buffers that are not saved, hooks, and what functions
+        have in closures; and the methods of classes, and of those that they inherit
+        from, that are not of a known library. What methods refer to elsewhere does
+        not count. With an attribute that cannot be told from others, such as an open
+        file, the digest is another one each time.
     """
     digest = blake2b(weights_digest(module).encode(), digest_size=32)
-    for name, part in module.named_modules():
-        digest.update(f"{name} {_definitions(vars(part))}".encode())
-        for kind in type(part).__mro__[:-1]:
-            if not kind.__module__.startswith(TRACED_LIBRARIES):
-                digest.update(_definitions(vars(kind)).encode())
+    try:
+        digest.update(_Description(module).text.encode())
+    except RecursionError:
+        digest.update(_unique().encode())
     return digest.hexdigest()
 
 
-def _definitions(attributes):
-    """Return those attributes that are plain values or methods, as text."""
-    found = []
-    for name, value in sorted(attributes.items()):
-        value = getattr(value, "__func__", getattr(value, "fget", value))
+class _Description:
+    """A network, or a value that it holds, as text that is the same in every process.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    """
+
+    def __init__(self, module):
+        self._names = {
+            id(part): f"part {name}" for name, part in module.named_modules()
+        }
+        self._open = set()  # what is being described, which may refer to itself
+        self.text = self._parts(module)
+
+    def _parts(self, module):
+        return "\n".join(
+            f"{name} {self._attributes(part)} {self._code(type(part))}"
+            for name, part in module.named_modules()
+        )
+
+    def _attributes(self, part):
+        """Return what a part holds besides its weights and parts."""
+        own = {n: value for n, value in vars(part).items() if n not in INTERNAL}
+        buffers = {n: part._buffers[n] for n in part._non_persistent_buffers_set}
+        hooks = [list(getattr(part, name).values()) for name in FORWARD_HOOKS]
+        return self._of([own, buffers, hooks])
+
+    def _code(self, kind):
+        """Return the methods and values of a class that is of no known library."""
+        return "\n".join(
+            f"{name}: {self._of(value)}"
+            for base in kind.__mro__[:-1]
+            if not _is_known(base)
+            for name, value in sorted(vars(base).items())
+            if isinstance(value, FunctionType)
+            or not (name.startswith("__") or name == "_abc_impl")
+        )
+
+    def _of(self, value):
+        """Return a value as text."""
+        if isinstance(value, PLAIN_TYPES):
+            return _text(value)
+        if id(value) in self._names:
+            return self._names[id(value)]
+        if id(value) in self._open:
+            return "itself"
+        self._open.add(id(value))
+        try:
+            return f"{type(value).__qualname__} {self._inside(value)}"
+        finally:
+            self._open.discard(id(value))
+
+    def _inside(self, value):
+        """Return what is in a value that may hold others."""
+        if isinstance(value, list | tuple):
+            return _list(map(self._of, value))
+        if isinstance(value, set | frozenset):
+            return _list(sorted(map(self._of, value)))
+        if isinstance(value, dict):
+            items = (f"{self._of(key)}: {self._of(v)}" for key, v in value.items())
+            return _list(sorted(items))
+        if isinstance(value, torch.Tensor | np.ndarray | torch.Generator):
+            return self._values(value)
+        if isinstance(value, nn.Module):
+            return f"{weights_digest(value)} {self._parts(value)}"
+        if isinstance(value, LOCKS):
+            return ""
+        if isinstance(value, fx.Graph | ModuleType):
+            return _text(str(value))
+        return self._callable(value)
+
+    def _values(self, value):
+        """Return a digest of numbers."""
+        if isinstance(value, torch.Generator):
+            value = value.get_state()
+        if isinstance(value, torch.Tensor):
+            kind, value = value.dtype, value.detach().cpu()
+            value = value.contiguous().flatten().view(torch.uint8).numpy()
+        elif value.dtype.hasobject:
+            return f"{value.shape} {_list(map(self._of, value.ravel()))}"
+        else:
+            kind = value.dtype
+        bits = blake2b(np.ascontiguousarray(value)).hexdigest()
+        return f"{kind} {value.shape} {bits}"
+
+    def _callable(self, value):
+        """Return what a function does, or what makes another object."""
         if isinstance(value, FunctionType):
-            found.append(f"{name}: {_describe_function(value)}")
-        elif name.startswith("__") or name == "training":
-            continue
-        elif isinstance(value, PLAIN_TYPES):
-            found.append(f"{name}: {_text(value)}")
-        elif hasattr(value, "__qualname__"):  # a class, or a function written in C
-            found.append(f"{name}: {value.__module__} {value.__qualname__}")
-    return "\n".join(found)
+            return self._function(value)
+        if isinstance(value, MethodType):
+            return f"{self._of(value.__func__)} {self._of(value.__self__)}"
+        if isinstance(value, weakref.ref):
+            return self._of(value())
+        if isinstance(value, property):
+            return self._of(value.fget)
+        if hasattr(value, "__wrapped__"):
+            return self._of(value.__wrapped__)
+        if isinstance(value, classmethod | staticmethod):
+            return self._of(value.__func__)
+        if callable(value) and hasattr(
+            value, "__qualname__"
+        ):  # a class, or written in C
+            return f"{getattr(value, '__module__', '')} {value.__qualname__}"
+        return self._object(value)
+
+    def _function(self, function):
+        """Return what a function does, and what it wraps; not where it was defined."""
+        names = function.__code__.co_freevars
+        cells = zip(names, function.__closure__ or (), strict=True)
+        cells = _list(self._cell(cell) for n, cell in cells if n != "__class__")
+        held = function.__defaults__, function.__kwdefaults__
+        wrapped = self._of(getattr(function, "__wrapped__", None))
+        return f"{_describe_code(function.__code__)} {self._of(held)} {cells} {wrapped}"
+
+    def _cell(self, cell):
+        try:
+            return self._of(cell.cell_contents)
+        except ValueError:
+            return "empty"
+
+    def _object(self, value):
+        """Return what would make an object anew, and its code."""
+        try:
+            made = value.__reduce_ex__(4)
+        except Exception:  # whatever says that it cannot be pickled
+            return _unique()
+        if isinstance(made, str):
+            return made
+        made = [list(x) if hasattr(x, "__next__") else x for x in made]
+        return f"{self._of(made)} {self._code(type(value))}"
 
 
-def _describe_function(function):
-    """Return what a function does, and what it wraps; not where it was defined."""
-    parts = []
-    while isinstance(function, FunctionType):
-        parts.append(_describe_code(function.__code__))
-        parts.append(_text((function.__defaults__, function.__kwdefaults__)))
-        function = getattr(function, "__wrapped__", None)
-    return " ".join(parts)
+def _is_known(kind):
+    """Return whether the code of a class changes with the version of a library only."""
+    library = kind.__module__.partition(".")[0]
+    return library in sys.stdlib_module_names or kind.__module__.startswith(
+        TRACED_LIBRARIES
+    )
+
+
+def _list(texts):
+    return f"[{', '.join(texts)}]"
+
+
+def _unique():
+    """Return a text that is no other one."""
+    return uuid4().hex
 
 
 def _describe_code(code):

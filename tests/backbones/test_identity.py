@@ -2,9 +2,15 @@
 
 import copy
 import os
+import pickle
 import subprocess
 import sys
+import weakref
+from functools import partial
+from threading import Lock
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -178,3 +184,117 @@ def test_settings_that_a_library_does_not_print_count():
     layers[1].load_state_dict(layers[0].state_dict())
     assert repr(layers[0]) == repr(layers[1])
     assert module_identity(layers[0]) != module_identity(layers[1])
+
+
+# -- what a network holds besides weights and plain values --------------------
+
+
+class Holder(nn.Module):
+    def __init__(self, value=None, buffer=0.0):
+        super().__init__()
+        self.value = value
+        self.register_buffer("mean", torch.tensor(buffer), persistent=False)
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+    def __call__(self, x):
+        return x + self.x
+
+
+class Slotted:
+    __slots__ = ("x",)
+
+    def __init__(self, x):
+        self.x = x
+
+
+def add(x):
+    return lambda value: value + x
+
+
+def holding_itself(x):
+    values = [x]
+    values.append(values)
+    return values
+
+
+HOLD = {
+    "list": lambda x: [x, "a"],
+    "dict": lambda x: {"a": [x]},
+    "set": lambda x: {x, "a"},
+    "tuple of arrays": lambda x: (np.full(3, x),),
+    "array of objects": lambda x: np.array([[x], {"a": x}], dtype=object),
+    "tensor": lambda x: torch.full((3,), float(x)),
+    "namespace": lambda x: SimpleNamespace(x=x),
+    "object": Point,
+    "object with slots": Slotted,
+    "closure": add,
+    "partial": lambda x: partial(add, x),
+    "method": lambda x: Point(x).__call__,
+    "list of networks": lambda x: [nn.Linear(2, x)],
+    "values in a cycle": holding_itself,
+    "reference": lambda x: weakref.ref(KEPT[x]),
+    "generator": lambda x: torch.Generator().manual_seed(x),
+}
+KEPT = {x: Holder(x) for x in (1, 2)}
+
+
+@pytest.mark.parametrize("name", HOLD)
+def test_whatever_it_holds_counts(name):
+    torch.manual_seed(0)
+    first, second = (module_identity(Holder(HOLD[name](x))) for x in (1, 2))
+    torch.manual_seed(0)
+    assert module_identity(Holder(HOLD[name](1))) == first != second
+
+
+def test_a_buffer_that_is_not_saved_counts():
+    assert module_identity(Holder(buffer=1.0)) != module_identity(Holder(buffer=2.0))
+    assert module_identity(Holder(buffer=1.0)) == module_identity(Holder(buffer=1.0))
+
+
+@pytest.mark.parametrize("register", ["forward_hook", "forward_pre_hook"])
+def test_hooks_count(register):
+    module = make()
+    before = module_identity(module)
+    for _ in range(2):  # which numbers its hooks anew
+        handle = getattr(module.conv, f"register_{register}")(lambda *args: None)
+        hooked = module_identity(module)
+        handle.remove()
+        assert module_identity(module) == before != hooked
+    assert module_identity(module) == before
+
+
+def test_parts_may_know_each_other():
+    module = Holder(nn.Linear(2, 2))
+    module.value.owner = [module]
+    assert module_identity(module) == module_identity(copy.deepcopy(module))
+
+
+def test_locks_do_not_count_and_what_nobody_can_tell_apart_is_another_each_time():
+    assert module_identity(Holder(Lock())) == module_identity(Holder(Lock()))
+    module = Holder(x for x in "a")
+    assert module_identity(module) != module_identity(module)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: nn.LSTM(2, 3),
+        lambda: nn.TransformerEncoderLayer(4, 2, 8),
+        lambda: copy.deepcopy(torch.fx.symbolic_trace(nn.Linear(2, 2))),
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
+    ],
+    ids=["recurrent", "transformer", "traced", "parametrized"],
+)
+def test_networks_of_torch_have_one_identity(build):
+    module = build()
+    assert module_identity(module) == module_identity(copy.deepcopy(module))
+
+
+def test_a_pickle_has_the_same_identity():
+    module = nn.Sequential(nn.LSTM(2, 3), nn.TransformerEncoderLayer(4, 2, 8))
+    again = pickle.loads(pickle.dumps(module))
+    assert module_identity(again) == module_identity(module)
