@@ -20,6 +20,9 @@ STILL_FORMATS = ("MPO", "PSD")
 # short side wanted. At 2, pixels of detailed photographs are within 14 grey levels
 # (0.5–1.0 on average) of those from the whole JPEG; at 1, within 66 (1–4).
 DRAFT_GAP = 2
+# And to no shorter side than this: small images are soon decoded as a whole, and what
+# is shrunk to some dozens of pixels has edges that a grey level more or less moves.
+MIN_DRAFT_SIDE = 512
 # ImageOps.exif_transpose writes the EXIF block anew, and many odd ones make it fail.
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,8 +52,8 @@ def decode_image(source, mode="RGB", short_side=None):
 
     short_side : int or None, default=None
         Short side in pixels that the image will be resized to. JPEGs of at least
-        four times that size are reduced while they are decoded, to no less than
-        twice that size.
+        four times that size, and 1024 pixels, are reduced while they are decoded,
+        to no less than half of these.
 
     Returns
     -------
@@ -100,7 +103,8 @@ def _read(source, short_side):
         _check_pixel_count(image.size)
         is_animated = _has_more_frames(image)
         if short_side is not None:
-            image.draft(None, (DRAFT_GAP * short_side,) * 2)
+            side = max(DRAFT_GAP * short_side, MIN_DRAFT_SIDE)
+            image.draft(None, (side, side))
         image.load()
         return image, is_animated
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from skcnn.data.decoding import DRAFT_GAP, TRANSPOSES, decode_image
+from skcnn.data.decoding import DRAFT_GAP, MIN_DRAFT_SIDE, TRANSPOSES, decode_image
 from skcnn.data.file_errors import ImageFileError
 
 DAMAGED = {
@@ -396,30 +396,32 @@ def test_files_are_closed_whether_good_or_damaged(odd_images):
 
 
 def test_a_large_jpeg_is_reduced_and_looks_the_same(photo):
-    data = encode(photo, "JPEG", quality=90)
-    whole, reduced = decode_image(data), decode_image(data, short_side=100)
-    assert (whole.size, reduced.size) == ((1200, 900), (300, 225))
-    small = [as_array(image.resize((132, 100))) for image in (whole, reduced)]
+    data = encode(photo.resize((2400, 1800)), "JPEG", quality=90)
+    whole, reduced = decode_image(data), decode_image(data, short_side=400)
+    assert (whole.size, reduced.size) == ((2400, 1800), (1200, 900))
+    small = [as_array(image.resize((532, 400))) for image in (whole, reduced)]
     assert np.abs(small[0] - small[1]).mean() < 1
     assert np.abs(small[0] - small[1]).max() < 16
 
 
 @pytest.mark.parametrize("format", ["JPEG", "MPO"])
 def test_a_jpeg_is_never_reduced_below_the_gap(gradient, format):
-    for width in range(32, 80, 5):
-        data = encode(gradient.resize((width, 64)), format)
-        short = min(width, 64)
-        for short_side in range(1, short):
+    for width in (200, 1100, 2300, 4200):
+        data = encode(gradient.resize((width, 2100)), format)
+        short = min(width, 2100)
+        for short_side in (1, 200, 255, 257, 300, 520, 530):
             size = decode_image(data, short_side=short_side).size
-            assert min(size) == short or min(size) >= DRAFT_GAP * short_side
+            wanted = max(DRAFT_GAP * short_side, MIN_DRAFT_SIDE)
+            assert min(size) >= min(short, wanted)
+            assert min(size) == short or short >= 2 * wanted
 
 
 def test_a_jpeg_that_is_not_much_larger_is_read_as_pil_reads_it(photo, tmp_path):
     path = tmp_path / "image.jpg"
     photo.save(path, quality=90)
-    short_side = 900 // (2 * DRAFT_GAP) + 1
-    image = decode_image(path, short_side=short_side)
-    assert np.array_equal(image, as_pil_reads(path))
+    for short_side in (1, 900 // (2 * DRAFT_GAP) + 1):
+        image = decode_image(path, short_side=short_side)
+        assert np.array_equal(image, as_pil_reads(path))
 
 
 def test_other_formats_are_never_reduced(gradient):

@@ -104,7 +104,7 @@ def test_a_row_may_come_again_and_files_may_be_read_again(paths):
 
 
 def test_the_short_side_reduces_large_jpegs(rng):
-    image = Image.new("RGB", (400, 400), "red")
+    image = Image.new("RGB", (2400, 2400), "red")
     sizes = []
 
     def note_size(image):
@@ -113,7 +113,7 @@ def test_the_short_side_reduces_large_jpegs(rng):
 
     files = ImageFiles([encode(image, "JPEG")], note_size, short_side=50)
     assert len(list(files.batches([np.array([0])]))) == 1
-    assert sizes == [(100, 100)]
+    assert sizes == [(600, 600)]
 
 
 def test_no_more_than_two_batches_are_decoded_ahead(paths):
