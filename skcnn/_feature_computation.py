@@ -86,6 +86,10 @@ class FeatureComputation:
                 f"layer={self.layer!r} is neither the name of a layer nor a list of "
                 "names."
             )
+        if len(set(layers)) < len(layers):
+            raise ValueError(
+                f"layer={self.layer!r} names a layer twice. Leave one of them out."
+            )
         is_shared = isinstance(self.backbone, str)
         return (_shared_extractor if is_shared else FeatureExtractor)(
             backbone.module,

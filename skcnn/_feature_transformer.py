@@ -306,7 +306,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         if learns:
             self._backbone = self._learn_backbone(X, y, fit_params)
         backbone = self._find_backbone()
-        self._make_extractor(backbone)
+        self._make_extractor(backbone).check_layers(backbone.input_shape)
         self._sample_shape = None
         if isinstance(X, np.ndarray):
             layout = backbone.scaling(X, self.image_shape, self.channel_axis).layout
@@ -446,7 +446,8 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
             like `layer1` of `layer1.0.conv1`, stands for the last.
         """
         check_is_fitted(self)
-        return layer_names(self._find_backbone().module)
+        backbone = self._find_backbone()
+        return layer_names(backbone.module, backbone.input_shape)
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the features.

@@ -5,7 +5,14 @@ from .catalogue import find_backbone, list_backbones
 from .download import fetch
 from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
-from .layers import cut_network, has_channels_last, layer_names
+from .layers import (
+    DRY_SAMPLES,
+    LayerError,
+    cut_network,
+    has_channels_last,
+    layer_names,
+    weightless_copy,
+)
 from .loading import LoadedBackbone, load_backbone
 from .preprocessing import Preprocessing, check_channels, check_pixel_range
 from .weights import (
@@ -17,9 +24,11 @@ from .weights import (
 )
 
 __all__ = [
+    "DRY_SAMPLES",
     "Backbone",
     "BackboneInfo",
     "FineTunedNetwork",
+    "LayerError",
     "LoadedBackbone",
     "Preprocessing",
     "WeightsCard",
@@ -37,5 +46,6 @@ __all__ = [
     "make_head",
     "module_identity",
     "read_state_dict",
+    "weightless_copy",
     "weights_digest",
 ]

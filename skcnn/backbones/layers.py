@@ -24,6 +24,7 @@ TRACED_LIBRARIES = ("torchvision.", "timm.", "skcnn.", "torch.nn.")
 WITH_WEIGHTS = (_ConvNd, nn.Linear)
 SKIPPED = (nn.modules.dropout._DropoutNd, nn.Identity)
 TRACING = Lock()
+DRY_SAMPLES = 3  # which hardly any other axis is as long as
 # The names of the AlexNet paper's fully connected layers, after their ReLU.
 ALIASES = {
     "AlexNet": {"fc6": "classifier.2", "fc7": "classifier.5"},
@@ -31,13 +32,21 @@ ALIASES = {
 }
 
 
-def layer_names(module):
+class LayerError(ValueError):
+    """A layer that gives no features of samples."""
+
+
+def layer_names(module, input_shape=None):
     """Return the names of the layers of a network.
 
     Parameters
     ----------
     module : torch.nn.Module
         The network.
+
+    input_shape : tuple of int or None, default=None
+        ``(n_channels, *spatial_shape)`` of a sample, by which what is no layer is
+        left out where the network can be traced: weights, shapes and comparisons.
 
     Returns
     -------
@@ -46,10 +55,52 @@ def layer_names(module):
         otherwise in that of their definition. A name that leads several of
         them, like `layer1` of `layer1.0.conv1`, stands for the last.
     """
-    nodes = _trace(_evaluating(module))
-    if nodes is not None:
-        return list(nodes)
-    return [name for name, _ in module.named_modules() if name]
+    module = _evaluating(module)
+    nodes = _trace(module)
+    if nodes is None:
+        return [name for name, _ in module.named_modules() if name]
+    rows = {} if input_shape is None else _find_rows(module, nodes, input_shape)
+    return [name for name, node in nodes.items() if rows.get(node, True)]
+
+
+def weightless_copy(module):
+    """Return a copy of a network whose tensors have shapes and no numbers.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+
+    Returns
+    -------
+    torch.nn.Module
+        On the device "meta".
+    """
+    tensors = {id(p): nn.Parameter(p.to("meta"), False) for p in module.parameters()}
+    tensors |= {id(buffer): buffer.to("meta") for buffer in module.buffers()}
+    return copy.deepcopy(module, tensors).to("meta")
+
+
+def _find_rows(module, nodes, input_shape):
+    """Return whether each node gives rows of samples; none where that fails."""
+    rows = {}
+
+    class Interpreter(fx.Interpreter):
+        def run_node(self, n):
+            value = super().run_node(n)
+            is_tensor = isinstance(value, torch.Tensor)
+            rows[n] = is_tensor and value.shape[:1] == (DRY_SAMPLES,)
+            return value
+
+    graph = next(iter(nodes.values())).graph
+    batch = torch.zeros(DRY_SAMPLES, *input_shape, device="meta")
+    try:
+        with torch.no_grad():
+            network = fx.GraphModule(weightless_copy(module), graph)
+            Interpreter(network, graph=graph).run(batch)
+    except Exception:  # whatever does not work without numbers
+        return {}
+    return rows
 
 
 def cut_network(module, layers):
@@ -132,8 +183,11 @@ def _trace(module):
     )
     try:
         with TRACING:
-            tracer.trace(module)
+            graph = tracer.trace(module)
     except (TypeError, ValueError, RuntimeError, AttributeError, fx.proxy.TraceError):
+        return None
+    arguments = [node for node in graph.nodes if node.op == "placeholder"]
+    if any(node.users for node in arguments[1:]):  # traced as given, which they are not
         return None
     return {name: node for node, name in tracer.node_to_qualname.items()}
 
@@ -178,7 +232,7 @@ def _cut_graph(module, nodes, layers):
     modules = dict(module.named_modules())
     ends = [_find_node(layer, nodes, modules, module) for layer in layers]
     graph = ends[0].graph
-    outputs = [_protected(node) for node in ends]
+    outputs = list(map(_protected, ends, layers))
     graph.erase_node(next(node for node in graph.nodes if node.op == "output"))
     graph.output(tuple(outputs))
     network = fx.GraphModule(module, graph)
@@ -192,12 +246,12 @@ def _cut_graph(module, nodes, layers):
     return fuse(network, no_trace=True)
 
 
-def _protected(node):
+def _protected(node, layer):
     """Return a node whose value later operations in place do not change."""
     if all(user.op == "output" for user in node.users):
         return node
     with node.graph.inserting_after(node):
-        return node.graph.call_method("clone", (node,))
+        return node.graph.call_function(_kept, (node, layer))
 
 
 def _is_shared(calls, modules):
@@ -288,7 +342,7 @@ class HookedNetwork(nn.Module):
                     handle.remove()
         missing = [layer for layer in self.layers if layer not in outputs]
         if missing:
-            raise ValueError(f"The network did not run its layer {missing[0]!r}.")
+            raise LayerError(f"The network did not run its layer {missing[0]!r}.")
         return tuple(outputs[layer] for layer in self.layers)
 
     def _watch(self, layer, outputs):
@@ -296,27 +350,27 @@ class HookedNetwork(nn.Module):
         if layer != PENULTIMATE:
 
             def keep_output(_, args, output):
-                outputs[layer] = _checked(output, layer).clone()
+                outputs[layer] = _kept(output, layer)
 
             return [
                 self.network.get_submodule(layer).register_forward_hook(keep_output)
             ]
 
-        def keep_input(_, args):
-            outputs[layer] = _checked(args[0], layer)
+        def keep_input(_, args, kwargs):
+            outputs[layer] = _kept(*args[:1] or kwargs.values(), layer)
 
         return [
-            module.register_forward_pre_hook(keep_input)
+            module.register_forward_pre_hook(keep_input, with_kwargs=True)
             for module in self.network.modules()
             if isinstance(module, WITH_WEIGHTS)
         ]
 
 
-def _checked(output, layer):
-    """Return the output of a layer if it is a tensor."""
+def _kept(output, layer):
+    """Return a copy of the output of a layer, which operations in place may change."""
     if not isinstance(output, torch.Tensor):
-        raise ValueError(
+        raise LayerError(
             f"layer={layer!r} returns {type(output).__name__}, expected a tensor. "
             "Choose a layer inside or before it."
         )
-    return output
+    return output.clone()

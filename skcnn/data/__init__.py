@@ -3,8 +3,9 @@
 from .augmentation import make_augmentation
 from .decoded import decode_files
 from .files import ImageFiles
-from .images import MEMORY_FORMATS, Images
+from .images import Images
 from .layout import Layout, find_layout
+from .memory_formats import MEMORY_FORMATS, with_channels_last
 from .rows import Rows
 from .samples import Samples
 from .scaling import ChannelScaler, find_scale
@@ -45,4 +46,5 @@ __all__ = [
     "pad_signals",
     "send",
     "send_ahead",
+    "with_channels_last",
 ]

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import torch
 
+from .memory_formats import MEMORY_FORMATS
 from .reading import BatchReader
 from .transfer import send, send_ahead
 
@@ -30,8 +31,6 @@ DEVICE_MEMORY_SHARE = 0.5
 # Size in bytes of images that are worth one copy even if each is read once.
 SMALL = 2**26
 CHUNK_SIZE = 2**26  # bytes that are moved together
-# By the number of axes of a batch; signals have no such format.
-MEMORY_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class Images(BatchReader):

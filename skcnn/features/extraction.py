@@ -1,13 +1,18 @@
 """Features of a batch, at full speed."""
 
-import copy
 from math import prod
 
 import torch
 from torch import fx
 
-from ..backbones import cut_network, has_channels_last
-from ..data import MEMORY_FORMATS
+from ..backbones import (
+    DRY_SAMPLES,
+    LayerError,
+    cut_network,
+    has_channels_last,
+    weightless_copy,
+)
+from ..data import with_channels_last
 from ..parallel import map_parts
 from .pooling import pool
 from .winograd import use_winograd
@@ -77,11 +82,8 @@ class FeatureExtractor:
     ):
         network = cut_network(module, layers).requires_grad_(False)
         self.dtype = PRECISIONS[precision]
-        self.network = network.to(
-            device=device,
-            dtype=self.dtype,
-            memory_format=MEMORY_FORMATS.get(2 + n_axes, torch.preserve_format),
-        )
+        network = network.to(device=device, dtype=self.dtype)
+        self.network = with_channels_last(network, 2 + n_axes)
         self.input_dtype = torch.promote_types(self.dtype, torch.float32)
         self.layers = tuple(layers)
         self.pooling = pooling
@@ -93,6 +95,7 @@ class FeatureExtractor:
         # would have other features than the rest.
         self.has_one_size = compile or device.type == "cuda"
         self.fill = fill
+        self._checked_shapes = set()
         # What was traced keeps no state, as other networks may.
         is_traced = isinstance(self.network, fx.GraphModule)
         self.runs_alone = compile or device.type != "cpu" or not is_traced
@@ -163,6 +166,7 @@ class FeatureExtractor:
             batch = _filled_up(batch, -(-n_samples // ROWS) * ROWS)
         with torch.inference_mode():
             outputs = self._run(batch.to(self.dtype))
+            self._check(outputs, len(batch))
             return tuple(
                 pool(output, self.pooling, self.n_axes, self.channels_last)[:n_samples]
                 for output in outputs
@@ -195,17 +199,54 @@ class FeatureExtractor:
         Returns
         -------
         callable
-            From ``(n_channels, *spatial_shape)`` of a sample to the outputs. It
-            raises what the network raises for such a shape.
+            From ``(n_channels, *spatial_shape)`` of a sample, and the number of
+            samples, to the outputs. It raises what the network raises for such a
+            shape.
         """
-        network = copy.deepcopy(self.network).to("meta")
+        network = weightless_copy(self.network)
 
         @torch.no_grad()
-        def run(input_shape):
-            batch = torch.zeros(1, *input_shape, dtype=self.dtype, device="meta")
-            return network.forward(batch)
+        def run(input_shape, n_samples=1):
+            shape = (n_samples, *input_shape)
+            return network.forward(torch.zeros(shape, dtype=self.dtype, device="meta"))
 
         return run
+
+    def check_layers(self, input_shape):
+        """Raise an error where a layer gives no row for each sample.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            ``(n_channels, *spatial_shape)`` of a sample.
+
+        Raises
+        ------
+        LayerError
+            If a layer gives no tensor whose first axis is that of the samples, as
+            far as this shows without numbers.
+        """
+        if input_shape in self._checked_shapes:
+            return
+        try:
+            outputs = self.dry_run()(input_shape, DRY_SAMPLES)
+        except LayerError:
+            raise
+        except Exception:  # whatever does not work without numbers
+            return
+        self._check(outputs, DRY_SAMPLES)
+        self._checked_shapes.add(input_shape)
+
+    def _check(self, outputs, n_samples):
+        """Raise an error where outputs are not one for each sample."""
+        for layer, output in zip(self.layers, outputs, strict=True):
+            shape = tuple(getattr(output, "shape", ()))
+            if shape[:1] != (n_samples,):
+                raise LayerError(
+                    f"layer={layer!r} gives {shape or type(output).__name__} for "
+                    f"{n_samples} samples, expected an array whose first axis is that "
+                    "of the samples. Choose another layer."
+                )
 
 
 def _part_rows(batch_size, n_pixels):

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..data import MEMORY_FORMATS
+from ..data import with_channels_last
 from .devices import DTYPES
 from .engine import Net
 from .optimizers import optimizer_arguments
@@ -79,9 +79,7 @@ def build_net(
             "are frozen."
         )
     module = module.to(device=device, dtype=DTYPES[precision])
-    module = module.to(
-        memory_format=MEMORY_FORMATS.get(blank.ndim, torch.preserve_format)
-    )
+    module = with_channels_last(module, blank.ndim)
     net = Net(
         module,
         criterion=criterion,

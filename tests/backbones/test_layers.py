@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skcnn.backbones import cut_network, has_channels_last, layer_names
+from skcnn.data import with_channels_last
 from skcnn.modules import CIFARResNet, ConvNet, LeNet5
 
 torchvision_models = pytest.importorskip("torchvision").models
@@ -180,7 +181,7 @@ def test_fully_connected_layers_have_the_names_of_the_papers(name, layer, node):
         network = torchvision_models.get_model(name, weights=None)
         x = torch.zeros(1, 3, 224, 224)
     paper, torchs = (cut_network(network, [which]) for which in (layer, node))
-    assert paper.code == torchs.code
+    assert paper.code.replace(f"'{layer}'", f"'{node}'") == torchs.code
     assert paper(x)[0].shape == (1, 4096)
 
 
@@ -276,3 +277,44 @@ def test_a_network_that_runs_as_it_is_can_be_copied():
     x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.equal(copy.deepcopy(cut)(x)[0], cut(x)[0])
+
+
+class Renormed(nn.Module):
+    """A network that changes what its head received, called by keyword."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x):
+        pooled = x.mean((2, 3))
+        scores = self.head(input=pooled)
+        pooled /= pooled.norm(dim=1, keepdim=True)
+        return scores
+
+
+def test_what_the_head_received_is_not_what_became_of_it():
+    x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    (before,) = cut_network(Renormed(), ["penultimate"])(x)
+    torch.testing.assert_close(before, x.mean((2, 3)))
+
+
+def test_weights_shapes_and_comparisons_are_no_layers():
+    network = torchvision_models.vit_b_16(weights=None)
+    names = set(layer_names(network, (3, 224, 224)))
+    others = set(layer_names(network)) - names
+    assert {"getattr", "getitem", "eq", "_assert"} < others
+    assert {"conv_proj", "encoder.ln", "heads.head"} < names
+    with pytest.raises(ValueError, match="layer='getitem' returns int"):
+        cut_network(network, ["getitem"])(torch.zeros(1, 3, 224, 224))
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "hiera_tiny_224"])
+def test_networks_of_timm_with_masks_are_cut(name):
+    timm = pytest.importorskip("timm")
+    network = with_channels_last(timm.create_model(name, pretrained=False).eval(), 4)
+    x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        (before,) = cut_network(network, ["penultimate"])(x)
+        expected = network.forward_head(network.forward_features(x), pre_logits=True)
+        torch.testing.assert_close(before, expected, rtol=1e-3, atol=1e-4)

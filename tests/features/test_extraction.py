@@ -254,3 +254,38 @@ def test_features_are_in_eager_mode_what_a_batch_of_another_length_gives():
     x = batch_of(3, shape)
     extractor = make_extractor(module, shape)
     torch.testing.assert_close(extractor(x, 8)[0], extractor(x)[0])
+
+
+class TokensFirst(nn.Module):
+    """A network whose blocks have the samples on the second axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(1, 8, 4, 4)
+        self.blocks = nn.Identity()
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        tokens = self.blocks(self.patches(x).flatten(2).permute(2, 0, 1))
+        return self.head(tokens.mean(0))
+
+
+def test_a_layer_must_have_the_samples_on_its_first_axis():
+    extractor = make_extractor(TokensFirst(), (1, 12, 12), ["blocks"])
+    message = r"layer='blocks' gives \(9, {0}, 8\) for {0} samples"
+    with pytest.raises(ValueError, match=message.format(3)):
+        extractor.check_layers((1, 12, 12))
+    with pytest.raises(ValueError, match=message.format(5)):
+        extractor(batch_of(5, (1, 12, 12)))
+    make_extractor(TokensFirst(), (1, 12, 12), ["head"]).check_layers((1, 12, 12))
+
+
+def test_layers_are_not_checked_where_that_takes_numbers():
+    make_extractor(Branching(), (1, 9, 9)).check_layers((1, 9, 9))
+
+
+def test_tensors_of_five_axes_stay_as_they_are():
+    module = ConvNet((1, 8, 8), 3)
+    module.register_buffer("mask", torch.zeros(1, 1, 1, 2, 2))
+    extractor = make_extractor(module.eval(), (1, 8, 8))
+    assert extractor(batch_of(2, (1, 8, 8)))[0].shape == (2, 128)

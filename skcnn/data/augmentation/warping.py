@@ -5,7 +5,7 @@ from functools import reduce
 import torch
 from torch.nn import functional as F
 
-from ..images import MEMORY_FORMATS
+from ..memory_formats import MEMORY_FORMATS
 
 
 class Affine:
