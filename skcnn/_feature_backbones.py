@@ -9,6 +9,7 @@ from math import log2, prod
 from numbers import Integral
 
 import numpy as np
+import torch
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
@@ -169,6 +170,11 @@ def check_uses(backbone, weights, preprocessing, image_size):
     TypeError
         If the backbone is an estimator that reads no images.
     """
+    if isinstance(backbone, torch.jit.ScriptModule):
+        raise TypeError(
+            "backbone is a TorchScript module, whose layers cannot be run one by one. "
+            "Pass the torch.nn.Module that it was made of."
+        )
     estimator = getattr(backbone, "estimator", backbone)  # of a FrozenEstimator
     if isinstance(estimator, BaseCNN) and estimator._reads_text:
         raise TypeError(
@@ -327,6 +333,15 @@ def explain_failure(backbone, extractor, batch_size):
         yield
 
 
+def wants_cache(memory):
+    """Return whether a `memory` is the folder of a cache, or True."""
+    return bool(memory) if _is_truth_value(memory) else memory is not None
+
+
+def _is_truth_value(value):
+    return isinstance(value, bool | np.bool_)
+
+
 def cached_features(
     source, backbone, extractor, batch_size, precision, memory, bytes_limit
 ):
@@ -354,7 +369,7 @@ def cached_features(
     CachedFeatures
         Nothing is computed yet.
     """
-    folder = default_cache_folder() if memory is True else memory
+    folder = default_cache_folder() if _is_truth_value(memory) else memory
     context = f"{backbone.context()} {extractor.pooling} {precision} {extractor.device}"
     cache = FeatureCache(folder, bytes_limit)
     return CachedFeatures(source, extractor, batch_size, cache, context)

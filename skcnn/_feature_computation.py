@@ -13,6 +13,7 @@ from ._feature_backbones import (
     feature_widths,
     no_preprocessing,
     ready_backbone,
+    wants_cache,
 )
 from .data import as_image_list, check_image_array, check_same_shape, is_image_files
 from .features import ArraySource, FeatureExtractor, FileSource, compute_features
@@ -45,8 +46,14 @@ class FeatureComputation:
         """Return a dask array of the features of a dask array."""
         X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
         n_features = len(self.get_feature_names_out())
+
+        def transform(block):
+            if len(block) == 0:
+                return np.empty((0, n_features), self._output_dtype)
+            return self._transform(block)
+
         return X.map_blocks(
-            self._transform,
+            transform,
             dtype=self._output_dtype,
             drop_axis=list(range(1, X.ndim)),
             new_axis=[1],
@@ -118,7 +125,7 @@ class FeatureComputation:
         """Return the features of each layer, from the cache where there is one."""
         batch_size = self._batch_size(backbone, extractor.device)
         with explain_failure(backbone, extractor, batch_size):
-            if self.memory is None or self.memory is False:
+            if not wants_cache(self.memory):
                 features = compute_features(source, extractor, batch_size)
             else:
                 features = self._look_up(source, backbone, extractor, batch_size)
@@ -141,7 +148,7 @@ class FeatureComputation:
         features = cached.compute()
         counts = vars(self).setdefault("_counts", Counter())
         counts["misses"] += cached.n_computed
-        counts["hits"] += len(source) - cached.n_computed
+        counts["hits"] += cached.table.n_filled - cached.n_computed
         return features
 
     def _batch_size(self, backbone, device):

@@ -31,7 +31,7 @@ from ._feature_backbones import (
 )
 from ._feature_computation import FeatureComputation
 from .backbones import layer_names
-from .data import check_same_shape
+from .data import check_same_shape, first_sample
 from .features import POOLINGS, PRECISIONS
 
 CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
@@ -301,7 +301,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         fit_params = self._route(fit_params)
         learns = needs_fit(self.backbone, self.weights, self.preprocessing)
         if hasattr(X, "__dask_graph__") and not learns:
-            X = X[:1].compute()  # the shape and the dtype are all that matters
+            X = first_sample(X)
         X = self._check_images(X, reset=True)
         if learns:
             self._backbone = self._learn_backbone(X, y, fit_params)
@@ -417,8 +417,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
             If weights are neither on this machine nor to be had, or do not fit.
         """
         check_is_fitted(self)
-        if not self.__sklearn_is_fitted__():
-            self._validate_params()
+        self._validate_params()
         if hasattr(X, "__dask_graph__"):
             return self._transform_lazily(X)
         return self._transform(X)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ._base import auto_batch_size
-from ._feature_backbones import cached_features, explain_failure
+from ._feature_backbones import cached_features, explain_failure, wants_cache
 from .backbones import make_head
 from .data import Rows
 from .features import ArraySource, FeatureExtractor, compute_features
@@ -46,7 +46,7 @@ class HeadTraining:
         )
         batch_size = backbone.batch_size(extractor.device)
         with explain_failure(backbone, extractor, batch_size):
-            if self.memory is None or self.memory is False:
+            if not wants_cache(self.memory):
                 return compute_features(source, extractor, batch_size)[0]
             return cached_features(
                 source,

@@ -4,6 +4,8 @@ Tests are numbered by their row in the project's list of bad inputs, like those 
 the trained estimators.
 """
 
+import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -595,3 +597,84 @@ def test_what_is_refused_leaves_the_transformer_unfitted():
             transformer.fit(changed(GREY, np.nan), CODES)
         with pytest.raises(NotFittedError):
             transformer.transform(GREY)
+
+
+# -- beyond the list ----------------------------------------------------------
+
+
+def test_a_layer_that_is_named_twice_is_an_error():
+    with pytest.raises(ValueError, match="names a layer twice"):
+        ready(layer=["0", "0"]).fit(RGB)
+
+
+def test_a_layer_without_rows_of_samples_is_an_error_in_fit():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(0, 2), nn.Linear(6, 2))
+    with pytest.raises(ValueError, match=r"layer='1' gives .* for 3 samples"):
+        CNNFeatureTransformer(module, layer="1").fit(RGB)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"batch_size": 0}, {"pooling": "mean"}, {"on_error": "ignore"}],
+    ids=str,
+)
+def test_parameters_that_are_set_after_fit_are_checked(parameters):
+    transformer = ready().fit(RGB).set_params(**parameters)
+    with pytest.raises(ValueError, match=f"The '{next(iter(parameters))}' parameter"):
+        transformer.transform(RGB)
+
+
+def test_truth_values_of_numpy_are_truth_values(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for value in (np.False_, np.True_):
+        transformer = ready(memory=value).fit(RGB)
+        assert transformer.transform(RGB).shape == (N, 4)
+        assert transformer.cache_info_.misses == N * value
+
+
+def test_weights_that_are_no_numbers_are_named():
+    transformer = ready().fit(RGB)
+    transformer.backbone[0].weight.data[0] = torch.nan
+    with pytest.raises(ValueError, match="weights of the network hold NaN"):
+        transformer.transform(RGB)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ((path for path in ["a.jpg"]), "X is a generator, expected a list of paths"),
+        ([bytearray(b"x")], "X holds a bytearray in row 0"),
+        ([BytesIO(b"x")], "X holds a BytesIO in row 0"),
+    ],
+    ids=["generator", "bytearray", "file"],
+)
+def test_what_is_nearly_a_list_of_files_is_named(X, message):
+    with pytest.raises(TypeError, match=message):
+        ready().fit(X)
+
+
+def test_torchscript_is_refused():
+    with warnings.catch_warnings(action="ignore"):  # new versions of torch warn of it
+        module = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3)))
+    with pytest.raises(TypeError, match="TorchScript"):
+        CNNFeatureTransformer(module).fit(RGB)
+
+
+def test_files_that_cannot_be_read_are_not_found_in_the_cache(tmp_path):
+    transformer = ready(memory=tmp_path, on_error="skip")
+    good = tmp_path / "good.png"
+    Image.new("RGB", (8, 8)).save(good)
+    with pytest.warns(UserWarning, match="cannot be read"):
+        transformer.fit([good]).transform([tmp_path / "none.png", good, good])
+    assert transformer.cache_info_ == (1, 1)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_dask_arrays_may_have_empty_blocks_and_unknown_lengths(is_known):
+    da = pytest.importorskip("dask.array")
+    transformer = ready()
+    X = da.from_array(RGB, chunks=(4, 8, 8, 3))
+    X = X[da.from_array(np.arange(N) > 5, chunks=4)]
+    X = X.compute_chunk_sizes() if is_known else X
+    features = transformer.fit(X).transform(X).compute()
+    np.testing.assert_allclose(features, transformer.transform(RGB[6:]), rtol=1e-5)

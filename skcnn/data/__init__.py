@@ -15,7 +15,12 @@ from .sources import as_image_list, is_image_files
 from .texts import as_texts
 from .training_set import Batches, TrainingSet
 from .transfer import fetch, send, send_ahead
-from .validation import as_array, check_image_array, check_same_shape
+from .validation import (
+    as_array,
+    check_image_array,
+    check_same_shape,
+    first_sample,
+)
 from .vocabulary import N_SPECIAL, TOKEN_PATTERN, Vocabulary
 
 __all__ = [
@@ -41,6 +46,7 @@ __all__ = [
     "fetch",
     "find_layout",
     "find_scale",
+    "first_sample",
     "is_image_files",
     "make_augmentation",
     "pad_signals",

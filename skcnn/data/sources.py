@@ -1,11 +1,14 @@
 """Lists, arrays, Series and columns of image files."""
 
+from collections.abc import Iterator
+from io import IOBase
 from os import PathLike
 
 import numpy as np
 from PIL import Image
 
 SOURCE_TYPES = (str, bytes, PathLike, Image.Image)
+NEAR_TYPES = (bytearray, IOBase)
 OBJECT_KINDS = "OSTU"  # NumPy's letters for objects, bytes and text
 EXPECTED = "a list of paths, PIL images or encoded bytes"
 
@@ -24,7 +27,8 @@ def is_image_files(X):
         True for a list, tuple, array, Series or column with a path, PIL image or
         encoded image among its entries, for lists and object arrays of length 0,
         and for what :func:`as_image_list` refuses with better words than the
-        validation of arrays: a file alone, and such a column among others.
+        validation of arrays: a file alone, an iterator, a list of open files, and
+        such a column among others.
 
     Examples
     --------
@@ -34,7 +38,7 @@ def is_image_files(X):
     >>> is_image_files([[0.0, 0.5], [1.0, 0.5]])
     False
     """
-    if isinstance(X, SOURCE_TYPES):
+    if isinstance(X, (*SOURCE_TYPES, Iterator)):
         return True
     if is_frame(X):
         return any(map(_holds_source, _object_columns(X).values()))
@@ -161,7 +165,7 @@ def _holds_objects(dtype):
 
 
 def _holds_source(entries):
-    return any(isinstance(x, SOURCE_TYPES) for x in entries)
+    return any(isinstance(x, (*SOURCE_TYPES, *NEAR_TYPES)) for x in entries)
 
 
 def _refuse_entry(row, entry):
@@ -170,6 +174,11 @@ def _refuse_entry(row, entry):
         raise ValueError(
             f"X has a missing value ({entry!r}) in row {row}, expected an image file. "
             "Drop the row or name its file."
+        )
+    if isinstance(entry, NEAR_TYPES):
+        raise TypeError(
+            f"X holds a {type(entry).__name__} in row {row}, expected a path, a PIL "
+            "image or encoded bytes. Pass bytes(data), or file.read()."
         )
     raise TypeError(
         f"X mixes image files with other objects: row {row} is a "

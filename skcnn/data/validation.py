@@ -33,6 +33,24 @@ def as_array(X):
     return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
 
 
+def first_sample(X):
+    """Return the first sample of a dask array, or one of its shape and dtype.
+
+    Parameters
+    ----------
+    X : dask.array.Array of shape (n_samples, ...)
+        Its number of samples may not be known yet.
+
+    Returns
+    -------
+    ndarray of shape (1, ...)
+        Zeros where nobody knows how many samples there are.
+    """
+    if np.isnan(X.shape[0]):
+        return np.zeros((1, *X.shape[1:]), X.dtype)
+    return X[:1].compute()
+
+
 def check_image_array(
     estimator, X, y="no_validation", *, sample_shape=None, **check_params
 ):

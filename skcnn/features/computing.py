@@ -20,6 +20,7 @@ class FeatureTable:
 
     def __init__(self, n_samples):
         self.n_samples = n_samples
+        self.n_filled = 0
         self.arrays = None
 
     def fill(self, rows, features):
@@ -31,6 +32,7 @@ class FeatureTable:
             ]
         for array, part in zip(self.arrays, features, strict=True):
             array[rows] = part
+        self.n_filled += len(rows)
 
 
 def compute_features(source, extractor, batch_size):
@@ -69,16 +71,21 @@ def _run(source, extractor, batch_size, chunks):
     for rows, batch in source.batches(chunks):
         current = rows, fetch(extractor(batch, batch_size))
         if previous is not None:
-            yield _received(*previous)
+            yield _received(*previous, extractor)
         previous = current
     if previous is not None:
-        yield _received(*previous)
+        yield _received(*previous, extractor)
 
 
-def _received(rows, wait):
+def _received(rows, wait, extractor):
     """Return features as arrays, if they are numbers."""
     features = wait()
     if not all(np.isfinite(part).all() for part in features):
+        if not extractor.has_finite_weights():
+            raise ValueError(
+                "The weights of the network hold NaN or infinity, and so do the "
+                "features. Train or load it anew."
+            )
         raise ValueError(
             "The network returned NaN or infinity as features. X holds values far "
             "outside the range that it was trained on: scale them alike."

@@ -1,5 +1,6 @@
 """Features of a batch, at full speed."""
 
+from itertools import chain
 from math import prod
 
 import torch
@@ -171,6 +172,11 @@ class FeatureExtractor:
                 pool(output, self.pooling, self.n_axes, self.channels_last)[:n_samples]
                 for output in outputs
             )
+
+    def has_finite_weights(self):
+        """Return whether all weights, and what else it computes with, are numbers."""
+        tensors = chain(self.network.parameters(), self.network.buffers())
+        return all(tensor.isfinite().all() for tensor in tensors)
 
     def widths(self, input_shape):
         """Return the number of features of each layer.
