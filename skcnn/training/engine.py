@@ -379,7 +379,7 @@ class Net(TrainingSteps, NeuralNet):
         ndarray of shape (n_samples, n_outputs)
             Outputs in double precision, perhaps not finite.
         """
-        with shared_threads.computing():
+        with shared_threads.computing(), self._evaluation:
             return compute_outputs(
                 self.module_, images, self.batch_size, self.precision
             )
