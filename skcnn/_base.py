@@ -29,6 +29,7 @@ from .training import (
     Plateau,
     WeightAveraging,
     build_net,
+    check_callbacks,
     check_device,
     choose_weight_decay,
     explain_out_of_memory,
@@ -353,7 +354,7 @@ class BaseCNN(
             "criterion_arguments": self._criterion_arguments,
             "optimizer": self.optimizer,
             "weight_decay": weight_decay,
-            "callbacks": self.callbacks,
+            "callbacks": check_callbacks(self.callbacks),
         }
 
     def _scaling(self, X):

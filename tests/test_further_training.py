@@ -2,13 +2,16 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
 import torch
 from skorch.callbacks import (
+    BatchScoring,
     Callback,
     Checkpoint,
+    EpochScoring,
     GradientNormClipping,
     LRScheduler,
     TrainEndCheckpoint,
@@ -272,6 +275,32 @@ def test_only_one_thing_sets_the_learning_rate(data):
         make(callbacks=[callback]).fit(*data)
     clf = make(callbacks=[callback], lr_schedule=None).fit(*data)
     assert not is_same(clf, make(lr_schedule=None).fit(*data))
+
+
+def count(net, X, y):
+    return len(y)
+
+
+def test_callbacks_may_be_a_tuple(data):
+    scoring = EpochScoring(count, name="count", on_train=True)
+    clf = make(callbacks=(("named", GradientNormClipping(1.0)), scoring)).fit(*data)
+    assert clf.net_.callbacks_[1][0] == "named"
+    assert clf.history_[:, "count"] == [60, 60]
+
+
+@pytest.mark.parametrize("entry", ["abc", 3, int, Callback.initialize, ("a", "b")])
+def test_what_is_no_callback_is_named(data, entry):
+    words = f"callbacks holds {re.escape(repr(entry))}, expected"
+    with pytest.raises(TypeError, match=words):
+        make(callbacks=[entry]).fit(*data)
+
+
+@pytest.mark.parametrize("kind", [EpochScoring, BatchScoring])
+@pytest.mark.parametrize("on_train", [False, True])
+def test_scores_that_nothing_computes_are_refused(data, kind, on_train):
+    scoring = kind("accuracy", on_train=on_train)
+    with pytest.raises(ValueError, match=r"callbacks holds .*read validation_scores_"):
+        make(callbacks=[("scores", scoring)]).fit(*data)
 
 
 # Small things on the way

@@ -1,6 +1,6 @@
 """The training loop: a skorch net that runs over ready batches.
 
-This is the package's only door to skorch. skorch owns the loop over epochs,
+This is the package's door to skorch. skorch owns the loop over epochs,
 the callbacks and the history; an epoch itself runs without its per-batch
 records, which cost more than a small network does, unless a callback wants
 them.
