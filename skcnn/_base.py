@@ -107,14 +107,15 @@ class BaseCNN(
         if first:
             self._random_state = check_random_state(self.random_state)
             self._validation_seed = None
-        samples, held_out = self._hold_out(samples, **given)
-        progress.rows = compose(kept, samples.rows)
-        if first:
-            self._learn_scale(samples)
-        with self._all_or_nothing(first), leased_gpu(self.device):
-            self.net_ = self._train(
-                samples, held_out, progress, epochs, first, incremental
-            )
+        with self._all_or_nothing(first):
+            samples, held_out = self._hold_out(samples, **given)
+            progress.rows = compose(kept, samples.rows)
+            if first:
+                self._learn_scale(samples)
+            with leased_gpu(self.device):
+                self.net_ = self._train(
+                    samples, held_out, progress, epochs, first, incremental
+                )
         progress.close()
         return self
 
@@ -267,11 +268,12 @@ class BaseCNN(
 
     def _snapshot(self):
         """Return all that training changes."""
-        return self.net_.snapshot(), self._random_state.get_state()
+        random_state = self._random_state.get_state()
+        return self.net_.snapshot(), random_state, self._validation_seed
 
     def _restore(self, snapshot):
         """Go back to a snapshot."""
-        net, random_state = snapshot
+        net, random_state, self._validation_seed = snapshot
         self.net_.restore(net)
         self._random_state.set_state(random_state)
 

@@ -178,6 +178,20 @@ def test_a_call_that_fails_changes_nothing(data, method, dropout, error):
     assert is_same(clf, other)
 
 
+@pytest.mark.parametrize("change", [{}, {"lr": 1e30}], ids=["split", "training"])
+def test_what_fails_draws_no_split(data, change):
+    clf = make(warm_start=True).fit(*data)
+    other = copy.deepcopy(clf)
+    few = slice(None) if change else slice(3)
+    with pytest.raises(ValueError):
+        clf.set_params(early_stopping=True, **change).fit(*(v[few] for v in data))
+    clf.set_params(early_stopping=False, lr=other.lr)
+    assert is_same(clf.fit(*data), other.fit(*data))
+    for further in (clf, other):
+        further.set_params(early_stopping=True)
+    assert is_same(clf.fit(*data), other.fit(*data))
+
+
 # Weights in partial_fit
 
 
