@@ -91,6 +91,8 @@ class BaseCNN(
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
 
+    @torch.inference_mode(False)  # whoever calls, training needs gradients
+    @torch.enable_grad()
     def _fit(self, X, y, sample_weight, *, epochs, first, incremental=False, **given):
         """Learn from X and y, and judge by the validation data that are given.
 
@@ -227,6 +229,8 @@ class BaseCNN(
         lrs = np.geomspace(lr_min, lr_max, n_steps)
         return other._test_range(X, y, sample_weight, lrs)
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def _test_range(self, X, y, sample_weight, lrs):
         samples, _ = self._check_samples(X, y, sample_weight, first=True)
         self._random_state = check_random_state(self.random_state)

@@ -183,13 +183,39 @@ def test_what_fails_draws_no_split(data, change):
     clf = make(warm_start=True).fit(*data)
     other = copy.deepcopy(clf)
     few = slice(None) if change else slice(3)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"3 samples|Lower lr"):
         clf.set_params(early_stopping=True, **change).fit(*(v[few] for v in data))
     clf.set_params(early_stopping=False, lr=other.lr)
     assert is_same(clf.fit(*data), other.fit(*data))
     for further in (clf, other):
         further.set_params(early_stopping=True)
     assert is_same(clf.fit(*data), other.fit(*data))
+
+
+# Gradients that the caller has turned off
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("dtype", [None, torch.float32])
+def test_training_turns_gradients_on(data, mode, dtype):
+    expected = make().fit(*data).partial_fit(*data)
+    with mode():
+        X, y = (v if dtype is None else torch.tensor(v) for v in data)
+        clf = make().fit(X, y)
+        assert len(clf.find_lr(X, y, n_steps=3).lrs) == 3
+        assert not torch.is_grad_enabled()
+    assert is_same(clf.partial_fit(X, y), expected)
+    assert not any(w.is_inference() for w in clf.module_.parameters())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_fine_tuning_turns_gradients_on(data, fine_tuned, mode, warm_start):
+    fine_tuned.set_params(warm_start=warm_start)
+    other = copy.deepcopy(fine_tuned)
+    with mode():
+        other.fit(*data)
+    assert is_same(other, fine_tuned.fit(*data))
 
 
 # Weights in partial_fit
