@@ -29,6 +29,7 @@ from .training import (
     Plateau,
     WeightAveraging,
     build_net,
+    check_callbacks,
     check_device,
     choose_weight_decay,
     explain_out_of_memory,
@@ -90,6 +91,8 @@ class BaseCNN(
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
 
+    @torch.inference_mode(False)  # whoever calls, training needs gradients
+    @torch.enable_grad()
     def _fit(self, X, y, sample_weight, *, epochs, first, incremental=False, **given):
         """Learn from X and y, and judge by the validation data that are given.
 
@@ -106,14 +109,15 @@ class BaseCNN(
         if first:
             self._random_state = check_random_state(self.random_state)
             self._validation_seed = None
-        samples, held_out = self._hold_out(samples, **given)
-        progress.rows = compose(kept, samples.rows)
-        if first:
-            self._learn_scale(samples)
-        with self._all_or_nothing(first), leased_gpu(self.device):
-            self.net_ = self._train(
-                samples, held_out, progress, epochs, first, incremental
-            )
+        with self._all_or_nothing(first):
+            samples, held_out = self._hold_out(samples, **given)
+            progress.rows = compose(kept, samples.rows)
+            if first:
+                self._learn_scale(samples)
+            with leased_gpu(self.device):
+                self.net_ = self._train(
+                    samples, held_out, progress, epochs, first, incremental
+                )
         progress.close()
         return self
 
@@ -225,6 +229,8 @@ class BaseCNN(
         lrs = np.geomspace(lr_min, lr_max, n_steps)
         return other._test_range(X, y, sample_weight, lrs)
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def _test_range(self, X, y, sample_weight, lrs):
         samples, _ = self._check_samples(X, y, sample_weight, first=True)
         self._random_state = check_random_state(self.random_state)
@@ -266,11 +272,12 @@ class BaseCNN(
 
     def _snapshot(self):
         """Return all that training changes."""
-        return self.net_.snapshot(), self._random_state.get_state()
+        random_state = self._random_state.get_state()
+        return self.net_.snapshot(), random_state, self._validation_seed
 
     def _restore(self, snapshot):
         """Go back to a snapshot."""
-        net, random_state = snapshot
+        net, random_state, self._validation_seed = snapshot
         self.net_.restore(net)
         self._random_state.set_state(random_state)
 
@@ -353,7 +360,7 @@ class BaseCNN(
             "criterion_arguments": self._criterion_arguments,
             "optimizer": self.optimizer,
             "weight_decay": weight_decay,
-            "callbacks": self.callbacks,
+            "callbacks": check_callbacks(self.callbacks),
         }
 
     def _scaling(self, X):

@@ -139,7 +139,7 @@ class FineTunedClassifier(ClassificationMixin, FineTunedCNN):
         and `callbacks` start again, as the parameters say by then. `backbone` and
         what says how images are read must be what they were.
 
-    callbacks : list or None, default=None
+    callbacks : list or tuple or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
         and callback. One that sets the learning rate needs ``lr_schedule=None``.
 

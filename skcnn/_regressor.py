@@ -151,7 +151,7 @@ class CNNRegressor(RegressionMixin, CNNParameters):
         optimiser, its schedule and `callbacks` start again, as the parameters say
         by then. Those that describe the network must be what they were.
 
-    callbacks : list or None, default=None
+    callbacks : list or tuple or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
         and callback. One that sets the learning rate needs ``lr_schedule=None``.
 

@@ -152,7 +152,7 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         its schedule and `callbacks` start again, as the parameters say by then.
         Those that describe words and network must be what they were.
 
-    callbacks : list or None, default=None
+    callbacks : list or tuple or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
         and callback. One that sets the learning rate needs ``lr_schedule=None``.
 

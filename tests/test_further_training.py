@@ -2,13 +2,16 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
 import torch
 from skorch.callbacks import (
+    BatchScoring,
     Callback,
     Checkpoint,
+    EpochScoring,
     GradientNormClipping,
     LRScheduler,
     TrainEndCheckpoint,
@@ -175,6 +178,46 @@ def test_a_call_that_fails_changes_nothing(data, method, dropout, error):
     assert is_same(clf, other)
 
 
+@pytest.mark.parametrize("change", [{}, {"lr": 1e30}], ids=["split", "training"])
+def test_what_fails_draws_no_split(data, change):
+    clf = make(warm_start=True).fit(*data)
+    other = copy.deepcopy(clf)
+    few = slice(None) if change else slice(3)
+    with pytest.raises(ValueError, match=r"3 samples|Lower lr"):
+        clf.set_params(early_stopping=True, **change).fit(*(v[few] for v in data))
+    clf.set_params(early_stopping=False, lr=other.lr)
+    assert is_same(clf.fit(*data), other.fit(*data))
+    for further in (clf, other):
+        further.set_params(early_stopping=True)
+    assert is_same(clf.fit(*data), other.fit(*data))
+
+
+# Gradients that the caller has turned off
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("dtype", [None, torch.float32])
+def test_training_turns_gradients_on(data, mode, dtype):
+    expected = make().fit(*data).partial_fit(*data)
+    with mode():
+        X, y = (v if dtype is None else torch.tensor(v) for v in data)
+        clf = make().fit(X, y)
+        assert len(clf.find_lr(X, y, n_steps=3).lrs) == 3
+        assert not torch.is_grad_enabled()
+    assert is_same(clf.partial_fit(X, y), expected)
+    assert not any(w.is_inference() for w in clf.module_.parameters())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_fine_tuning_turns_gradients_on(data, fine_tuned, mode, warm_start):
+    fine_tuned.set_params(warm_start=warm_start)
+    other = copy.deepcopy(fine_tuned)
+    with mode():
+        other.fit(*data)
+    assert is_same(other, fine_tuned.fit(*data))
+
+
 # Weights in partial_fit
 
 
@@ -272,6 +315,32 @@ def test_only_one_thing_sets_the_learning_rate(data):
         make(callbacks=[callback]).fit(*data)
     clf = make(callbacks=[callback], lr_schedule=None).fit(*data)
     assert not is_same(clf, make(lr_schedule=None).fit(*data))
+
+
+def count(net, X, y):
+    return len(y)
+
+
+def test_callbacks_may_be_a_tuple(data):
+    scoring = EpochScoring(count, name="count", on_train=True)
+    clf = make(callbacks=(("named", GradientNormClipping(1.0)), scoring)).fit(*data)
+    assert clf.net_.callbacks_[1][0] == "named"
+    assert clf.history_[:, "count"] == [60, 60]
+
+
+@pytest.mark.parametrize("entry", ["abc", 3, int, Callback.initialize, ("a", "b")])
+def test_what_is_no_callback_is_named(data, entry):
+    words = f"callbacks holds {re.escape(repr(entry))}, expected"
+    with pytest.raises(TypeError, match=words):
+        make(callbacks=[entry]).fit(*data)
+
+
+@pytest.mark.parametrize("kind", [EpochScoring, BatchScoring])
+@pytest.mark.parametrize("on_train", [False, True])
+def test_scores_that_nothing_computes_are_refused(data, kind, on_train):
+    scoring = kind("accuracy", on_train=on_train)
+    with pytest.raises(ValueError, match=r"callbacks holds .*read validation_scores_"):
+        make(callbacks=[("scores", scoring)]).fit(*data)
 
 
 # Small things on the way

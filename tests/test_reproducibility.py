@@ -367,6 +367,43 @@ def test_global_seeds_do_not_matter(name, keep_global_states):
     assert np.array_equal(*outputs)
 
 
+class MonteCarlo(nn.Module):
+    """A network whose dropout goes on in evaluation mode."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.output = nn.Linear(int(np.prod(input_shape)), n_outputs)
+        self.norm = nn.BatchNorm1d(n_outputs)
+
+    def forward(self, x):
+        x = nn.functional.dropout(x.flatten(1), 0.5, training=True)
+        return self.norm(self.output(x))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"early_stopping": True}, {"weight_averaging": "ema"}],
+    ids=["plain", "early stopping", "averaged"],
+)
+def test_networks_that_are_random_in_evaluation_are_fitted_alike(params):
+    X, y = make_case("convnet")[1:]
+    clf = CNNClassifier(MonteCarlo, max_epochs=3, random_state=0, **params)
+    before = global_states()
+    first, again = (clone(clf).fit(X, y) for _ in range(2))
+    assert global_states() == before
+    assert first.history_[:, "train_loss"] == again.history_[:, "train_loss"]
+    assert first.validation_scores_ == again.validation_scores_
+    assert torch.equal(first.module_.output.weight, again.module_.output.weight)
+    assert torch.equal(first.module_.norm.running_var, again.module_.norm.running_var)
+
+
+def test_validation_that_draws_numbers_leaves_training_alone():
+    X, y = make_case("convnet")[1:]
+    clf = CNNClassifier(MonteCarlo, max_epochs=3, random_state=0)
+    alone, watched = clone(clf).fit(X, y), clone(clf).fit(X, y, X_val=X, y_val=y)
+    assert torch.equal(alone.module_.output.weight, watched.module_.output.weight)
+
+
 class LateDropout(nn.Module):
     """Dropout that starts with the third batch."""
 

@@ -90,12 +90,16 @@ def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
             f"architecture {architecture!r} returned {type(module).__name__}, "
             "expected a torch.nn.Module."
         )
-    return _own_copy(module) if inspect.isfunction(factory) else module
+    return module if _is_network_class(factory) else _own_copy(module)
+
+
+def _is_network_class(factory):
+    return isinstance(factory, type) and issubclass(factory, nn.Module)
 
 
 def _own_copy(module):
-    """Return a copy, as a function may return the same network again and again."""
+    """Return a copy, as a factory may return the same network again and again."""
     try:
         return copy.deepcopy(module)
-    except RuntimeError:  # weights that are computed cannot be copied
+    except (RuntimeError, TypeError):  # computed weights, locks: cannot be copied
         return module

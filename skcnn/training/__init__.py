@@ -1,10 +1,11 @@
 """Training and inference: devices, precision, randomness, the loop.
 
-`engine` is the only module of the package that imports skorch.
+`engine` and `callbacks` are the only modules of the package that import skorch.
 """
 
 from .averaging import WeightAveraging
 from .build import build_net, renew_net
+from .callbacks import check_callbacks
 from .devices import DTYPES, check_device, leased_gpu
 from .early_stopping import EarlyStopping
 from .engine import train_net
@@ -34,6 +35,7 @@ __all__ = [
     "Validation",
     "WeightAveraging",
     "build_net",
+    "check_callbacks",
     "check_device",
     "choose_weight_decay",
     "explain_out_of_memory",

@@ -143,7 +143,7 @@ def renew_batch_norm(net, dataset):
         layer.reset_running_stats()
         layer.momentum = None  # the mean over all batches
     dataset = dataset.plain(make_generator(0))  # leaves the order of training alone
-    with torch.no_grad():
+    with torch.no_grad(), net._evaluation:
         for X, _ in Batches(dataset, net.batch_size, shuffle=True):
             with autocast(X.device, net.precision):
                 net.module_(X)

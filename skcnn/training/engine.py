@@ -1,6 +1,6 @@
 """The training loop: a skorch net that runs over ready batches.
 
-This is the package's only door to skorch. skorch owns the loop over epochs,
+This is the package's door to skorch. skorch owns the loop over epochs,
 the callbacks and the history; an epoch itself runs without its per-batch
 records, which cost more than a small network does, unless a callback wants
 them.
@@ -20,6 +20,8 @@ from skorch.callbacks import (
     ParamMapper,
     PrintLog,
 )
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils import get_total_norm
 
 from ..data import Batches, Images
 from . import known
@@ -203,6 +205,7 @@ class Net(TrainingSteps, NeuralNet):
             for monitor in monitors:
                 monitor.end(self)
             self.notify("on_train_end", X=dataset, y=None)
+        self._check_network()
         del self._schedule, self._monitors
 
     def _train_epoch(self, dataset):
@@ -272,12 +275,31 @@ class Net(TrainingSteps, NeuralNet):
         kind : {"training", "validation"}
             Named in the message.
         """
-        if not isfinite(loss):
+        self._check_finite(loss, f"{kind} loss")
+
+    def _check_finite(self, value, name):
+        if not isfinite(value):
             raise ValueError(
-                f"The {kind} loss became {loss} in epoch {len(self.history)}. Lower "
+                f"The {name} became {value} in epoch {len(self.history)}. Lower "
                 f"lr (it is {self.lr}) or weight_decay, or choose another optimizer, "
                 "lr_schedule or augmentation."
             )
+
+    def _check_network(self):
+        """Raise a ValueError where the last step, whose loss nobody sees, diverged.
+
+        Weights whose squares overflow are of no use, either.
+        """
+        weights = [w.detach() for w in self.module_.parameters() if w.requires_grad]
+        self._check_finite(get_total_norm(weights).item(), "norm of the weights")
+        statistics = [
+            buffer
+            for layer in self.module_.modules()
+            if isinstance(layer, _NormBase) and layer.track_running_stats
+            for buffer in (layer.running_mean, layer.running_var)
+        ]
+        size = get_total_norm(statistics, norm_type=1).item()
+        self._check_finite(size, "sum of the batch-norm statistics")
 
     def _wants_batches(self):
         """Return whether a callback looks at single batches."""
@@ -357,7 +379,7 @@ class Net(TrainingSteps, NeuralNet):
         ndarray of shape (n_samples, n_outputs)
             Outputs in double precision, perhaps not finite.
         """
-        with shared_threads.computing():
+        with shared_threads.computing(), self._evaluation:
             return compute_outputs(
                 self.module_, images, self.batch_size, self.precision
             )

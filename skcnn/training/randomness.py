@@ -81,9 +81,15 @@ class PrivateRandomness(TorchDispatchMode):
             return self._dropout(*args)
         overload = _overload_with_generator(func)
         if overload is None:
-            return func(*args, **kwargs)
+            return self._run_parts(func, args, kwargs)
         kwargs = {**kwargs, "generator": self.generator}
         return overload(*args, **kwargs)
+
+    def _run_parts(self, func, args, kwargs):
+        """Run an operation that inference mode has not taken apart."""
+        with self:
+            out = func.decompose(*args, **kwargs)
+        return func(*args, **kwargs) if out is NotImplemented else out
 
     def _dropout(self, x, p, train):
         """Do what the fused kernel does, which cannot be given a generator."""

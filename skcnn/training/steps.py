@@ -11,7 +11,7 @@ from ..data import Images, Rows
 from ..modules import Dropout
 from . import direct, known
 from .devices import DTYPES, autocast
-from .randomness import PrivateRandomness
+from .randomness import PrivateRandomness, make_generator
 from .recording import RecordedPasses, is_recordable
 from .row_updates import row_updates
 
@@ -47,6 +47,7 @@ class TrainingSteps:
         self._give_generator(generator)
         self._frozen_statistics = len(dataset) == 1
         self._is_plain = all(map(is_never_random, self.module_.modules()))
+        self._evaluation = self._private_evaluation(generator)
         try:
             with (
                 explain_lone_sample(self.batch_size),
@@ -56,7 +57,17 @@ class TrainingSteps:
                 yield
         finally:
             self._give_generator(None)
-            del self._randomness
+            del self._randomness, self._evaluation
+
+    def _private_evaluation(self, generator):
+        """Return the context of passes between epochs, which may be random, too.
+
+        Their numbers are not those of training, which so is the same without them.
+        """
+        if self._is_plain:
+            return nullcontext()
+        seed = generator.initial_seed() + 1
+        return PrivateRandomness(make_generator(seed, generator.device))
 
     @contextmanager
     def _recording(self, dataset, generator):

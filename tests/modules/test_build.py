@@ -78,3 +78,31 @@ def test_what_cannot_be_called_for_a_network_is_refused(architecture):
 def test_what_returns_no_network_is_refused():
     with pytest.raises(TypeError, match=r"returned int, expected a torch\.nn\.Module"):
         build_module(lambda input_shape, n_outputs: 3, (1, 8, 8), 3)
+
+
+class Factory:
+    """Returns the same network each time."""
+
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+    def __call__(self, input_shape, n_outputs):
+        return self.network
+
+    build = __call__
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        lambda input_shape, n_outputs: Factory.network,
+        partial(Factory()),
+        Factory(),
+        Factory().build,
+    ],
+    ids=["function", "partial", "instance", "method"],
+)
+def test_a_factory_that_returns_a_network_again_gives_a_copy(factory):
+    weight = Factory.network[1].weight
+    copied = build_module(factory, (1, 8, 8), 3)[1].weight
+    assert torch.equal(copied, weight)
+    assert copied is not weight

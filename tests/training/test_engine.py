@@ -9,7 +9,13 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skcnn.data import Batches, ChannelScaler, Images, TrainingSet, find_layout
-from skcnn.training import SCHEDULES, engine, make_generator, train_net
+from skcnn.training import (
+    SCHEDULES,
+    WeightAveraging,
+    engine,
+    make_generator,
+    train_net,
+)
 from skcnn.training.allocation import memory_keeper
 from skcnn.training.direct import Passes
 from skcnn.training.engine import Net
@@ -356,6 +362,49 @@ def test_a_diverging_loss_says_when_and_what_to_lower(make_net, make_dataset):
     net = make_net(Head, optimizer="sgd", lr=1e30)
     with pytest.raises(ValueError, match=r"became (nan|inf) in epoch \d.*1e\+30"):
         train(net, make_dataset(), epochs=5, lr_schedule=None)
+
+
+@pytest.mark.parametrize("architecture", [Head, "convnet"])
+@pytest.mark.parametrize("kind", [None, "swa", "ema"])
+def test_the_last_step_may_not_diverge_either(
+    make_net, make_dataset, architecture, kind
+):
+    net = make_net(architecture, lr=1e30, batch_size=64)
+    dataset = make_dataset()
+    monitors = [WeightAveraging(kind, dataset, 1, is_watched=False)] if kind else []
+    with pytest.raises(ValueError, match=r"weights became (nan|inf) in epoch 1\. L"):
+        train(net, dataset, epochs=1, lr_schedule=None, monitors=monitors)
+
+
+class WithLargeMaps(Head):
+    """A network whose variances overflow while its outputs are finite."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__(input_shape, n_outputs)
+        self.norm = nn.BatchNorm2d(input_shape[0])
+
+    def forward(self, x):
+        return super().forward(self.norm(1e25 * x))
+
+
+def test_statistics_of_batch_norm_may_not_overflow(make_net, make_dataset):
+    with pytest.raises(ValueError, match=r"statistics became (nan|inf) in epoch 2"):
+        train(make_net(WithLargeMaps), make_dataset())
+
+
+class WithMask(Head):
+    """A network with an infinite constant."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__(input_shape, n_outputs)
+        self.register_buffer("mask", torch.full((), -torch.inf))
+
+    def forward(self, x):
+        return super().forward(x.maximum(self.mask))
+
+
+def test_infinite_constants_of_a_network_are_no_divergence(make_net, make_dataset):
+    assert len(train(make_net(WithMask), make_dataset()).history) == 2
 
 
 def test_ctrl_c_in_a_step_is_let_through(make_net, make_dataset):

@@ -87,6 +87,13 @@ def test_a_draw_is_a_function_of_the_generator(draw):
     assert not torch.equal(privately(draw, seed=1), first)
 
 
+def test_a_draw_in_inference_mode_is_one_of_the_generator(draw):
+    with torch.inference_mode():
+        first = privately(draw)
+        assert torch.equal(privately(draw), first)
+        assert not torch.equal(privately(draw, seed=1), first)
+
+
 def test_a_draw_has_the_shape_and_dtype_of_one_from_the_global_generator(draw):
     ours, theirs = privately(draw), globally(draw)
     assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)

@@ -1,0 +1,56 @@
+"""What may be passed as `callbacks`."""
+
+from skorch.callbacks import BatchScoring, Callback, EpochScoring
+
+SCORING = (EpochScoring, BatchScoring)
+
+
+def check_callbacks(callbacks):
+    """Return the callbacks of skorch that an estimator was given, as a list.
+
+    Parameters
+    ----------
+    callbacks : list or tuple or None
+        Callbacks, classes of them, or pairs of name and callback.
+
+    Returns
+    -------
+    list
+        The same entries.
+
+    Raises
+    ------
+    TypeError
+        If an entry is something else.
+
+    ValueError
+        If an entry scores data that training does not have.
+    """
+    callbacks = list(callbacks or ())
+    for entry in callbacks:
+        is_pair = isinstance(entry, (tuple, list)) and len(entry) == 2
+        callback = entry[1] if is_pair else entry
+        if not _is_callback(callback):
+            raise TypeError(
+                f"callbacks holds {entry!r}, expected instances or classes of "
+                "skorch.callbacks.Callback, or pairs of name and callback. Those of "
+                "scikit-learn are set by set_callbacks."
+            )
+        if isinstance(callback, SCORING) and not _can_score(callback):
+            raise ValueError(
+                f"callbacks holds {entry!r}, whose scores need a validation set and "
+                "predictions of skorch's. Pass early_stopping=True, or X_val and y_val "
+                "to fit, and read validation_scores_, or 'valid_score' in history_."
+            )
+    return callbacks
+
+
+def _is_callback(callback):
+    if isinstance(callback, type):
+        return issubclass(callback, Callback)
+    return callback is None or isinstance(callback, Callback)  # None: switched off
+
+
+def _can_score(callback):
+    """Return whether a callback scores training data, by a function of its own."""
+    return callback.on_train and callable(callback.scoring)
