@@ -308,3 +308,17 @@ def test_a_constant_first_part_leaves_y_a_scale(data):
     reg = CNNRegressor(**SMALL).partial_fit(X[:7], np.full(7, 0.1))
     reg.partial_fit(X, y / 10)
     assert reg.loss_curve_[-1] < 1
+
+
+def test_a_constant_is_one_until_other_values_are_learnt(data):
+    X, y = data
+    reg = CNNRegressor(**SMALL, optimizer="sgd", warm_start=True)
+    reg.partial_fit(X, np.full(60, 0.1)).partial_fit(X, np.full(60, 0.1))
+    np.testing.assert_array_equal(reg.predict(X), 0.1)
+    with pytest.raises(ValueError, match="loss became"):
+        reg.set_params(lr=1e12).partial_fit(X, y)
+    np.testing.assert_array_equal(reg.predict(X), 0.1)
+    reg.set_params(lr=0.01).fit(X, y)
+    assert np.ptp(reg.predict(X)) > 0
+    reg.partial_fit(X, np.full(60, 0.1))
+    assert np.ptp(reg.predict(X)) > 0

@@ -7,7 +7,7 @@ from .images import MEMORY_FORMATS, Images
 from .layout import Layout, find_layout
 from .rows import Rows
 from .samples import Samples
-from .scaling import ChannelScaler, find_scale
+from .scaling import ChannelScaler, find_scale, is_constant
 from .sentences import Sentences
 from .signals import pad_signals
 from .sources import as_image_list, is_image_files
@@ -40,6 +40,7 @@ __all__ = [
     "fetch",
     "find_layout",
     "find_scale",
+    "is_constant",
     "is_image_files",
     "make_augmentation",
     "pad_signals",

@@ -139,7 +139,20 @@ def find_scale(mean, variance, name):
             f"{name} holds values too large to be scaled: their variance overflows. "
             f"Divide {name} by a constant first."
         )
-    scale = np.sqrt(variance)
-    # what rounding leaves of the variance of constants is no scale
-    is_constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-    return np.where(is_constant, 1.0, scale)
+    return np.where(is_constant(mean, variance), 1.0, np.sqrt(variance))
+
+
+def is_constant(mean, variance):
+    """Return which variances are no more than what rounding leaves of constants.
+
+    Parameters
+    ----------
+    mean, variance : ndarray of shape (n_columns,)
+        As in `find_scale`.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_columns,)
+        True for constant values.
+    """
+    return np.sqrt(variance) <= 10 * np.finfo(np.float64).eps * np.abs(mean)
