@@ -1,6 +1,7 @@
 """The samples that a network is trained on, checked."""
 
 from math import prod
+from numbers import Number
 
 import numpy as np
 from sklearn.utils import check_consistent_length
@@ -65,6 +66,8 @@ class TrainingDataMixin:
     def _check_weights(self, X, y, sample_weight, relative):
         """Return weights of the samples, or None where all weigh the same."""
         weights = None
+        if isinstance(sample_weight, Number):  # scikit-learn takes NaN for a scalar
+            sample_weight = np.full(len(X), sample_weight)
         if sample_weight is not None:
             weights = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True

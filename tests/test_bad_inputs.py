@@ -322,6 +322,18 @@ REFUSED = [
     ),
     *refused(
         26,
+        "nan for all",
+        fit(GREY, CODES, np.nan),
+        "Input sample_weight contains NaN",
+    ),
+    *refused(
+        26,
+        "infinity for all",
+        fit(GREY, CODES, np.inf),
+        "Input sample_weight contains infinity",
+    ),
+    *refused(
+        26,
         "classes",
         fit(GREY, class_weight={0: np.nan, 1: 1}),
         "class_weight",
