@@ -73,7 +73,7 @@ class TrainingDataMixin:
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
             weights = _with_mean_of_1(weights) if relative else weights
-        of_classes = self._class_weights(y)
+        of_classes = self._class_weights(y, weights)
         if of_classes is None:
             return weights
         if relative:
@@ -85,7 +85,7 @@ class TrainingDataMixin:
             )
         return _with_mean_of_1(weights) if relative else weights
 
-    def _class_weights(self, y):
+    def _class_weights(self, y, weights):
         """Return the weight of the class of each sample, or None."""
         return None
 
