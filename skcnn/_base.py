@@ -119,8 +119,8 @@ class BaseCNN(
 
     def _learn_scale(self, samples):
         """Learn the scale of the pixels from the samples that are trained on."""
-        weights = samples.weights_of_all_rows()
-        self.scaler_ = ChannelScaler(self._layout).fit(samples.X, weights)
+        scaler = ChannelScaler(self._layout)
+        self.scaler_ = scaler.fit(samples.X, samples.weights, samples.rows)
 
     def _train(self, samples, held_out, progress, epochs, first, incremental):
         """Return the net, trained on samples and validated on others."""

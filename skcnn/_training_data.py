@@ -16,6 +16,8 @@ class TrainingDataMixin:
     Warning: this class is not meant to be used, `BaseCNN` is.
     """
 
+    _computes_on_all = False  # of X before training, where a copy of a part saves time
+
     def _check_training_data(self, X, y, first):
         """Return X and y validated; the first call decides how X is read."""
         known_shape = None if first else self._known_shape
@@ -51,7 +53,7 @@ class TrainingDataMixin:
         check_same_shape(self, X, self._layout.sample_shape)
 
     def _check_samples(self, X, y, sample_weight, first, relative=True):
-        """Return samples that weigh something and, if they are not all, which.
+        """Return samples that weigh something and, if X is copied, which rows it has.
 
         Relative weights have a mean of 1.
         """
@@ -61,7 +63,10 @@ class TrainingDataMixin:
         if weights is None or weights.all():
             return Samples(X, targets, weights), None
         kept = np.flatnonzero(weights)
-        return Samples(X[kept], targets[kept], weights[kept]), kept
+        targets, weights = targets[kept], weights[kept]
+        if self._computes_on_all:
+            return Samples(X[kept], targets, weights), kept
+        return Samples(X, targets, weights, rows=kept), None
 
     def _check_weights(self, X, y, sample_weight, relative):
         """Return weights of the samples, or None where all weigh the same."""
