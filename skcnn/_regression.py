@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 
@@ -118,6 +119,11 @@ class RegressionMixin(RegressorMixin):
 
     def _encode_targets(self, y, weights, first):
         """Return y standardised, (n_samples, n_outputs)."""
+        if issparse(y):  # with several outputs, scikit-learn accepts it
+            raise TypeError(
+                "Sparse data was passed for y, but dense data is required. Use "
+                "'.toarray()' to convert to a dense numpy array."
+            )
         columns = y.reshape(len(y), -1).astype(np.float64)
         if np.isnan(columns).any():
             raise ValueError("Input y contains NaN.")
