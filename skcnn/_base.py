@@ -278,12 +278,18 @@ class BaseCNN(
         """Raise an error where the network was built with other parameters."""
         for name, value in self._built_with.items():
             now = getattr(self, name)
-            if now is not value and now != value:
+            if now is value:
+                continue
+            if self._in_one_form(name, now) != self._in_one_form(name, value):
                 raise ValueError(
                     f"{name} is {now!r}, but the network that is to be trained further "
                     f"was built with {value!r}. Set it back, or build a new network: "
                     "fit with warm_start=False."
                 )
+
+    def _in_one_form(self, name, value):
+        """Return one of the forms in which the value of a parameter may be given."""
+        return tuple(value) if isinstance(value, list) else value
 
     def _with_memory(self, function, auto, retry=True):
         """Call a function of the batch size, `auto` where `batch_size` says so.
