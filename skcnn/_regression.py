@@ -191,6 +191,8 @@ class RegressionMixin(RegressorMixin):
 
 def _mean_and_variance(columns, weights):
     """Return weighted mean, that of equal values exactly theirs, and variance."""
+    if weights is not None:
+        columns, weights = columns[weights > 0], weights[weights > 0]
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.average(columns, axis=0, weights=weights)
         mean = np.clip(mean, columns.min(axis=0), columns.max(axis=0))

@@ -74,6 +74,17 @@ def test_a_constant_is_predicted(few, value):
     assert np.ptp(reg.predict(X)[:, 0]) > 0
 
 
+def test_values_of_weight_zero_change_no_bit(few):
+    X, y = few
+    weight = np.arange(32) % 4 / 3
+    kept = weight > 0
+    reg = CNNRegressor(**SMALL, max_epochs=2)
+    for values in (y, np.full(32, 0.1)):
+        alone = reg.fit(X[kept], values[kept], weight[kept]).predict(X)
+        zero = reg.fit(X, np.where(kept, values, 1e200), weight).predict(X)
+        np.testing.assert_array_equal(zero, alone)
+
+
 def test_a_constant_output_is_scored_as_it_is_predicted(spots):
     X, y = spots[0][:40], np.c_[spots[1][:40, 0], np.full(40, 3.0)]
     reg = CNNRegressor(**SMALL, max_epochs=1).fit(X, y, X_val=X, y_val=y)
