@@ -123,8 +123,8 @@ class BaseCNN(
 
     def _learn_scale(self, samples):
         """Learn the scale of the pixels from the samples that are trained on."""
-        weights = samples.weights_of_all_rows()
-        self.scaler_ = ChannelScaler(self._layout).fit(samples.X, weights)
+        scaler = ChannelScaler(self._layout)
+        self.scaler_ = scaler.fit(samples.X, samples.weights, samples.rows)
 
     def _train(self, samples, held_out, progress, epochs, first, incremental):
         """Return the net, trained on samples and validated on others."""
@@ -285,12 +285,18 @@ class BaseCNN(
         """Raise an error where the network was built with other parameters."""
         for name, value in self._built_with.items():
             now = getattr(self, name)
-            if now is not value and now != value:
+            if now is value:
+                continue
+            if self._in_one_form(name, now) != self._in_one_form(name, value):
                 raise ValueError(
                     f"{name} is {now!r}, but the network that is to be trained further "
                     f"was built with {value!r}. Set it back, or build a new network: "
                     "fit with warm_start=False."
                 )
+
+    def _in_one_form(self, name, value):
+        """Return one of the forms in which the value of a parameter may be given."""
+        return tuple(value) if isinstance(value, list) else value
 
     def _with_memory(self, function, auto, retry=True):
         """Call a function of the batch size, `auto` where `batch_size` says so.

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils import compute_class_weight, compute_sample_weight
+from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
     check_classification_targets,
@@ -147,12 +147,12 @@ class ClassificationMixin(ClassifierMixin):
             )
         return np.searchsorted(self.classes_, y)
 
-    def _class_weights(self, y):
+    def _class_weights(self, y, weights):
         if self.class_weight is None:
             return None
         codes = self._encode_targets(y, None, False)
         if isinstance(self.class_weight, str):
-            return compute_sample_weight(self.class_weight, codes)
+            return _balanced_weights(codes, weights)
         # of all classes, as those of a part of the samples need not be among the keys
         weights = compute_class_weight(
             self.class_weight, classes=self.classes_, y=self.classes_
@@ -217,3 +217,14 @@ class ClassificationMixin(ClassifierMixin):
             Natural logarithms, finite also where `predict_proba` rounds to 0.
         """
         return log_softmax(self._outputs(X), axis=1)
+
+
+def _balanced_weights(codes, weights):
+    """Return weights that give each class the same sum, 1 for the rarest class.
+
+    As in scikit-learn 1.9, classes are counted in weights of their samples.
+    """
+    counts = np.bincount(codes, weights).astype(np.float64)
+    is_there = counts > 0
+    rarest = counts[is_there].min()
+    return np.divide(rarest, counts, out=np.zeros_like(counts), where=is_there)[codes]

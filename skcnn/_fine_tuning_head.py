@@ -20,6 +20,8 @@ MIN_VARIANCE = 1e-2  # of the mean one: what hardly varies is not blown up
 class HeadTraining:
     """The first phase of a :class:`FineTunedCNN`."""
 
+    _computes_on_all = True  # the features
+
     def _make_extractor(self):
         """Return what computes the features that the head takes."""
         return FeatureExtractor(

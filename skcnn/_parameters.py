@@ -23,6 +23,7 @@ ARCHITECTURE_PARAMETERS = (
     "dropout",
     "hidden_layer_sizes",
 )
+PER_AXIS = ("kernel_size", "stride", "pool_size")  # an integer stands for all axes
 # Of how a network is trained, whatever it reads.
 TRAINING_CONSTRAINTS = {
     "optimizer": [StrOptions(set(OPTIMIZERS)), type],
@@ -153,6 +154,13 @@ class CNNParameters(BaseCNN):
         self.image_shape = image_shape
         self.channel_axis = channel_axis
         self.random_state = random_state
+
+    def _in_one_form(self, name, value):
+        if isinstance(value, Integral) and name in PER_AXIS:
+            return (value,) * (len(self._input_shape) - 1)
+        if isinstance(value, Integral) and name == "hidden_layer_sizes":
+            return (value,)
+        return super()._in_one_form(name, value)
 
     def _module_factory(self):
         """Return the function that builds the network which the parameters describe."""

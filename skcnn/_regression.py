@@ -2,10 +2,11 @@
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 
-from .data import find_scale
+from .data import find_scale, is_constant
 
 
 class RegressionMixin(RegressorMixin):
@@ -118,12 +119,19 @@ class RegressionMixin(RegressorMixin):
 
     def _encode_targets(self, y, weights, first):
         """Return y standardised, (n_samples, n_outputs)."""
+        if issparse(y):  # with several outputs, scikit-learn accepts it
+            raise TypeError(
+                "Sparse data was passed for y, but dense data is required. Use "
+                "'.toarray()' to convert to a dense numpy array."
+            )
         columns = y.reshape(len(y), -1).astype(np.float64)
         if np.isnan(columns).any():
             raise ValueError("Input y contains NaN.")
         if first:
             self._y_is_1d = y.ndim == 1
-            self._y_mean, self._y_scale = _mean_and_scale(columns, weights)
+            self._y_mean, variance = _mean_and_variance(columns, weights)
+            self._y_scale = find_scale(self._y_mean, variance, "y")
+            self._y_is_constant = is_constant(self._y_mean, variance)
         elif columns.shape[1] != self._n_outputs:
             raise ValueError(
                 f"y has {columns.shape[1]} outputs, but {type(self).__name__} was "
@@ -131,13 +139,32 @@ class RegressionMixin(RegressorMixin):
             )
         return (columns - self._y_mean) / self._y_scale
 
+    def _train(self, samples, *args):
+        """Train as others do; an output that varies by now is constant no more."""
+        with np.errstate(over="ignore"):
+            variance = np.mean((samples.targets * self._y_scale) ** 2, axis=0)
+        self._y_is_constant = self._y_is_constant & is_constant(self._y_mean, variance)
+        return super()._train(samples, *args)
+
+    def _snapshot(self):
+        return super()._snapshot(), self._y_is_constant
+
+    def _restore(self, snapshot):
+        rest, self._y_is_constant = snapshot
+        super()._restore(rest)
+
     def _strata(self, targets):
         """Return None: what is held out is drawn from all samples alike."""
         return None
 
     def _score_outputs(self, outputs, targets, weights):
         """Return the coefficient of determination, no less of scaled outputs."""
+        outputs = self._without_noise(outputs)
         return r2_score(targets, outputs, sample_weight=weights)
+
+    def _without_noise(self, outputs):
+        """Return outputs, 0 where all that was ever learnt is a constant."""
+        return np.where(self._y_is_constant, 0, outputs)
 
     def predict(self, X):
         """Predict the value or values of each sample.
@@ -152,7 +179,8 @@ class RegressionMixin(RegressorMixin):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Values in the units of y, in the shape that y had.
         """
-        values = self._outputs(X) * self._y_scale + self._y_mean
+        outputs = self._without_noise(self._outputs(X))
+        values = outputs * self._y_scale + self._y_mean
         return values[:, 0] if self._y_is_1d else values
 
     def __sklearn_tags__(self):
@@ -161,9 +189,12 @@ class RegressionMixin(RegressorMixin):
         return tags
 
 
-def _mean_and_scale(columns, weights):
-    """Return weighted mean and standard deviation, which is 1 for constants."""
+def _mean_and_variance(columns, weights):
+    """Return weighted mean, that of equal values exactly theirs, and variance."""
+    if weights is not None:
+        columns, weights = columns[weights > 0], weights[weights > 0]
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.average(columns, axis=0, weights=weights)
+        mean = np.clip(mean, columns.min(axis=0), columns.max(axis=0))
         variance = np.average((columns - mean) ** 2, axis=0, weights=weights)
-    return mean, find_scale(mean, variance, "y")
+    return mean, variance

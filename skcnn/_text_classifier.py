@@ -124,7 +124,7 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
 
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as a dict from label to weight; "balanced"
-        weighs each class by the inverse of its frequency.
+        weighs each class by the inverse of its frequency, in sample weights.
 
     label_smoothing : float, default=0.0
         Part of the target, in [0, 1), that is spread over all classes alike, in

@@ -37,6 +37,7 @@ class SentenceCNN(TransformerMixin, BaseCNN):
 
     _predict_batch_size = 256
     _reads_text = True
+    _computes_on_all = True  # the codes of the words
     _network_parameters = (
         "embedding_dim",
         *NETWORK_PARAMETERS,

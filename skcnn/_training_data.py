@@ -1,6 +1,7 @@
 """The samples that a network is trained on, checked."""
 
 from math import prod
+from numbers import Number
 
 import numpy as np
 from sklearn.utils import check_consistent_length
@@ -14,6 +15,8 @@ class TrainingDataMixin:
 
     Warning: this class is not meant to be used, `BaseCNN` is.
     """
+
+    _computes_on_all = False  # of X before training, where a copy of a part saves time
 
     def _check_training_data(self, X, y, first):
         """Return X and y validated; the first call decides how X is read."""
@@ -50,7 +53,7 @@ class TrainingDataMixin:
         check_same_shape(self, X, self._layout.sample_shape)
 
     def _check_samples(self, X, y, sample_weight, first, relative=True):
-        """Return samples that weigh something and, if they are not all, which.
+        """Return samples that weigh something and, if X is copied, which rows it has.
 
         Relative weights have a mean of 1.
         """
@@ -60,17 +63,22 @@ class TrainingDataMixin:
         if weights is None or weights.all():
             return Samples(X, targets, weights), None
         kept = np.flatnonzero(weights)
-        return Samples(X[kept], targets[kept], weights[kept]), kept
+        targets, weights = targets[kept], weights[kept]
+        if self._computes_on_all:
+            return Samples(X[kept], targets, weights), kept
+        return Samples(X, targets, weights, rows=kept), None
 
     def _check_weights(self, X, y, sample_weight, relative):
         """Return weights of the samples, or None where all weigh the same."""
         weights = None
+        if isinstance(sample_weight, Number):  # scikit-learn takes NaN for a scalar
+            sample_weight = np.full(len(X), sample_weight)
         if sample_weight is not None:
             weights = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
             weights = _with_mean_of_1(weights) if relative else weights
-        of_classes = self._class_weights(y)
+        of_classes = self._class_weights(y, weights)
         if of_classes is None:
             return weights
         if relative:
@@ -82,7 +90,7 @@ class TrainingDataMixin:
             )
         return _with_mean_of_1(weights) if relative else weights
 
-    def _class_weights(self, y):
+    def _class_weights(self, y, weights):
         """Return the weight of the class of each sample, or None."""
         return None
 

@@ -108,6 +108,7 @@ LENGTHS = "inconsistent numbers of samples: [12, 11]"
 Y_MISSING = "This {name} estimator requires y to be passed, but the target y is None"
 NAMES = "The feature names should match those that were passed during fit"
 SPARSE = "Sparse data was passed for X, but dense data is required"
+SPARSE_Y = SPARSE.replace("X", "y")
 DICTIONARY = "argument must be a string or a real number, not 'dict'"
 NOT_THERE = ("is not there", "cpu", "device='auto'")
 ragged = [np.zeros((8, 8)), np.zeros((8, 7))]
@@ -322,6 +323,18 @@ REFUSED = [
     ),
     *refused(
         26,
+        "nan for all",
+        fit(GREY, CODES, np.nan),
+        "Input sample_weight contains NaN",
+    ),
+    *refused(
+        26,
+        "infinity for all",
+        fit(GREY, CODES, np.inf),
+        "Input sample_weight contains infinity",
+    ),
+    *refused(
+        26,
         "classes",
         fit(GREY, class_weight={0: np.nan, 1: 1}),
         "class_weight",
@@ -344,6 +357,9 @@ REFUSED = [
     *refused(28, "partial_fit", partial_fit(RENAMED, CODES, FRAME), NAMES, "p3"),
     *refused(
         28, "order", predict(FRAME[FRAME.columns[::-1]], FRAME), NAMES, "the same order"
+    ),
+    *refused(
+        29, "y", fit(GREY, sparse.csr_array(CODES[:, None])), SPARSE_Y, **type_error
     ),
     *refused(29, "array", fit(sparse.csr_array(ROWS)), SPARSE, **type_error),
     *refused(29, "matrix", predict(sparse.csc_matrix(ROWS)), SPARSE, **type_error),

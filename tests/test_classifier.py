@@ -1,5 +1,6 @@
 """What is special to CNNClassifier, and the parameters it shares, seen through it."""
 
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -480,3 +481,20 @@ def test_a_column_of_images_is_read(images, kind):
 def test_three_samples_are_trained_on_in_batches_of_two(rng):
     X = rng.normal(size=(3, 4, 4))
     CNNClassifier(batch_size=2, max_epochs=1).fit(X, [0, 1, 0])
+
+
+def test_samples_of_weight_zero_cost_no_copy(rng, tmp_path):
+    np.save(tmp_path / "X.npy", rng.integers(0, 256, (2000, 64, 64), dtype=np.uint8))
+    X, y = np.load(tmp_path / "X.npy", mmap_mode="r"), np.arange(2000) % 2
+    weights = np.ones(2000)
+    weights[7::20] = 0
+    kept = weights > 0
+    small = {"n_layers": 1, "n_filters": 2, "stride": 16, "batch_size": 32}
+    clf = CNNClassifier(**small, max_epochs=1, random_state=0)
+    removed = clf.fit(X[kept], y[kept]).predict_proba(X[:50])
+    tracemalloc.start()
+    clf.fit(X, y, weights)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.nbytes / 2
+    np.testing.assert_array_equal(clf.predict_proba(X[:50]), removed)

@@ -664,6 +664,21 @@ def test_balanced_class_weight_finds_more_of_the_rare_class(classifier_case):
     assert_same_model(balanced, same, X, atol=1e-6)
 
 
+def test_balanced_classes_are_counted_in_weights(classifier_case):
+    X, y = classifier_case.X, classifier_case.y
+    keep = np.random.default_rng(0).random(N_SAMPLES) < 0.3 + 0.6 * (y == y[0])
+    parameters = {**EXACT, "class_weight": "balanced"}
+    removed = classifier_case.make(**parameters).fit(X[keep], y[keep])
+    zero = classifier_case.make(**parameters).fit(X, y, keep.astype(float))
+    assert_same_model(zero, removed, X, atol=1e-8)
+    weights = 1.0 + keep
+    shares = [weights[y == label].sum() for label in np.unique(y)]
+    by_hand = weights / np.take(shares, np.unique(y, return_inverse=True)[1])
+    balanced = classifier_case.make(**parameters).fit(X, y, weights)
+    expected = classifier_case.make(**EXACT).fit(X, y, by_hand)
+    assert_same_model(balanced, expected, X, atol=1e-8)
+
+
 # Training in parts
 
 

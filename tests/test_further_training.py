@@ -102,6 +102,24 @@ def test_a_network_of_other_parameters_is_not_trained_on(data, name, value):
     assert is_same(clf, before.fit(*data))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"kernel_size": 3, "stride": [1, 1]}, {"kernel_size": (3, 3), "stride": 1}),
+        ({"pool_size": (2, 2)}, {"pool_size": [2, 2]}),
+        ({"hidden_layer_sizes": ()}, {"hidden_layer_sizes": []}),
+        ({"hidden_layer_sizes": 4}, {"hidden_layer_sizes": [4]}),
+        ({"image_shape": [8, 8]}, {"image_shape": (8, 8)}),
+    ],
+)
+def test_equal_parameters_may_be_written_in_another_way(data, before, after):
+    clf = make(warm_start=True, **before).fit(*data)
+    assert clf.set_params(**after).fit(*data).n_iter_ == 4
+    for other in ((3, 2), 4, (3,)):
+        with pytest.raises(ValueError, match=r"kernel_size is .*warm_start=False"):
+            clf.set_params(kernel_size=other).fit(*data)
+
+
 def test_sentences_have_parameters_of_the_network_too():
     X, y = ["who is it ?", "where is it ?"] * 4, [0, 1] * 4
     clf = TextCNNClassifier(max_epochs=1, warm_start=True, random_state=0).fit(X, y)
@@ -377,3 +395,17 @@ def test_a_constant_first_part_leaves_y_a_scale(data):
     reg = CNNRegressor(**SMALL).partial_fit(X[:7], np.full(7, 0.1))
     reg.partial_fit(X, y / 10)
     assert reg.loss_curve_[-1] < 1
+
+
+def test_a_constant_is_one_until_other_values_are_learnt(data):
+    X, y = data
+    reg = CNNRegressor(**SMALL, optimizer="sgd", warm_start=True)
+    reg.partial_fit(X, np.full(60, 0.1)).partial_fit(X, np.full(60, 0.1))
+    np.testing.assert_array_equal(reg.predict(X), 0.1)
+    with pytest.raises(ValueError, match="loss became"):
+        reg.set_params(lr=1e12).partial_fit(X, y)
+    np.testing.assert_array_equal(reg.predict(X), 0.1)
+    reg.set_params(lr=0.01).fit(X, y)
+    assert np.ptp(reg.predict(X)) > 0
+    reg.partial_fit(X, np.full(60, 0.1))
+    assert np.ptp(reg.predict(X)) > 0

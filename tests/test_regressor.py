@@ -64,11 +64,31 @@ def test_an_untrained_network_errs_by_about_the_variance_of_y(few):
     assert 0.5 < reg.loss_curve_[0] < 2
 
 
-@pytest.mark.parametrize("value", [0, -3, 1e9])
+@pytest.mark.parametrize("value", [0, -3, 1e9, 0.1, 1e-6])
 def test_a_constant_is_predicted(few, value):
-    X, _ = few
-    reg = CNNRegressor(**SMALL, max_epochs=30).fit(X, np.full(32, value))
-    np.testing.assert_allclose(reg.predict(X), value, atol=0.2)
+    X, y = few
+    reg = CNNRegressor(**SMALL, max_epochs=1).fit(X, np.full(32, value))
+    np.testing.assert_array_equal(reg.predict(X), value)
+    reg.fit(X, np.c_[1e-6 * y, np.full(32, value)])
+    np.testing.assert_array_equal(reg.predict(X)[:, 1], value)
+    assert np.ptp(reg.predict(X)[:, 0]) > 0
+
+
+def test_values_of_weight_zero_change_no_bit(few):
+    X, y = few
+    weight = np.arange(32) % 4 / 3
+    kept = weight > 0
+    reg = CNNRegressor(**SMALL, max_epochs=2)
+    for values in (y, np.full(32, 0.1)):
+        alone = reg.fit(X[kept], values[kept], weight[kept]).predict(X)
+        zero = reg.fit(X, np.where(kept, values, 1e200), weight).predict(X)
+        np.testing.assert_array_equal(zero, alone)
+
+
+def test_a_constant_output_is_scored_as_it_is_predicted(spots):
+    X, y = spots[0][:40], np.c_[spots[1][:40, 0], np.full(40, 3.0)]
+    reg = CNNRegressor(**SMALL, max_epochs=1).fit(X, y, X_val=X, y_val=y)
+    assert reg.validation_scores_ == [pytest.approx(reg.score(X, y), abs=1e-5)]
 
 
 def test_weights_move_the_prediction_to_the_weighted_mean():

@@ -313,6 +313,7 @@ def test_plateau_goes_by_the_validation_score(cls):
         ({"X_val": np.zeros((3, 8, 8))}, "X_val and y_val: .*inconsistent numbers"),
         ({"X_val": np.zeros((1, 8, 8)), "y_val": [1]}, "at least 2"),
         ({"sample_weight_val": [-1, 1, 1, 1]}, "X_val and y_val: .*[Nn]egative"),
+        ({"sample_weight_val": np.nan}, "X_val and y_val: .*weight contains NaN"),
         ({"sample_weight_val": [0, 0, 0, 1]}, "at least 2"),
     ],
 )

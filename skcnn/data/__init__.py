@@ -8,7 +8,7 @@ from .layout import Layout, find_layout
 from .memory_formats import MEMORY_FORMATS, with_channels_last
 from .rows import Rows
 from .samples import Samples
-from .scaling import ChannelScaler, find_scale
+from .scaling import ChannelScaler, find_scale, is_constant
 from .sentences import Sentences
 from .signals import pad_signals
 from .sources import as_image_list, is_image_files
@@ -47,6 +47,7 @@ __all__ = [
     "find_layout",
     "find_scale",
     "first_sample",
+    "is_constant",
     "is_image_files",
     "make_augmentation",
     "pad_signals",

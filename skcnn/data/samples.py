@@ -50,11 +50,3 @@ class Samples:
             weights = weights[index] / weights[index].mean()
         rows = index if self.rows is None else self.rows[index]
         return replace(self, targets=self.targets[index], weights=weights, rows=rows)
-
-    def weights_of_all_rows(self):
-        """Return a weight for each row of X, 0 where it is not meant, or None."""
-        if self.rows is None:
-            return self.weights
-        weights = np.zeros(len(self.X))
-        weights[self.rows] = 1.0 if self.weights is None else self.weights
-        return weights

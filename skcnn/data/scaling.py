@@ -25,7 +25,7 @@ class ChannelScaler:
     def __init__(self, layout):
         self.layout = layout
 
-    def fit(self, X, sample_weight=None):
+    def fit(self, X, sample_weight=None, rows=None):
         """Learn mean and scale in two passes, in double precision.
 
         Parameters
@@ -33,8 +33,11 @@ class ChannelScaler:
         X : ndarray of shape (n_samples, *sample_shape)
             Images.
 
-        sample_weight : ndarray of shape (n_samples,) or None, default=None
+        sample_weight : ndarray of shape (n_rows,) or None, default=None
             Non-negative weights, not all zero.
+
+        rows : ndarray of shape (n_rows,) or None, default=None
+            The rows of X to learn from, None for all.
 
         Returns
         -------
@@ -46,27 +49,27 @@ class ChannelScaler:
         ValueError
             If the values are too large to be squared in double precision.
         """
-        n_samples = X.shape[0]
-        weight = np.ones(n_samples) if sample_weight is None else sample_weight
+        n_rows = len(X) if rows is None else len(rows)
+        weight = np.ones(n_rows) if sample_weight is None else sample_weight
         total = weight.sum() * np.prod(self.layout.spatial_shape)
         with np.errstate(over="ignore", invalid="ignore"):
-            self.mean_ = self._weighted_sum(X, weight, power=1) / total
-            variance = self._weighted_sum(X, weight, power=2, centre=self.mean_) / total
+            self.mean_ = self._weighted_sum(X, weight, rows) / total
+            variance = self._weighted_sum(X, weight, rows, centre=self.mean_) / total
         self.scale_ = find_scale(self.mean_, variance, "X")
         return self
 
-    def _weighted_sum(self, X, weight, power, centre=None):
-        """Return the sum of ``weight * (X - centre) ** power`` for each channel."""
+    def _weighted_sum(self, X, weight, rows, centre=None):
+        """Return the sum of values, or of their squared distances from a centre."""
         step = max(1, CHUNK_VALUES // max(1, X[0].size))
         total = np.zeros(self.layout.n_channels)
-        for start in range(0, X.shape[0], step):
-            chunk = self.layout.channels_first(X[start : start + step])
+        for start in range(0, len(weight), step):
+            part = slice(start, start + step)
+            chunk = self.layout.channels_first(X[part if rows is None else rows[part]])
             chunk = chunk.astype(np.float64).reshape(*chunk.shape[:2], -1)  # (n, c, p)
             if centre is not None:
                 chunk -= centre[:, None]
-            if power == 2:
                 np.square(chunk, out=chunk)
-            total += weight[start : start + step] @ chunk.sum(axis=2)
+            total += weight[part] @ chunk.sum(axis=2)
         return total
 
     def check(self, batch):
@@ -139,7 +142,20 @@ def find_scale(mean, variance, name):
             f"{name} holds values too large to be scaled: their variance overflows. "
             f"Divide {name} by a constant first."
         )
-    scale = np.sqrt(variance)
-    # what rounding leaves of the variance of constants is no scale
-    is_constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-    return np.where(is_constant, 1.0, scale)
+    return np.where(is_constant(mean, variance), 1.0, np.sqrt(variance))
+
+
+def is_constant(mean, variance):
+    """Return which variances are no more than what rounding leaves of constants.
+
+    Parameters
+    ----------
+    mean, variance : ndarray of shape (n_columns,)
+        As in `find_scale`.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_columns,)
+        True for constant values.
+    """
+    return np.sqrt(variance) <= 10 * np.finfo(np.float64).eps * np.abs(mean)

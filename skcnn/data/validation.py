@@ -87,8 +87,8 @@ def check_image_array(
     Raises
     ------
     ValueError, TypeError
-        As scikit-learn's validation, and for more than five axes or an axis of
-        length 0.
+        As scikit-learn's validation, and for more than five axes, an axis of
+        length 0, paths, text or PIL images.
     """
     X = as_array(_unpacked(X))
     _check_alike(X)
@@ -97,6 +97,13 @@ def check_image_array(
             f"X holds paths or text, and {type(estimator).__name__} takes arrays of "
             "images. FineTunedClassifier and FineTunedRegressor read image files, "
             "TextCNNClassifier sentences."
+        )
+    if _holds_pil_images(X):
+        raise TypeError(
+            f"X holds PIL images, and {type(estimator).__name__} takes arrays of "
+            "images. Pass np.stack([image.convert('RGB') for image in X]). "
+            "FineTunedClassifier, FineTunedRegressor and CNNFeatureTransformer take "
+            "PIL images of any mode."
         )
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
@@ -142,6 +149,15 @@ def _holds_text(X):
         return False
     entry = next(iter(X), None) if isinstance(X, Iterable) else X
     return isinstance(entry, (str, PathLike))
+
+
+def _holds_pil_images(X):
+    """Return whether X is an image of PIL or holds some.
+
+    As arrays, images with a palette would be its indices.
+    """
+    entries = [X] if isinstance(X, Image.Image) else column_of_objects(X) or []
+    return any(isinstance(entry, Image.Image) for entry in entries)
 
 
 def _check_alike(X):

@@ -25,14 +25,3 @@ def test_taken_weights_keep_their_ratio_and_have_a_mean_of_1(samples):
 def test_samples_of_samples_are_rows_of_the_first(samples):
     taken = samples.take(np.array([5, 3, 0])).take(np.array([1, 2]))
     assert taken.rows.tolist() == taken.targets.tolist() == [3, 0]
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_rows_that_are_not_meant_weigh_nothing(samples, weighted):
-    weights = samples.weights if weighted else None
-    all_samples = Samples(samples.X, samples.targets, weights)
-    assert all_samples.weights_of_all_rows() is weights
-    taken = all_samples.take(np.array([2, 4]))
-    expected = np.zeros(6)
-    expected[[2, 4]] = taken.weights if weighted else 1
-    np.testing.assert_array_equal(taken.weights_of_all_rows(), expected)

@@ -83,6 +83,18 @@ def test_chunks_do_not_matter(rng, monkeypatch, chunk_values, weighted):
     assert_same_moments(ChannelScaler(LAYOUT).fit(X, weight), moments(X, weight))
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_other_rows_are_as_absent(rng, monkeypatch, order):
+    monkeypatch.setattr(scaling_module, "CHUNK_VALUES", 180)  # three samples
+    X = np.asarray(rng.normal(size=(20, 4, 5, 3)), order=order)
+    rows = np.flatnonzero(np.arange(20) % 5)
+    expected = ChannelScaler(LAYOUT).fit(X[rows])
+    X[::5] = 1e300
+    scaler = ChannelScaler(LAYOUT).fit(X, rows=rows)
+    np.testing.assert_array_equal(scaler.mean_, expected.mean_)
+    np.testing.assert_array_equal(scaler.scale_, expected.scale_)
+
+
 def test_a_weight_is_a_number_of_copies(rng):
     X = rng.normal(size=(7, 4, 5, 3))
     copies = np.array([1, 0, 2, 3, 0, 1, 5])

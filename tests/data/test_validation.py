@@ -181,3 +181,21 @@ def test_images_of_pil_of_unequal_size_are_refused_in_words():
     X = [Image.new("RGB", (9, 8)), Image.new("RGB", (8, 8))]
     with pytest.raises(ValueError, match=r"\(8, 8, 3\) and \(8, 9, 3\) among them"):
         check(X)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+@pytest.mark.parametrize("make", [list, "object array", pd.Series, pd.DataFrame])
+def test_pil_images_are_refused(mode, make):
+    images = [Image.new(mode, (9, 8)) for _ in range(3)]
+    column = np.empty(3, object)
+    column[:] = images
+    X = column if make == "object array" else make(images if make is list else column)
+    words = r"X holds PIL images, and Estimator takes arrays.*convert\('RGB'\)"
+    with pytest.raises(TypeError, match=words):
+        check(X)
+    assert check(np.stack([i.convert("RGB") for i in images])).shape == (3, 8, 9, 3)
+
+
+def test_one_pil_image_is_refused():
+    with pytest.raises(TypeError, match="X holds PIL images"):
+        check(Image.new("L", (9, 8)))
