@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn import config_context
 from torch import nn
 
 from skcnn import CNNRegressor
@@ -54,6 +55,20 @@ def test_each_output_has_a_scale_of_its_own(few):
     reg = CNNRegressor(max_epochs=20, random_state=0).fit(X, y)
     first, second = (((reg.predict(X) - y) / y.std(axis=0)) ** 2).mean(axis=0)
     assert max(first, second) < 0.1
+
+
+@pytest.mark.parametrize("dispatch", [False, True])
+def test_y_and_weights_may_be_tensors_as_x_may(few, monkeypatch, dispatch):
+    X, y = few
+    y = torch.from_numpy(y).to(torch.bfloat16)
+    weights = torch.linspace(0.5, 1.5, len(y))
+    reg = CNNRegressor(**SMALL, max_epochs=1)
+    expected = reg.fit(X, y.double().numpy(), weights.numpy()).predict(X)
+    y, weights = y.requires_grad_(), weights.requires_grad_()
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    with config_context(array_api_dispatch=dispatch):
+        predicted = reg.fit(torch.from_numpy(X), y, weights).predict(X)
+    np.testing.assert_array_equal(predicted, expected)
 
 
 def test_an_untrained_network_errs_by_about_the_variance_of_y(few):
