@@ -306,7 +306,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         if learns:
             self._backbone = self._learn_backbone(X, y, fit_params)
         backbone = self._find_backbone()
-        self._make_extractor(backbone).check_layers(backbone.input_shape)
+        self._make_extractor(backbone)
         self._sample_shape = None
         if isinstance(X, np.ndarray):
             layout = backbone.scaling(X, self.image_shape, self.channel_axis).layout

@@ -6,7 +6,6 @@ from .download import fetch
 from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
 from .layers import (
-    DRY_SAMPLES,
     LayerError,
     cut_network,
     has_channels_last,
@@ -24,7 +23,6 @@ from .weights import (
 )
 
 __all__ = [
-    "DRY_SAMPLES",
     "Backbone",
     "BackboneInfo",
     "FineTunedNetwork",

@@ -28,5 +28,5 @@ def with_channels_last(module, n_axes):
     memory_format = MEMORY_FORMATS.get(n_axes)
     for tensor in chain(module.parameters(), module.buffers()):
         if memory_format is not None and tensor.ndim == n_axes:
-            tensor.data = tensor.data.contiguous(memory_format=memory_format)
+            tensor.data = tensor.data.to(memory_format=memory_format)
     return module

@@ -7,7 +7,6 @@ import torch
 from torch import fx
 
 from ..backbones import (
-    DRY_SAMPLES,
     LayerError,
     cut_network,
     has_channels_last,
@@ -96,7 +95,6 @@ class FeatureExtractor:
         # would have other features than the rest.
         self.has_one_size = compile or device.type == "cuda"
         self.fill = fill
-        self._checked_shapes = set()
         # What was traced keeps no state, as other networks may.
         is_traced = isinstance(self.network, fx.GraphModule)
         self.runs_alone = compile or device.type != "cpu" or not is_traced
@@ -205,43 +203,17 @@ class FeatureExtractor:
         Returns
         -------
         callable
-            From ``(n_channels, *spatial_shape)`` of a sample, and the number of
-            samples, to the outputs. It raises what the network raises for such a
-            shape.
+            From ``(n_channels, *spatial_shape)`` of a sample to the outputs. It
+            raises what the network raises for such a shape.
         """
         network = weightless_copy(self.network)
 
         @torch.no_grad()
-        def run(input_shape, n_samples=1):
-            shape = (n_samples, *input_shape)
-            return network.forward(torch.zeros(shape, dtype=self.dtype, device="meta"))
+        def run(input_shape):
+            batch = torch.zeros(1, *input_shape, dtype=self.dtype, device="meta")
+            return network.forward(batch)
 
         return run
-
-    def check_layers(self, input_shape):
-        """Raise an error where a layer gives no row for each sample.
-
-        Parameters
-        ----------
-        input_shape : tuple of int
-            ``(n_channels, *spatial_shape)`` of a sample.
-
-        Raises
-        ------
-        LayerError
-            If a layer gives no tensor whose first axis is that of the samples, as
-            far as this shows without numbers.
-        """
-        if input_shape in self._checked_shapes:
-            return
-        try:
-            outputs = self.dry_run()(input_shape, DRY_SAMPLES)
-        except LayerError:
-            raise
-        except Exception:  # whatever does not work without numbers
-            return
-        self._check(outputs, DRY_SAMPLES)
-        self._checked_shapes.add(input_shape)
 
     def _check(self, outputs, n_samples):
         """Raise an error where outputs are not one for each sample."""

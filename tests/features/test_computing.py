@@ -47,6 +47,9 @@ class Extractor:
     def forward_size(self, batch_size, n_images):
         return batch_size
 
+    def has_finite_weights(self):
+        return True
+
     def __call__(self, batch, batch_size):
         assert len(batch) <= batch_size * self.n_at_once
         with self.lock:
