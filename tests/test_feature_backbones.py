@@ -243,6 +243,7 @@ def test_layers_side_by_side_are_the_single_layers(weights, pixels, backbone):
         assert_close(features(tuple(some), pooling), expected)
 
 
+@pytest.mark.slow
 def test_every_layer_has_features_and_names(weights, pixels):
     transformer = CNNFeatureTransformer("resnet20", weights=weights["resnet20"])
     names = transformer.layer_names()

@@ -309,6 +309,7 @@ def test_weights_shapes_and_comparisons_are_no_layers():
         cut_network(network, ["getitem"])(torch.zeros(1, 3, 224, 224))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "hiera_tiny_224"])
 def test_networks_of_timm_with_masks_are_cut(name):
     timm = pytest.importorskip("timm")

@@ -56,6 +56,7 @@ def calls(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not sys.platform.startswith("linux") or allocation._allocator is None,
     reason="the allocator is not GNU's",

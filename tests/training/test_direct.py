@@ -100,7 +100,7 @@ def test_a_step_is_that_of_the_network(name, shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_step_in_bfloat16_is_as_exact_as_autocast(any_parts, name, shape):
+def test_a_step_in_bfloat16_is_as_exact_as_autocast(many_parts, name, shape):
     network = build(shape, **ARCHITECTURES[name])
     batch = make_batch(33, shape)
     (exact, _), (ours, _) = step(network, *batch), step(network, *batch, torch.bfloat16)

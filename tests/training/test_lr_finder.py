@@ -29,6 +29,7 @@ def test_rates_rise_by_a_factor_and_losses_fall_before_they_diverge(cls):
     assert curve.losses.max() <= 4 * curve.losses.min() * 1.001
 
 
+@pytest.mark.slow
 @ESTIMATORS
 def test_training_at_the_suggestion_beats_training_far_from_it(cls):
     lr = make(cls).find_lr(X, Y).suggestion

@@ -122,6 +122,7 @@ def test_the_range_test_halves_auto_as_well(data):
     assert len(curve.lrs) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Out of memory:RuntimeWarning")
 def test_callbacks_of_scikit_learn_bear_another_attempt(data):
     callback = pytest.importorskip("sklearn.callback")
