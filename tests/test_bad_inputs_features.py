@@ -609,7 +609,7 @@ def test_a_layer_that_is_named_twice_is_an_error():
 
 def test_a_layer_without_rows_of_samples_is_an_error():
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(0, 2), nn.Linear(6, 2))
-    with pytest.raises(ValueError, match=r"layer='1' gives .* for . samples"):
+    with pytest.raises(ValueError, match=r"layer='1' gives .* for 12 samples"):
         CNNFeatureTransformer(module, layer="1").fit_transform(RGB)
 
 

@@ -149,6 +149,7 @@ def test_float64_is_close_to_float32(digits):
     assert 0 < difference < 1e-3
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_weights_in_float32(digits):
     X, y, X_test, y_test = digits
     clf = CNNClassifier(max_epochs=5, precision="bfloat16", random_state=0).fit(X, y)

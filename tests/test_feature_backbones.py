@@ -94,6 +94,7 @@ def test_half_precision_files_give_features_that_are_near(weights, data_dir, pix
     assert_close(found, expected, 0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet20", "convnet", "resnet18"])
 def test_random_weights_are_those_of_the_random_state(backbone, pixels):
     def features(random_state):

@@ -177,6 +177,7 @@ def test_a_class_that_workers_cannot_import_is_the_same_network_to_them(
     assert count(log) == N
 
 
+@pytest.mark.slow
 def test_no_image_goes_through_the_network_in_a_new_process(
     network, log, images, tmp_path, module_folder
 ):

@@ -299,6 +299,7 @@ def test_what_the_head_received_is_not_what_became_of_it():
     torch.testing.assert_close(before, x.mean((2, 3)))
 
 
+@pytest.mark.slow
 def test_weights_shapes_and_comparisons_are_no_layers():
     network = torchvision_models.vit_b_16(weights=None)
     names = set(layer_names(network, (3, 224, 224)))

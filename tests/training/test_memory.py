@@ -69,6 +69,7 @@ def data(rng):
     return rng.normal(size=(1500, 4, 4)), np.arange(1500) % 2  # "auto" is 32
 
 
+@pytest.mark.slow
 def test_auto_is_halved_until_it_fits(data):
     with pytest.warns(RuntimeWarning, match="Going on with batch_size=") as caught:
         estimator = make(10).fit(*data)
@@ -107,6 +108,7 @@ def test_what_fitted_once_is_what_a_warm_start_begins_with(data):
     assert estimator.net_.batch_size == 8
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Out of memory:RuntimeWarning")
 def test_predict_halves_auto_as_well(data):
     estimator = make(10).fit(*data)

@@ -126,6 +126,7 @@ def test_threads_do_not_change_an_update(assert_no_thread_count_matters):
     assert_no_thread_count_matters(step)
 
 
+@pytest.mark.slow
 def test_a_classifier_takes_it_by_name():
     X, y = load_digits(return_X_y=True)
     X = X.reshape(-1, 8, 8)
