@@ -6,7 +6,6 @@ from .download import fetch
 from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
 from .layers import (
-    LayerError,
     cut_network,
     has_channels_last,
     layer_names,
@@ -26,7 +25,6 @@ __all__ = [
     "Backbone",
     "BackboneInfo",
     "FineTunedNetwork",
-    "LayerError",
     "LoadedBackbone",
     "Preprocessing",
     "WeightsCard",

@@ -125,15 +125,13 @@ class _Description:
         """Return a digest of numbers."""
         if isinstance(value, torch.Generator):
             value = value.get_state()
+        kind, shape = value.dtype, tuple(value.shape)
         if isinstance(value, torch.Tensor):
-            kind, value = value.dtype, value.detach().cpu()
-            value = value.contiguous().flatten().view(torch.uint8).numpy()
-        elif value.dtype.hasobject:
-            return f"{value.shape} {_list(map(self._of, value.ravel()))}"
-        else:
-            kind = value.dtype
-        bits = blake2b(np.ascontiguousarray(value)).hexdigest()
-        return f"{kind} {value.shape} {bits}"
+            value = value.detach().cpu().contiguous().flatten()
+            value = value.view(torch.uint8).numpy()
+        elif kind.hasobject:
+            return f"{shape} {_list(map(self._of, value.ravel()))}"
+        return f"{kind} {shape} {blake2b(np.ascontiguousarray(value)).hexdigest()}"
 
     def _callable(self, value):
         """Return what a function does, or what makes another object."""

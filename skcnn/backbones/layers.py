@@ -32,10 +32,6 @@ ALIASES = {
 }
 
 
-class LayerError(ValueError):
-    """A layer that gives no features of samples."""
-
-
 def layer_names(module, input_shape=None):
     """Return the names of the layers of a network.
 
@@ -342,7 +338,7 @@ class HookedNetwork(nn.Module):
                     handle.remove()
         missing = [layer for layer in self.layers if layer not in outputs]
         if missing:
-            raise LayerError(f"The network did not run its layer {missing[0]!r}.")
+            raise ValueError(f"The network did not run its layer {missing[0]!r}.")
         return tuple(outputs[layer] for layer in self.layers)
 
     def _watch(self, layer, outputs):
@@ -369,7 +365,7 @@ class HookedNetwork(nn.Module):
 def _kept(output, layer):
     """Return a copy of the output of a layer, which operations in place may change."""
     if not isinstance(output, torch.Tensor):
-        raise LayerError(
+        raise ValueError(
             f"layer={layer!r} returns {type(output).__name__}, expected a tensor. "
             "Choose a layer inside or before it."
         )

@@ -7,7 +7,6 @@ import torch
 from torch import fx
 
 from ..backbones import (
-    LayerError,
     cut_network,
     has_channels_last,
     weightless_copy,
@@ -220,7 +219,7 @@ class FeatureExtractor:
         for layer, output in zip(self.layers, outputs, strict=True):
             shape = tuple(getattr(output, "shape", ()))
             if shape[:1] != (n_samples,):
-                raise LayerError(
+                raise ValueError(
                     f"layer={layer!r} gives {shape or type(output).__name__} for "
                     f"{n_samples} samples, expected an array whose first axis is that "
                     "of the samples. Choose another layer."

@@ -228,6 +228,8 @@ HOLD = {
     "tuple of arrays": lambda x: (np.full(3, x),),
     "array of objects": lambda x: np.array([[x], {"a": x}], dtype=object),
     "tensor": lambda x: torch.full((3,), float(x)),
+    "shape of a tensor": lambda x: torch.zeros(x, 6 // x),
+    "shape of an array": lambda x: np.zeros((x, 6 // x)),
     "namespace": lambda x: SimpleNamespace(x=x),
     "object": Point,
     "object with slots": Slotted,
