@@ -15,7 +15,17 @@ from torch import fx, nn
 from .layers import TRACED_LIBRARIES
 from .weights import weights_digest
 
-PLAIN_TYPES = (bool, int, float, complex, str, bytes, type(None), type(...))
+PLAIN_TYPES = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(None),
+    type(...),
+    torch.layout,
+)
 LOCKS = (type(Lock()), type(RLock()))
 # What torch keeps in each part of a network; of these, hooks of the forward pass count.
 INTERNAL = frozenset(vars(nn.Module()))
@@ -125,6 +135,8 @@ class _Description:
         """Return a digest of numbers."""
         if isinstance(value, torch.Generator):
             value = value.get_state()
+        if getattr(value, "layout", torch.strided) is not torch.strided:
+            return self._object(value)
         kind, shape = value.dtype, tuple(value.shape)
         if isinstance(value, torch.Tensor):
             value = value.detach().cpu().contiguous().flatten()

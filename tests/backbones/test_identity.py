@@ -228,6 +228,7 @@ HOLD = {
     "tuple of arrays": lambda x: (np.full(3, x),),
     "array of objects": lambda x: np.array([[x], {"a": x}], dtype=object),
     "tensor": lambda x: torch.full((3,), float(x)),
+    "sparse tensor": lambda x: (x * torch.eye(3)).to_sparse(),
     "shape of a tensor": lambda x: torch.zeros(x, 6 // x),
     "shape of an array": lambda x: np.zeros((x, 6 // x)),
     "namespace": lambda x: SimpleNamespace(x=x),
