@@ -195,7 +195,7 @@ class _Description:
 def _is_known(kind):
     """Return whether the code of a class changes with the version of a library only."""
     library = kind.__module__.partition(".")[0]
-    return library in sys.stdlib_module_names or kind.__module__.startswith(
+    return library in {"torch", *sys.stdlib_module_names} or kind.__module__.startswith(
         TRACED_LIBRARIES
     )
 
