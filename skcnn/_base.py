@@ -40,6 +40,7 @@ from .training import (
     range_test,
     renew_net,
     train_net,
+    usual_torch,
 )
 
 MAX_SEED = np.iinfo(np.int32).max
@@ -91,8 +92,7 @@ class BaseCNN(
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
 
-    @torch.inference_mode(False)  # whoever calls, training needs gradients
-    @torch.enable_grad()
+    @usual_torch()
     def _fit(self, X, y, sample_weight, *, epochs, first, incremental=False, **given):
         """Learn from X and y, and judge by the validation data that are given.
 
@@ -229,8 +229,7 @@ class BaseCNN(
         lrs = np.geomspace(lr_min, lr_max, n_steps)
         return other._test_range(X, y, sample_weight, lrs)
 
-    @torch.inference_mode(False)
-    @torch.enable_grad()
+    @usual_torch()
     def _test_range(self, X, y, sample_weight, lrs):
         samples, _ = self._check_samples(X, y, sample_weight, first=True)
         self._random_state = check_random_state(self.random_state)
@@ -423,6 +422,7 @@ class BaseCNN(
         self._check_shape(X)
         return self._compute_outputs(X)
 
+    @usual_torch()
     def _compute_outputs(self, X, module=None):
         """Return the outputs, of the network or a part of it, for validated X."""
         device = next(self.module_.parameters()).device

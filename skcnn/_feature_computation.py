@@ -17,7 +17,7 @@ from ._feature_backbones import (
 )
 from .data import as_image_list, check_image_array, check_same_shape, is_image_files
 from .features import ArraySource, FeatureExtractor, FileSource, compute_features
-from .training import check_device
+from .training import check_device, usual_torch
 
 N_EXTRACTORS = 4
 
@@ -28,6 +28,7 @@ class FeatureComputation:
     Warning: this class is not meant to be used, CNNFeatureTransformer is.
     """
 
+    @usual_torch()
     def _transform(self, X):
         """Return the features of what is no dask array."""
         X = self._check_images(X, reset=False)
@@ -72,6 +73,7 @@ class FeatureComputation:
             X = np.asarray(X)
         return check_image_array(self, X, reset=reset)
 
+    @usual_torch()
     def _find_backbone(self):
         """Return the network and its preprocessing."""
         if hasattr(self, "_backbone"):
@@ -161,6 +163,7 @@ class FeatureComputation:
     def _output_dtype(self):
         return np.float64 if self.precision == "float64" else np.float32
 
+    @usual_torch()
     def _layer_widths(self):
         """Return the number of features of each layer."""
         if getattr(self, "_widths", None):

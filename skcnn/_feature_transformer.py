@@ -33,6 +33,7 @@ from ._feature_computation import FeatureComputation
 from .backbones import layer_names
 from .data import check_same_shape, first_sample
 from .features import POOLINGS, PRECISIONS
+from .training import usual_torch
 
 CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
 
@@ -267,6 +268,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @usual_torch()
     def fit(self, X, y=None, **fit_params):
         """Learn what features need: nothing, a scale, or a network.
 

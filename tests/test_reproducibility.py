@@ -6,6 +6,8 @@ import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +18,12 @@ from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 from torch.nn import functional as F
 
-from skcnn import CNNClassifier, CNNRegressor
+from skcnn import (
+    CNNClassifier,
+    CNNFeatureTransformer,
+    CNNRegressor,
+    FineTunedClassifier,
+)
 from skcnn.training import PrivateRandomness, make_generator
 from skcnn.training.threads import SMALL_BATCH_FLOPS
 
@@ -365,6 +372,50 @@ def test_global_seeds_do_not_matter(name, keep_global_states):
         seed_globally(seed)
         outputs.append(fitted_outputs(*make_case(name)))
     assert np.array_equal(*outputs)
+
+
+@contextmanager
+def double_by_default():
+    """Within this context, new tensors are in double precision."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+CALLERS = {
+    "autocast": partial(torch.autocast, "cpu", torch.bfloat16),
+    "default dtype": double_by_default,
+    "default device": partial(torch.device, "meta"),
+}
+TINY_BACKBONE = CNNClassifier(**TINY, random_state=0)
+USERS = {
+    "classifier": CNNClassifier(**TINY, random_state=0),
+    "larger classifier": CNNClassifier(**(TINY | {"n_filters": 64}), random_state=0),
+    "transformer": CNNFeatureTransformer("squeezenet1_0", weights=None, random_state=0),
+    "trained transformer": CNNFeatureTransformer(TINY_BACKBONE, layer="block1"),
+    "fine-tuned": FineTunedClassifier(
+        "resnet20", weights=None, max_epochs=1, random_state=0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", USERS)
+@pytest.mark.parametrize("caller", CALLERS)
+def test_what_the_caller_tells_torch_does_not_matter(caller, name, tmp_path):
+    X = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+    y = np.arange(24) % 2
+    model, other = clone(USERS[name]), clone(USERS[name])
+    compute = "transform" if hasattr(model, "transform") else "predict_proba"
+    if compute == "transform":
+        other.set_params(memory=tmp_path)
+    expected = getattr(model.fit(X, y), compute)(X)
+    with CALLERS[caller]():
+        np.testing.assert_array_equal(getattr(model, compute)(X), expected)
+        np.testing.assert_array_equal(getattr(other.fit(X, y), compute)(X), expected)
+    np.testing.assert_array_equal(getattr(other, compute)(X), expected)
 
 
 class MonteCarlo(nn.Module):

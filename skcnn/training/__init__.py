@@ -18,6 +18,7 @@ from .optimizers import OPTIMIZERS, choose_weight_decay
 from .progress import CallbackSupportMixin, FitProgress
 from .randomness import PrivateRandomness, make_generator
 from .schedules import SCHEDULES, Plateau
+from .settings import usual_torch
 from .validation import Validation
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "range_test",
     "renew_net",
     "train_net",
+    "usual_torch",
 ]

@@ -1,0 +1,83 @@
+"""What torch is told about the whole of a process or thread, for a while."""
+
+import threading
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+DEVICES_OF_AUTOCAST = ("cpu", "cuda", "mps")
+
+
+class SharedSetting:
+    """A setting that holds for all threads, changed while anybody needs it.
+
+    Whoever comes first changes it, and who leaves last changes it back.
+
+    Parameters
+    ----------
+    read : callable
+        Without arguments, returns the value.
+
+    write : callable
+        Takes the value.
+
+    value : object
+        What is needed.
+    """
+
+    def __init__(self, read, write, value):
+        self._read, self._write, self._value = read, write, value
+        self._lock = threading.Lock()
+        self._n_users = 0
+
+    @contextmanager
+    def held(self):
+        """Within this context, the setting has the value that is needed."""
+        with self._lock:
+            if not self._n_users:
+                self._before = self._read()
+                self._write(self._value)
+            self._n_users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_users -= 1
+                if not self._n_users:
+                    self._write(self._before)
+
+
+def _read_kernels():
+    cudnn = torch.backends.cudnn
+    return cudnn.deterministic, cudnn.benchmark
+
+
+def _write_kernels(value):
+    cudnn = torch.backends.cudnn
+    cudnn.deterministic, cudnn.benchmark = value
+
+
+# cuDNN's kernels that compute the same each time
+fixed_kernels = SharedSetting(_read_kernels, _write_kernels, (True, False))
+float32_default = SharedSetting(
+    torch.get_default_dtype, torch.set_default_dtype, torch.float32
+)
+
+
+@contextmanager
+def usual_torch():
+    """Within this context, torch computes as it does where nobody says otherwise.
+
+    Whoever calls may have switched off gradients, or switched on autocast or another
+    default dtype or device for networks of their own. Other processes do not see
+    that: what an estimator learns and computes must not depend on it.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for device in filter(torch.is_autocast_enabled, DEVICES_OF_AUTOCAST):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        stack.enter_context(float32_default.held())
+        yield
