@@ -9,14 +9,14 @@ memory, so as few of them as possible write to memory that is new.
 import torch
 
 from ..data import MEMORY_FORMATS
-from ..parallel import limit_threads, map_parts
-from .parts import MAX_PARTS, add
+from ..parallel import limit_threads
+from .parts import add, map_rows
 
 aten = torch.ops.aten
 # Below these numbers of values, one thread normalises as fast as many, or takes sums as
 # fast as many in fixed parts.
 MIN_SHARED_MAPS = 2**17
-MIN_SHARED_SUMS = 2**20
+MIN_SHARED_SUMS = 2**21
 
 
 def batch_norm(func, x, weight, bias, *args):
@@ -33,7 +33,7 @@ def batch_norm(func, x, weight, bias, *args):
     return out.to(x.dtype), mean, (var + eps).rsqrt_()
 
 
-def take_statistics(x, running_mean, running_var, momentum):
+def take_statistics(x, running_mean, running_var, momentum, besides=None):
     """Return mean and variance of each channel, and let the running ones follow.
 
     Parameters
@@ -46,28 +46,29 @@ def take_statistics(x, running_mean, running_var, momentum):
 
     momentum : float
         How far these go towards the new ones, in [0, 1].
+
+    besides : callable or None, default=None
+        Called with slices of the samples of large maps, to use them while they are
+        at hand.
     """
-    if x.numel() < MIN_SHARED_SUMS:
+    if not has_large_maps(x):
         with limit_threads(1):
             return aten.batch_norm_update_stats(x, running_mean, running_var, momentum)
-    mean, var = _merge_statistics(map_parts(_take_statistics, _split(x)))
+
+    def take(rows):
+        if besides is not None:
+            besides(rows)
+        unread = x.new_zeros(2, x.shape[1], dtype=_wide_dtype(x))
+        part = x[rows]
+        return *aten.batch_norm_update_stats(part, *unread, 0.0), len(part)
+
+    mean, var = _merge_statistics(map_rows(take, len(x)))
     if running_mean is not None:
         count = x.numel() // x.shape[1]
         unbiased = var * (count / (count - 1))
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         running_var.lerp_(unbiased.to(running_var.dtype), momentum)
     return mean, var
-
-
-def _split(x):
-    """Return parts of a batch."""
-    return x.tensor_split(min(MAX_PARTS, len(x)))
-
-
-def _take_statistics(part):
-    """Return mean and variance of each channel, and how many samples these are of."""
-    unread = part.new_zeros(2, part.shape[1], dtype=_wide_dtype(part))
-    return *aten.batch_norm_update_stats(part, *unread, 0.0), len(part)
 
 
 def _merge_statistics(taken):
@@ -95,7 +96,7 @@ def batch_norm_backward(func, grad, x, weight, *args):
     grad_x = None
     if needs_x and training:
         scale = inverse_std if weight is None else weight * inverse_std
-        grad_x = gradient_of_statistics(x, scale, mean, inverse_std, *sums)
+        grad_x = gradient_of_statistics(x, scale, mean, inverse_std, *sums)(x)
         grad_x.addcmul_(grad, as_maps(scale, x))
     elif needs_x:
         layer = weight, *statistics, training, eps
@@ -122,21 +123,24 @@ def take_gradients(grad, x, mean, inverse_std):
     def take(grad, x):
         return aten.native_batch_norm_backward(grad, x, *layer)[1:]
 
-    if x.numel() < MIN_SHARED_SUMS:
+    if not has_large_maps(x):
         with limit_threads(1):
             return take(grad, x)
-    return tuple(map(add, zip(*map_parts(take, _split(grad), _split(x)), strict=True)))
+    parts = map_rows(lambda rows: take(grad[rows], x[rows]), len(x))
+    return tuple(map(add, zip(*parts, strict=True)))
 
 
 def gradient_of_statistics(x, scale, mean, inverse_std, grad_weight, grad_bias):
-    """Return the gradient of `x` by way of its statistics.
+    """Return a function that computes the gradient of maps by way of their statistics.
 
     Together with ``scale * grad``, the gradient of the values themselves, it is
-    ``scale * (grad - mean(grad) - normed x * mean(grad * normed x))``.
+    ``scale * (grad - mean(grad) - normed x * mean(grad * normed x))``. The function
+    takes `x`, or some samples of it.
     """
     scale = scale / -(x.numel() // x.shape[1])
     slope, offset = scale * inverse_std * grad_weight, scale * grad_bias
-    return normalize(x, slope, offset, mean, torch.ones_like(mean), 0.0)
+    ones = torch.ones_like(mean)
+    return lambda x: normalize(x, slope, offset, mean, ones, 0.0)
 
 
 def _choose(running_mean, running_var, mean, inverse_std, training, eps):
@@ -149,6 +153,11 @@ def _choose(running_mean, running_var, mean, inverse_std, training, eps):
 def has_small_maps(x):
     """Return whether one thread normalises as fast as many."""
     return x.numel() < MIN_SHARED_MAPS
+
+
+def has_large_maps(x):
+    """Return whether sums are taken, each by one thread, of parts of the batch."""
+    return x.numel() >= MIN_SHARED_SUMS
 
 
 def as_maps(values, like):

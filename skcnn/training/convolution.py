@@ -49,20 +49,35 @@ SMALLER_TEAMS = {"OMP_DYNAMIC", "OMP_THREAD_LIMIT"}
 
 def convolution(func, x, weight, bias, *geometry):
     """Run ``convolution``."""
-    return _by_samples(
-        lambda: _count_parts(x, weight, geometry), func, (x,), (weight, bias, *geometry)
-    )
+    return convolve(x, weight, bias, _as_key(geometry))
 
 
 def convolution_backward(func, grad, x, weight, bias_sizes, *args):
     """Run ``convolution_backward``."""
     *geometry, (needs_x, *mask) = args
-    grad_x = input_gradient(grad, x, weight, geometry) if needs_x else None
+    layer = x, weight, _as_key(geometry)
+    grad_x = input_gradient(grad, *layer) if needs_x else None
     if not any(mask):
         return grad_x, None, None
-    layer = x, weight, geometry, mask
-    grads = weight_gradients(grad, *layer)
-    return grad_x, *(grads or compute([plan_weight_gradients(grad, *layer)])[0])
+    grads = weight_gradients(grad, *layer, mask)
+    return grad_x, *(grads or compute([plan_weight_gradients(grad, *layer, mask)])[0])
+
+
+def convolve(x, weight, bias, geometry):
+    """Return the output.
+
+    Parameters
+    ----------
+    x, weight, bias : torch.Tensor
+        Input, filters and offsets, which may be None.
+
+    geometry : tuple
+        The other arguments of ``convolution``, with tuples in the place of lists.
+    """
+    layer = weight, bias, geometry
+    return _by_samples(
+        lambda: _count_parts(x, weight, geometry), _convolve, (x,), layer
+    )
 
 
 def input_gradient(grad, x, weight, geometry):
@@ -73,17 +88,12 @@ def input_gradient(grad, x, weight, geometry):
     grad : torch.Tensor
         Of the output.
 
-    x, weight : torch.Tensor
-        Input and filters.
-
-    geometry : sequence
-        The other arguments of ``convolution``, after the bias.
+    x, weight, geometry
+        As for `convolve`.
     """
+    layer = weight, None, geometry
     return _by_samples(
-        lambda: _count_parts(x, weight, geometry),
-        _input_gradient,
-        (grad, x),
-        (weight, *geometry),
+        lambda: _count_parts(x, weight, geometry), _input_gradient, (grad, x), layer
     )
 
 
@@ -176,7 +186,15 @@ def _count_flops(x, weight, geometry):
     return 2 * n_sites * weight.numel()
 
 
-def _input_gradient(grad, x, weight, *geometry):
+def _as_key(geometry):
+    return tuple(tuple(v) if isinstance(v, list) else v for v in geometry)
+
+
+def _convolve(x, weight, bias, geometry):
+    return aten.convolution(x, weight, bias, *geometry)
+
+
+def _input_gradient(grad, x, weight, _, geometry):
     mask = [True, False, False]
     return aten.convolution_backward(grad, x, weight, None, *geometry, mask)[0]
 
@@ -192,8 +210,8 @@ def _count_team(grad, x, weight, geometry, mask):
 
     None where two do not, whatever the number of torch's threads.
     """
-    key = torch.get_num_threads(), tuple(mask)
-    key += tuple(map(_describe, (grad, x, weight, *geometry)))
+    key = torch.get_num_threads(), geometry, tuple(mask)
+    key += tuple(map(_describe, (grad, x, weight)))
     if key not in _teams:
         may_be_whole = (
             mask[0]
@@ -237,7 +255,9 @@ def _are_equal(a, b):
 
 def _by_samples(count, function, samples, layer):
     """Return ``function(*samples, *layer)``, or what it gives in parts of the batch."""
-    key = torch.get_num_threads(), function, *map(_describe, (*samples, *layer))
+    weight, bias, geometry = layer
+    key = torch.get_num_threads(), function, geometry, bias is None
+    key += tuple(map(_describe, (*samples, weight)))
     n_parts = _n_parts.get(key)
     if n_parts is None:
         n_parts = _n_parts[key] = _try_parts(count(), function, samples, layer)
@@ -263,11 +283,9 @@ def _in_parts(n_parts, function, samples, layer):
     return join(map_parts(lambda *part: function(*part, *layer), *parts))
 
 
-def _describe(argument):
+def _describe(tensor):
     """Return what chooses the kernel."""
-    if isinstance(argument, torch.Tensor):
-        return argument.shape, argument.stride(), argument.dtype
-    return tuple(argument) if isinstance(argument, list) else argument
+    return tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _make_waves(like):
@@ -298,8 +316,8 @@ def _convolve_maps(grad, x, geometry):
     maps, filters = (m.transpose(0, 1).contiguous(**samples_last) for m in (x, grad))
     out = _by_samples(
         lambda: count_parts(2 * maps.numel() * len(filters), len(maps)),
-        aten.convolution.default,
+        _convolve,
         (maps,),
-        (filters, None, *geometry),
+        (filters, None, geometry),
     )
     return out.transpose(0, 1).contiguous(**samples_last)

@@ -8,6 +8,7 @@ statistics are taken, and one gradient.
 """
 
 from contextlib import contextmanager
+from operator import floordiv
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from .batch_norm import (
     batch_norm,
     batch_norm_backward,
     gradient_of_statistics,
+    has_large_maps,
     has_small_maps,
     normalize,
     take_gradients,
@@ -27,12 +29,12 @@ from .batch_norm import (
 )
 from .convolution import (
     compute,
-    convolution,
+    convolve,
     input_gradient,
     plan_weight_gradients,
     weight_gradients,
 )
-from .parts import matmul, sum_samples
+from .parts import map_rows, matmul, sum_samples
 from .sums import suspended
 
 aten = torch.ops.aten
@@ -121,9 +123,7 @@ class Passes:
         """Return ``block(x)``."""
         conv, norm = block.conv, block.norm
         geometry = conv.stride, conv.padding, conv.dilation, False, (0, 0), conv.groups
-        x = _Convolution.apply(
-            self._plans, x, conv.weight, conv.bias, *map(_as_list, geometry)
-        )
+        x = _Convolution.apply(self._plans, x, conv.weight, conv.bias, geometry)
         if type(norm) is nn.Identity:
             return block.finish(x)
         if x.numel() == x.shape[1]:
@@ -144,7 +144,7 @@ def _run_linear(layer, x):
 
 def _has_plain_windows(pool):
     """Return whether a layer takes the largest value of windows side by side."""
-    if type(pool) is not nn.MaxPool2d:
+    if type(pool) is not nn.MaxPool2d or type(pool.kernel_size) is not tuple:
         return False
     geometry = pool.stride, pool.padding, pool.dilation, pool.ceil_mode
     return geometry == (pool.kernel_size, 0, 1, False)
@@ -161,10 +161,6 @@ def _accumulate(weight, grad):
         weight.grad = torch.empty_like(weight).copy_(grad)
 
 
-def _as_list(value):
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _cast(values, like):
     """Return values in the precision of others; None as it is."""
     return values if values is None else values.to(like.dtype)
@@ -172,23 +168,23 @@ def _cast(values, like):
 
 class _Convolution(Function):
     @staticmethod
-    def forward(ctx, plans, x, weight, bias, *geometry):
+    def forward(ctx, plans, x, weight, bias, geometry):
         ctx.plans, ctx.geometry, ctx.weights = plans, geometry, (weight, bias)
         weight, bias = _cast(weight, x), _cast(bias, x)
         ctx.save_for_backward(x, weight)
-        return convolution(aten.convolution.default, x, weight, bias, *geometry)
+        return convolve(x, weight, bias, geometry)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        _, needs_x, *mask, _, _, _, _, _, _ = ctx.needs_input_grad
+        _, needs_x, *mask, _ = ctx.needs_input_grad
         layer = *ctx.saved_tensors, ctx.geometry
         grads = weight_gradients(grad, *layer, mask)
         if grads is None:
             ctx.plans.append((ctx.weights, plan_weight_gradients(grad, *layer, mask)))
             grads = None, None
         grad_x = input_gradient(grad, *layer) if needs_x else None
-        return None, grad_x, *grads, *(None for _ in ctx.geometry)
+        return None, grad_x, *grads, None
 
 
 class _Linear(Function):
@@ -233,14 +229,25 @@ class _PooledNorm(Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps, window):
-        mean, var = take_statistics(x, running_mean, running_var, momentum)
-        if weight.min() < 0:
+        signs = None
+        if weight.min().item() < 0:
             signs = torch.ones_like(weight, dtype=x.dtype).masked_fill_(weight < 0, -1)
             signs = as_maps(signs, x)
-            values, indices = _pool(x * signs, window)
-            values.mul_(signs)
+        statistics = running_mean, running_var, momentum
+        if has_large_maps(x):
+            values, indices = _empty_windows(x, window)
+
+            def pool(rows):
+                out = {"out": values[rows], "indices": indices[rows]}
+                maps = _signed(x[rows], signs)
+                aten.max_pool2d_with_indices.out(maps, window, window, **out)
+
+            mean, var = take_statistics(x, *statistics, besides=pool)
         else:
-            values, indices = _pool(x, window)
+            mean, var = take_statistics(x, *statistics)
+            maps = _signed(x, signs)
+            values, indices = aten.max_pool2d_with_indices(maps, window, window)
+        values = _signed(values, signs)
         out = normalize(values, weight, bias, mean, var, eps)
         inverse_std = var.add_(eps).rsqrt_()
         ctx.save_for_backward(x, values, indices, weight, mean, inverse_std)
@@ -257,19 +264,37 @@ class _PooledNorm(Function):
             return *_normalize_backward(grad, x, weight, *statistics), *(5 * [None])
         sums = take_gradients(grad, values, *statistics)
         scale = weight * statistics[1]
-        grad_x = gradient_of_statistics(x, scale, *statistics, *sums)
+        of_statistics = gradient_of_statistics(x, scale, *statistics, *sums)
         grad = _cast(grad * as_maps(scale, x), x)
-        grad_x.add_(_spread(grad, x, ctx.window, indices))
+        if has_large_maps(x):
+            grad_x = torch.empty_like(x)
+
+            def compute(rows):
+                of_values = _spread(grad[rows], x[rows], ctx.window, indices[rows])
+                torch.add(of_statistics(x[rows]), of_values, out=grad_x[rows])
+
+            map_rows(compute, len(x))
+        else:
+            of_values = _spread(grad, x, ctx.window, indices)
+            grad_x = of_statistics(x).add_(of_values)
         return grad_x, *sums, *(5 * [None])
+
+
+def _empty_windows(x, window):
+    """Return new memory for the largest value of each window, and for its index."""
+    shape = *x.shape[:2], *map(floordiv, x.shape[2:], window)
+    layout = {"memory_format": MEMORY_FORMATS[4]}
+    return [torch.empty(shape, dtype=d, **layout) for d in (x.dtype, torch.int64)]
+
+
+def _signed(x, signs):
+    """Return maps times the signs of their channels, None where these are positive."""
+    return x if signs is None else x * signs
 
 
 def _normalize_backward(grad, x, weight, mean, inverse_std):
     layer = weight, None, None, mean, inverse_std, True, 0.0, [True, True, True]
     return batch_norm_backward(aten.native_batch_norm_backward.default, grad, x, *layer)
-
-
-def _pool(x, window):
-    return aten.max_pool2d_with_indices(x, window, window)
 
 
 def _spread(grad, x, window, indices):

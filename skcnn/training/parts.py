@@ -24,6 +24,13 @@ def count_parts(flops, length):
     return 2 ** int(log2(max(1, min(flops / PART_FLOPS, MAX_PARTS, length))))
 
 
+def map_rows(function, n_samples):
+    """Return what `function` gives for slices of a batch, each by one thread."""
+    n_parts = min(MAX_PARTS, n_samples)
+    bounds = [i * n_samples // n_parts for i in range(n_parts + 1)]
+    return map_parts(function, map(slice, bounds, bounds[1:]))
+
+
 def join(parts, axis=0):
     """Return the parts as one tensor; None where they are."""
     return parts[0] if len(parts) == 1 or parts[0] is None else torch.cat(parts, axis)
