@@ -107,6 +107,21 @@ def batch_norm_backward(func, grad, x, weight, *args):
     )
 
 
+def plain_batch_norm_backward(grad, x, weight, mean, inverse_std):
+    """Return the gradients of maps, weight and bias.
+
+    Parameters
+    ----------
+    grad, x : torch.Tensor of shape (n, n_channels, *spatial_shape)
+        Gradient of the normalised maps, and the maps.
+
+    weight, mean, inverse_std : torch.Tensor of shape (n_channels,)
+        What the maps were normalised with.
+    """
+    layer = weight, None, None, mean, inverse_std, True, 0.0, [True, True, True]
+    return batch_norm_backward(aten.native_batch_norm_backward.default, grad, x, *layer)
+
+
 def take_gradients(grad, x, mean, inverse_std):
     """Return the gradients of weight and bias.
 

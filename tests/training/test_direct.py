@@ -121,6 +121,7 @@ OTHER_LAYERS = {
     "windows with gaps": ("block1.pool", nn.MaxPool2d(2, dilation=2)),
     "windows of one size": ("block1.pool", nn.MaxPool2d(2, ceil_mode=True)),
     "in place": ("block2.activation", nn.ReLU(inplace=True)),
+    "leaky in place": ("block2.activation", nn.LeakyReLU(0.2, inplace=True)),
     "groups": ("block2.conv", nn.Conv2d(8, 16, 3, padding=1, dilation=1, groups=4)),
     "dilation": ("block2.conv", nn.Conv2d(8, 16, 3, padding=2, dilation=2)),
     "bias before norm": ("block2.conv", nn.Conv2d(8, 16, 3, padding=1)),
