@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..data import with_channels_last
 from .devices import DTYPES
 from .engine import Net
+from .memory import explain_large_network
 from .optimizers import optimizer_arguments
 from .randomness import PrivateRandomness, make_generator
 
@@ -69,9 +70,13 @@ def build_net(
     ------
     ValueError
         As `probe`, and if the network has no parameters to train.
+
+    NetworkMemoryError
+        If its weights do not fit in memory.
     """
     with PrivateRandomness(make_generator(seed)):
-        module = make_module()
+        with explain_large_network():
+            module = make_module()
         flops = probe(module, blank, n_outputs)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise ValueError(

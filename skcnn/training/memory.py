@@ -9,6 +9,24 @@ import torch
 MIN_BATCH_SIZE = 4  # below, the statistics of a batch are too noisy to learn from
 
 
+class NetworkMemoryError(MemoryError):
+    """The network itself does not fit in memory, whatever the size of a batch."""
+
+
+@contextmanager
+def explain_large_network():
+    """Raise a NetworkMemoryError where memory runs out within this context."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise NetworkMemoryError(
+            "The weights of the network do not fit in memory. Choose fewer or narrower "
+            "layers, or smaller images."
+        ) from error
+
+
 @contextmanager
 def explain_out_of_memory(batch_size):
     """Raise a MemoryError that says what to do where memory runs out.
@@ -21,16 +39,20 @@ def explain_out_of_memory(batch_size):
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if known or "can't allocate memory" in text or "not enough memory" in text:
-            advice = "Use smaller images or a smaller network."
-            if batch_size > 1:
-                advice = f"Use a smaller one, for example batch_size={batch_size // 2}."
-            raise MemoryError(
-                f"Out of memory with batch_size={batch_size}. {advice}"
-            ) from error
-        raise
+        if isinstance(error, NetworkMemoryError) or not _is_out_of_memory(error):
+            raise
+        advice = "Use smaller images or a smaller network."
+        if batch_size > 1:
+            advice = f"Use a smaller one, for example batch_size={batch_size // 2}."
+        raise MemoryError(
+            f"Out of memory with batch_size={batch_size}. {advice}"
+        ) from error
+
+
+def _is_out_of_memory(error):
+    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    text = str(error)
+    return known or "can't allocate memory" in text or "not enough memory" in text
 
 
 def halve_until_it_fits(function, batch_size):
@@ -63,6 +85,8 @@ def halve_until_it_fits(function, batch_size):
         try:
             with explain_out_of_memory(batch_size):
                 return function(batch_size)
+        except NetworkMemoryError:
+            raise
         except MemoryError:
             smaller = max(batch_size // 2, MIN_BATCH_SIZE)
         _free_memory()  # the error, which held on to tensors, is gone by now
