@@ -21,6 +21,7 @@ from .data import (
     check_image_array,
     make_augmentation,
 )
+from .modules import usual_torch
 from .training import (
     DTYPES,
     CallbackSupportMixin,
@@ -40,7 +41,6 @@ from .training import (
     range_test,
     renew_net,
     train_net,
-    usual_torch,
 )
 
 MAX_SEED = np.iinfo(np.int32).max

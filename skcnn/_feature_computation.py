@@ -17,7 +17,8 @@ from ._feature_backbones import (
 )
 from .data import as_image_list, check_image_array, check_same_shape, is_image_files
 from .features import ArraySource, FeatureExtractor, FileSource, compute_features
-from .training import check_device, usual_torch
+from .modules import usual_torch
+from .training import check_device
 
 N_EXTRACTORS = 4
 

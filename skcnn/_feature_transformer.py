@@ -33,7 +33,7 @@ from ._feature_computation import FeatureComputation
 from .backbones import layer_names
 from .data import check_same_shape, first_sample
 from .features import POOLINGS, PRECISIONS
-from .training import usual_torch
+from .modules import usual_torch
 
 CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
 

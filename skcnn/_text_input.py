@@ -14,7 +14,7 @@ from ._base import BaseCNN, auto_batch_size
 from ._top_ngrams import ngram_text, strongest_windows
 from .data import N_SPECIAL, Sentences, Vocabulary, as_texts
 from .data.embeddings import read_embeddings
-from .modules import TextCNN
+from .modules import TextCNN, usual_torch
 
 VOCABULARY_PARAMETERS = (
     "tokenizer",
@@ -166,6 +166,7 @@ class SentenceCNN(TransformerMixin, BaseCNN):
         names = [f"{size}gram_{i}" for size in filters.sizes for i in range(n_filters)]
         return np.asarray(names, dtype=object)
 
+    @usual_torch()
     def top_ngrams(self, filter, X=None, n_top=10):
         """Find the n-grams to which a filter responds most.
 

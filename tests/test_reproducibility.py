@@ -23,7 +23,9 @@ from skcnn import (
     CNNFeatureTransformer,
     CNNRegressor,
     FineTunedClassifier,
+    TextCNNClassifier,
 )
+from skcnn.backbones import load_backbone
 from skcnn.training import PrivateRandomness, make_generator
 from skcnn.training.threads import SMALL_BATCH_FLOPS
 
@@ -390,14 +392,19 @@ CALLERS = {
     "default dtype": double_by_default,
     "default device": partial(torch.device, "meta"),
 }
-TINY_BACKBONE = CNNClassifier(**TINY, random_state=0)
 USERS = {
     "classifier": CNNClassifier(**TINY, random_state=0),
     "larger classifier": CNNClassifier(**(TINY | {"n_filters": 64}), random_state=0),
-    "transformer": CNNFeatureTransformer("squeezenet1_0", weights=None, random_state=0),
-    "trained transformer": CNNFeatureTransformer(TINY_BACKBONE, layer="block1"),
+    "transformer": CNNFeatureTransformer(
+        "squeezenet1_0", weights=None, image_size=64, random_state=0
+    ),
+    "trained transformer": CNNFeatureTransformer(
+        CNNClassifier(**TINY, random_state=0), layer="block1"
+    ),
     "fine-tuned": FineTunedClassifier(
-        "resnet20", weights=None, max_epochs=1, random_state=0
+        CNNClassifier(**TINY).fit(np.ones((8, 8, 8, 3)), np.arange(8) % 2),
+        max_epochs=1,
+        random_state=0,
     ),
 }
 
@@ -405,7 +412,7 @@ USERS = {
 @pytest.mark.parametrize("name", USERS)
 @pytest.mark.parametrize("caller", CALLERS)
 def test_what_the_caller_tells_torch_does_not_matter(caller, name, tmp_path):
-    X = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+    X = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
     y = np.arange(24) % 2
     model, other = clone(USERS[name]), clone(USERS[name])
     compute = "transform" if hasattr(model, "transform") else "predict_proba"
@@ -416,6 +423,24 @@ def test_what_the_caller_tells_torch_does_not_matter(caller, name, tmp_path):
         np.testing.assert_array_equal(getattr(model, compute)(X), expected)
         np.testing.assert_array_equal(getattr(other.fit(X, y), compute)(X), expected)
     np.testing.assert_array_equal(getattr(other, compute)(X), expected)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_a_backbone_is_loaded_alike_whatever_the_caller_tells_torch(caller):
+    with CALLERS[caller]():
+        module = load_backbone("resnet20", weights=None).module
+    weights = list(module.parameters())
+    assert {w.dtype for w in weights} == {torch.float32}
+    assert {w.device.type for w in weights} == {"cpu"}
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_ngrams_are_the_same_whatever_the_caller_tells_torch(caller):
+    clf = TextCNNClassifier(max_epochs=1, random_state=0)
+    clf.fit(["who is it", "where was that", "who was he"] * 4, [0, 1, 0] * 4)
+    expected = clf.top_ngrams(0)
+    with CALLERS[caller]():
+        assert clf.top_ngrams(0) == expected
 
 
 class MonteCarlo(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from ..modules import usual_torch
 from .catalogue import find_backbone
 from .download import fetch
 from .preprocessing import Preprocessing
@@ -48,7 +49,7 @@ class LoadedBackbone:
     digest: str
 
 
-@torch.inference_mode(False)  # whoever asks, the network can be trained
+@usual_torch()  # whoever asks, the network is the same and can be trained
 def load_backbone(name, weights="default", verbose=False):
     """Load a network with its weights, once a process however many ask.
 

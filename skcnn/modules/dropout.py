@@ -37,9 +37,24 @@ class Dropout(nn.Module):
         """Return `x`, in training with some maps or units left out."""
         if not self.training or self.p == 0:
             return x
+        return x * self.draw(x)
+
+    def draw(self, x):
+        """Draw which maps or units are left out.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (n, n_channels, ...)
+            What comes in.
+
+        Returns
+        -------
+        torch.Tensor of shape (n, n_channels, 1, ...)
+            What `x` is multiplied by: 0 or ``1 / (1 - p)``.
+        """
         shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
         keep = x.new_empty(shape).bernoulli_(1 - self.p, generator=self.generator)
-        return x * keep.div_(1 - self.p)
+        return keep.div_(1 - self.p)
 
     def extra_repr(self):
         """Describe the layer in the printed network."""

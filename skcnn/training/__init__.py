@@ -18,7 +18,6 @@ from .optimizers import OPTIMIZERS, choose_weight_decay
 from .progress import CallbackSupportMixin, FitProgress
 from .randomness import PrivateRandomness, make_generator
 from .schedules import SCHEDULES, Plateau
-from .settings import usual_torch
 from .validation import Validation
 
 __all__ = [
@@ -47,5 +46,4 @@ __all__ = [
     "range_test",
     "renew_net",
     "train_net",
-    "usual_torch",
 ]

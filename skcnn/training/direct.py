@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.autograd.graph import get_gradient_edge
 
 from ..data import MEMORY_FORMATS
 from ..modules import ConvBlock, Dropout
@@ -139,9 +140,11 @@ class Passes:
             return self._rectify(x)
         if kind is nn.LeakyReLU:
             return self._leak(x, layer.negative_slope)
-        if kind is nn.Identity or (kind is Dropout and not layer.p):
+        if kind is Dropout and layer.p:
+            return self._leave_out(layer, x)
+        if kind in (Dropout, nn.Identity):
             return x
-        return self._record(layer, x)
+        return self._pool(layer, x)
 
     def _convolve(self, layer, x):
         weights = layer.weight, layer.bias
@@ -190,8 +193,9 @@ class Passes:
         self._steps.append(step)
 
     def _flatten(self, x):
+        shape = x.shape
         if self._is_watched:
-            self._steps.append(lambda grad: grad.reshape(x.shape))
+            self._steps.append(lambda grad: grad.reshape(shape))
         return x.flatten(1)
 
     def _rectify(self, x):
@@ -203,14 +207,18 @@ class Passes:
         self._steps.append(lambda grad: aten.leaky_relu_backward(grad, x, slope, False))
         return aten.leaky_relu(x, slope)
 
-    def _record(self, layer, x):
-        """Return ``layer(x)`` of pooling or dropout, recorded by torch."""
-        if not self._is_watched:
-            return layer(x)
+    def _leave_out(self, layer, x):
+        factors = layer.draw(x)
+        self._steps.append(lambda grad: grad * factors)
+        return x * factors
+
+    def _pool(self, layer, x):
+        """Return ``layer(x)``, recorded by torch."""
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             out = layer(x)
-        self._steps.append(lambda grad: torch.autograd.grad(out, x, grad)[0])
+        edge = get_gradient_edge(out)  # `out` itself would be kept
+        self._steps.append(lambda grad: torch.autograd.grad(edge, x, grad)[0])
         return out.detach()
 
     def _normalize(self, layer, x):

@@ -6,6 +6,12 @@ from contextlib import contextmanager
 
 import torch
 
+# What torch says in other errors where memory does not suffice.
+WORDS = (
+    "can't allocate memory",
+    "not enough memory",
+    "Storage size calculation overflow",
+)
 MIN_BATCH_SIZE = 4  # below, the statistics of a batch are too noisy to learn from
 
 
@@ -51,8 +57,7 @@ def explain_out_of_memory(batch_size):
 
 def _is_out_of_memory(error):
     known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    text = str(error)
-    return known or "can't allocate memory" in text or "not enough memory" in text
+    return known or any(words in str(error) for words in WORDS)
 
 
 def halve_until_it_fits(function, batch_size):

@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 from ..parallel import limit_threads
 from .batch_norm import batch_norm, batch_norm_backward
 from .convolution import convolution, convolution_backward
+from .kernels import fixed_kernels
 from .parts import GRAIN_SIZE, group_norm, group_norm_backward, matmul
-from .settings import fixed_kernels
 from .threads import SMALL_BATCH_FLOPS, shared_threads
 
 aten = torch.ops.aten

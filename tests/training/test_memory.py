@@ -44,9 +44,10 @@ def test_other_errors_pass(error):
 # What estimators do
 
 
+@pytest.mark.parametrize("width", [10**12, 10**18])
 @pytest.mark.parametrize("batch_size", ["auto", 16])
-def test_a_network_that_does_not_fit_is_no_matter_of_the_batch(batch_size):
-    clf = CNNClassifier(hidden_layer_sizes=(10**12,), batch_size=batch_size)
+def test_a_network_that_does_not_fit_is_no_matter_of_the_batch(batch_size, width):
+    clf = CNNClassifier(hidden_layer_sizes=(width,), batch_size=batch_size)
     with pytest.raises(MemoryError, match="weights of the network") as error:
         clf.fit(np.ones((40, 4, 4)), np.arange(40) % 2)
     assert "batch" not in str(error.value)

@@ -11,7 +11,8 @@ DEVICES_OF_AUTOCAST = ("cpu", "cuda", "mps")
 class SharedSetting:
     """A setting that holds for all threads, changed while anybody needs it.
 
-    Whoever comes first changes it, and who leaves last changes it back.
+    It is written only where it has another value than the one that is needed, and
+    who leaves last changes it back, unless somebody else has changed it since.
 
     Parameters
     ----------
@@ -29,13 +30,15 @@ class SharedSetting:
         self._read, self._write, self._value = read, write, value
         self._lock = threading.Lock()
         self._n_users = 0
+        self._before = []
 
     @contextmanager
     def held(self):
         """Within this context, the setting has the value that is needed."""
         with self._lock:
-            if not self._n_users:
-                self._before = self._read()
+            now = self._read()
+            if now != self._value:
+                self._before = [now]
                 self._write(self._value)
             self._n_users += 1
         try:
@@ -44,21 +47,14 @@ class SharedSetting:
             with self._lock:
                 self._n_users -= 1
                 if not self._n_users:
-                    self._write(self._before)
+                    self._change_back()
+
+    def _change_back(self):
+        if self._before and self._read() == self._value:
+            self._write(*self._before)
+        self._before = []
 
 
-def _read_kernels():
-    cudnn = torch.backends.cudnn
-    return cudnn.deterministic, cudnn.benchmark
-
-
-def _write_kernels(value):
-    cudnn = torch.backends.cudnn
-    cudnn.deterministic, cudnn.benchmark = value
-
-
-# cuDNN's kernels that compute the same each time
-fixed_kernels = SharedSetting(_read_kernels, _write_kernels, (True, False))
 float32_default = SharedSetting(
     torch.get_default_dtype, torch.set_default_dtype, torch.float32
 )
@@ -70,7 +66,8 @@ def usual_torch():
 
     Whoever calls may have switched off gradients, or switched on autocast or another
     default dtype or device for networks of their own. Other processes do not see
-    that: what an estimator learns and computes must not depend on it.
+    that: what an estimator learns and computes must not depend on it. Of these, only
+    the default dtype is one for all threads.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

@@ -4,7 +4,8 @@ from threading import Barrier
 import pytest
 import torch
 
-from skcnn.training.settings import SharedSetting, fixed_kernels, usual_torch
+from skcnn.modules import SharedSetting, usual_torch
+from skcnn.training.kernels import fixed_kernels
 
 
 @pytest.fixture
@@ -51,6 +52,36 @@ def test_whoever_comes_within_finds_what_is_needed():
     with setting.held(), setting.held():
         assert values == [1, 2]
     assert values == [1, 2, 1]
+
+
+def test_a_setting_that_suits_is_not_written():
+    values = [2]
+    setting = SharedSetting(lambda: values[-1], values.append, 2)
+    with setting.held():
+        pass
+    assert values == [2]
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_what_somebody_else_sets_meanwhile_stays(first):
+    values = [first]
+    setting = SharedSetting(lambda: values[-1], values.append, 2)
+    with setting.held():
+        values.append(3)
+    assert values[-1] == 3
+    with setting.held():
+        assert values[-1] == 2
+    assert values[-1] == 3
+
+
+def test_who_comes_after_a_change_finds_what_is_needed():
+    values = [2]
+    setting = SharedSetting(lambda: values[-1], values.append, 2)
+    with setting.held():
+        values.append(3)
+        with setting.held():
+            assert values[-1] == 2
+    assert values[-1] == 3
 
 
 @pytest.fixture
