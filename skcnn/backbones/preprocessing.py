@@ -171,7 +171,10 @@ class Preprocessing:
 def affine(mean, std, highest, device):
     """Return factor and summand, each (1, c, 1, 1), from pixels to network input."""
     with torch.inference_mode(False):
-        mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (mean, std))
+        mean, std = (
+            torch.tensor(v, dtype=torch.float32, device=device)[:, None, None]
+            for v in (mean, std)
+        )
         return (1 / (highest * std))[None], (-mean / std)[None]
 
 
