@@ -18,6 +18,7 @@ from math import prod
 import torch
 
 from ..parallel import limit_threads, map_parts, use_threads
+from . import dense
 from .parts import add, count_parts, join, sum_channels
 
 aten = torch.ops.aten
@@ -191,15 +192,24 @@ def _as_key(geometry):
 
 
 def _convolve(x, weight, bias, geometry):
+    if dense.is_dense(x, weight, geometry):
+        return dense.convolve(x, weight, bias, geometry)
     return aten.convolution(x, weight, bias, *geometry)
 
 
 def _input_gradient(grad, x, weight, _, geometry):
+    if dense.is_dense(x, weight, geometry):
+        return dense.input_gradient(grad, x, weight, geometry)
     mask = [True, False, False]
     return aten.convolution_backward(grad, x, weight, None, *geometry, mask)[0]
 
 
 def _weight_gradients(grad, x, weight, geometry, mask):
+    if dense.is_dense(x, weight, geometry):
+        return (
+            dense.weight_gradient(grad, x, weight, geometry) if mask[0] else None,
+            sum_channels(grad) if mask[1] else None,
+        )
     sizes = [grad.shape[1]] if mask[1] else None
     mask = [False, *mask]
     return aten.convolution_backward(grad, x, weight, sizes, *geometry, mask)[1:]
