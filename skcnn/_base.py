@@ -17,6 +17,7 @@ from ._validation import ValidationMixin, compose
 from .data import (
     ChannelScaler,
     Images,
+    ScaledImages,
     TrainingSet,
     check_image_array,
     make_augmentation,
@@ -374,7 +375,8 @@ class BaseCNN(
 
     def _images(self, X, device, once=False):
         scaling, dtype = self._scaling(X), DTYPES[self._precision]
-        return Images(X, scaling, device, dtype, once)
+        images = Images(X, scaling, device, dtype, once)
+        return ScaledImages(images) if ScaledImages.is_worthwhile(images) else images
 
     @property
     def _precision(self):

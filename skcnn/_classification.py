@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import (
@@ -201,7 +200,7 @@ class ClassificationMixin(ClassifierMixin):
         ndarray of shape (n_samples, n_classes)
             Probabilities, the columns in the order of `classes_`; rows sum to 1.
         """
-        return softmax(self._outputs(X), axis=1)
+        return torch.from_numpy(self._outputs(X)).softmax(1).numpy()
 
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
@@ -216,7 +215,7 @@ class ClassificationMixin(ClassifierMixin):
         ndarray of shape (n_samples, n_classes)
             Natural logarithms, finite also where `predict_proba` rounds to 0.
         """
-        return log_softmax(self._outputs(X), axis=1)
+        return torch.from_numpy(self._outputs(X)).log_softmax(1).numpy()
 
 
 def _balanced_weights(codes, weights):

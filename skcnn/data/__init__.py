@@ -8,6 +8,7 @@ from .layout import Layout, find_layout
 from .memory_formats import MEMORY_FORMATS, with_channels_last
 from .rows import Rows
 from .samples import Samples
+from .scaled import ScaledImages
 from .scaling import ChannelScaler, find_scale, is_constant
 from .sentences import Sentences
 from .signals import pad_signals
@@ -34,6 +35,7 @@ __all__ = [
     "Layout",
     "Rows",
     "Samples",
+    "ScaledImages",
     "Sentences",
     "TrainingSet",
     "Vocabulary",

@@ -340,7 +340,7 @@ class Net(TrainingSteps, NeuralNet):
     def _needs_no_mode(self, batches):
         """Return whether an epoch is the same without the mode that orders sums."""
         samples = batches.dataset
-        is_plain = type(samples.images) is Images and samples.augment is None
+        is_plain = isinstance(samples.images, Images) and samples.augment is None
         return self._is_direct and is_plain and known.is_fused(self.optimizer_)
 
     def train_step(self, batch, **fit_params):
