@@ -303,8 +303,9 @@ class BaseCNN(
 
         Only what "auto" chose is halved where it does not fit in memory.
         """
-        if not isinstance(self.batch_size, str):
+        if self.batch_size != "auto":  # predict sees what set_params set after fit
             auto, retry = self.batch_size, False
+            check_scalar(auto, "batch_size", Integral, min_val=1)
         if retry:
             return halve_until_it_fits(function, auto)
         with explain_out_of_memory(auto):

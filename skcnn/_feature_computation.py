@@ -15,6 +15,7 @@ from ._feature_backbones import (
     ready_backbone,
     wants_cache,
 )
+from .backbones import WeightsError, is_weights_file
 from .data import as_image_list, check_image_array, check_same_shape, is_image_files
 from .features import ArraySource, FeatureExtractor, FileSource, compute_features
 from .modules import usual_torch
@@ -80,9 +81,22 @@ class FeatureComputation:
         if hasattr(self, "_backbone"):
             return self._backbone
         self._check_uses()
-        return ready_backbone(
+        backbone = ready_backbone(
             self.backbone, self.weights, self.preprocessing, self.image_size
         )
+        self._check_file(backbone)
+        return backbone
+
+    def _check_file(self, backbone):
+        """Raise an error where a file does not hold the weights that fit saw."""
+        *seen_from, digest = getattr(self, "_seen", (None,))
+        is_seen = seen_from == [self.backbone, self.weights]
+        if is_seen and digest != backbone.digest and is_weights_file(self.weights):
+            raise WeightsError(
+                f"weights={self.weights!r} holds other weights than it did in fit, and "
+                "whatever learnt from the features of those would get features of "
+                "these. Put the former file back, or fit again."
+            )
 
     def _check_uses(self):
         """Raise an error where the backbone has no use for a parameter."""

@@ -308,6 +308,8 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         if learns:
             self._backbone = self._learn_backbone(X, y, fit_params)
         backbone = self._find_backbone()
+        if backbone.digest is not None:
+            self._seen = self.backbone, self.weights, backbone.digest
         self._make_extractor(backbone)
         self._sample_shape = None
         if isinstance(X, np.ndarray):
@@ -322,7 +324,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
 
     def _forget(self):
         """Remove what an earlier fit learnt."""
-        learnt = {"_backbone", "_sample_shape", "_widths", "_counts"}
+        learnt = {"_backbone", "_sample_shape", "_seen", "_widths", "_counts"}
         for name in [n for n in vars(self) if n.endswith("_") or n in learnt]:
             delattr(self, name)
 

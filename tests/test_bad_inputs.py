@@ -556,6 +556,14 @@ def test_out_of_memory_names_a_batch_size_that_fits(cls):
     np.testing.assert_array_equal(estimator.predict(GREY), expected)
 
 
+@pytest.mark.parametrize("cls", BOTH)
+@pytest.mark.parametrize("batch_size", [0, -3, 2.5, "all", None])
+def test_a_batch_size_that_is_none_is_named_by_predict(cls, batch_size):
+    estimator = cls(max_epochs=1).fit(GREY, CODES).set_params(batch_size=batch_size)
+    with pytest.raises((ValueError, TypeError), match="batch_size"):
+        estimator.predict(GREY)
+
+
 class CtrlC(Callback):
     """Is pressed at the end of the second epoch."""
 

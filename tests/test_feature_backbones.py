@@ -219,6 +219,28 @@ def test_weights_that_are_no_good_are_named(weights, pixels, content, tmp_path):
             method(pixels)
 
 
+def test_a_file_that_is_replaced_after_fit_is_an_error(weights, pixels, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(weights["resnet20"].read_bytes())
+    transformer = CNNFeatureTransformer("resnet20", weights=path).fit(pixels)
+    features = transformer.transform(pixels)
+    tensors = load_file(path)
+    tensors["conv1.weight"] = 2 * tensors["conv1.weight"]
+    save_file(tensors, path)
+    for fitted in (transformer, pickle.loads(pickle.dumps(transformer))):
+        with pytest.raises(WeightsError, match=r"weights\.safetensors.*fit again"):
+            fitted.transform(pixels)
+    path.write_bytes(weights["resnet20"].read_bytes())
+    assert np.array_equal(transformer.transform(pixels), features)
+    save_file(tensors, path)
+    assert not np.array_equal(clone(transformer).transform(pixels), features)
+    assert not np.array_equal(transformer.fit_transform(pixels), features)
+    moved = path.rename(tmp_path / "moved.safetensors")
+    transformer.set_params(weights=moved).transform(pixels)
+
+
 # Layers
 
 

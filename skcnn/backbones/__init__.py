@@ -16,6 +16,7 @@ from .preprocessing import Preprocessing, check_channels, check_pixel_range
 from .weights import (
     WeightsCard,
     WeightsError,
+    is_weights_file,
     load_weights,
     read_state_dict,
     weights_digest,
@@ -35,6 +36,7 @@ __all__ = [
     "fetch",
     "find_backbone",
     "has_channels_last",
+    "is_weights_file",
     "layer_names",
     "list_backbones",
     "load_backbone",
