@@ -73,7 +73,24 @@ class WeightsCard:
 
 
 def is_weights_file(weights):
-    """Return whether `weights` is the path of a file rather than the name of a set."""
+    """Return whether `weights` is the path of a file rather than the name of a set.
+
+    Parameters
+    ----------
+    weights : str or PathLike
+        What `load_backbone` is given.
+
+    Returns
+    -------
+    bool
+        Of a string, whether it ends as files of weights do, or is a file.
+
+    Examples
+    --------
+    >>> from skcnn.backbones import is_weights_file
+    >>> is_weights_file("weights.safetensors"), is_weights_file("default")
+    (True, False)
+    """
     if not isinstance(weights, str):
         return True
     return weights.endswith(SUFFIXES) or Path(weights).is_file()
