@@ -17,9 +17,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave scikit-learn's repeats of long checks on memory maps to the slow run."""
+    """Leave repeats of scikit-learn's checks to the slow run.
+
+    These are long checks on memory maps, and all checks in double precision but those
+    of weights, for which double precision is tried.
+    """
     for item in items:
-        if "readonly_memmap=True" in item.name:
+        is_exact = "test_scikit_learn_check" in item.name and "float64" in item.name
+        is_repeat = is_exact and "sample_weight" not in item.name
+        if is_repeat or "readonly_memmap=True" in item.name:
             item.add_marker(pytest.mark.slow)
 
 

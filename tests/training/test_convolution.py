@@ -61,7 +61,9 @@ def make_arguments(layer, shape, dtype=torch.float32, channels_last=True):
     return layer, x.requires_grad_(), gradient
 
 
-@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize(
+    "channels_last", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", SHARED_SUMS)
 def test_a_convolution_is_the_same_at_any_number_of_threads(
     assert_no_thread_count_matters, any_parts, name, channels_last

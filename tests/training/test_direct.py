@@ -144,7 +144,7 @@ def test_a_step_is_that_of_a_network_with_other_layers(name):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("n", [65, 3])
+@pytest.mark.parametrize("n", [65, pytest.param(3, marks=pytest.mark.slow)])
 def test_no_number_of_threads_matters(
     assert_no_thread_count_matters, any_parts, name, shape, n
 ):
