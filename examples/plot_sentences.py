@@ -1,7 +1,7 @@
 """
-================================================
+==================================================
 Which words does a network for sentences look for?
-================================================
+==================================================
 
 :class:`~skcnn.TextCNNClassifier` learns filters that respond to groups of three to
 five words. Here it learns which module of scikit-learn a sentence of its

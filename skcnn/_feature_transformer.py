@@ -169,7 +169,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
     n_features_in_ : int
         Number of values of one sample of the array X in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X in `fit`, where X is a data frame.
 
     See Also
