@@ -136,7 +136,9 @@ class BaseCNN(
             n_steps = None if incremental else ceil(len(samples) / batch_size)
             options = self._optimization(n_steps)
             net = self._build_net(batch_size, samples, options) if first else self.net_
-            net.set_params(batch_size=batch_size, lr=self.lr, verbose=self.verbose)
+            net.set_params(batch_size=batch_size, verbose=self.verbose)
+            if net.lr != self.lr:
+                net.set_params(lr=self.lr)
             if not (first or incremental):
                 self._renew(net, options)
             dataset = self._shuffled(samples, net)
@@ -384,6 +386,8 @@ class BaseCNN(
         """Precision to compute in: the parameter, where the weights have its dtype."""
         if not self.__sklearn_is_fitted__():
             return self.precision
+        if self.precision not in DTYPES:  # set after fit
+            self._validate_params()
         suits = DTYPES[self.precision] == DTYPES[self.net_.precision]
         return self.precision if suits else self.net_.precision
 

@@ -84,6 +84,8 @@ class ClassificationMixin(ClassifierMixin):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one more pass over X, at the constant learning rate `lr`.
 
+        An LRScheduler among the callbacks goes on from where it was, as in skorch.
+
         The scale of the pixels, or the vocabulary, is that of the first call, and so
         are `optimizer`, `weight_decay`, `label_smoothing` and `callbacks`. A call
         that fails or is interrupted leaves the network as it was.

@@ -84,6 +84,8 @@ class RegressionMixin(RegressorMixin):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one more pass over X, at the constant learning rate `lr`.
 
+        An LRScheduler among the callbacks goes on from where it was, as in skorch.
+
         The scales of the pixels and of y are those of the first call, and so are
         `optimizer`, `weight_decay` and `callbacks`. A call that fails or is
         interrupted leaves the network as it was.
@@ -123,6 +125,11 @@ class RegressionMixin(RegressorMixin):
             raise TypeError(
                 "Sparse data was passed for y, but dense data is required. Use "
                 "'.toarray()' to convert to a dense numpy array."
+            )
+        if y.dtype.kind in "mM":
+            raise TypeError(
+                f"y has dtype {y.dtype}, expected numbers. Pass times as such, for "
+                "example seconds since the first."
             )
         columns = y.reshape(len(y), -1).astype(np.float64)
         if np.isnan(columns).any():

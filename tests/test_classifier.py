@@ -233,6 +233,19 @@ def test_a_schedule_may_be_a_function_of_progress(images):
     np.testing.assert_allclose(progress, np.arange(40) / 40)
 
 
+@pytest.mark.parametrize("factor", [None, "a", -1.0, float("nan"), 1j])
+def test_a_schedule_gives_factors(images, factor):
+    clf = CNNClassifier(**SMALL, lr_schedule=lambda progress: factor)
+    with pytest.raises(ValueError, match=r"lr_schedule returned .* at progress 0, exp"):
+        clf.fit(*images)
+
+
+def test_precision_is_checked_in_predict(images):
+    clf = CNNClassifier(**SMALL, max_epochs=1).fit(*images)
+    with pytest.raises(ValueError, match=r"'precision' .* Got 'half' instead"):
+        clf.set_params(precision="half").predict(images[0])
+
+
 def test_verbose_prints_a_line_for_each_epoch(images, capsys):
     CNNClassifier(**SMALL, max_epochs=2, verbose=0).fit(*images)
     assert capsys.readouterr().out == ""

@@ -335,6 +335,47 @@ def test_only_one_thing_sets_the_learning_rate(data):
     assert not is_same(clf, make(lr_schedule=None).fit(*data))
 
 
+def rates(clf):
+    return np.array(clf.history_[:, "event_lr"]) / clf.lr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("StepLR", {"step_size": 1, "gamma": 0.5}),
+        ("ExponentialLR", {"gamma": 0.5}),
+        ("LambdaLR", {"lr_lambda": lambda epoch: 0.5**epoch}),
+    ],
+    ids=lambda options: options[0],
+)
+def test_a_scheduler_starts_again_in_a_warm_start(data, options):
+    policy, arguments = options
+    callbacks = [LRScheduler(policy, **arguments)]
+    clf = make(warm_start=True, lr_schedule=None, callbacks=callbacks)
+    np.testing.assert_allclose(rates(clf.fit(*data).fit(*data)), [1, 0.5, 1, 0.5])
+
+
+def test_a_scheduler_goes_on_in_partial_fit(data):
+    clf = make(callbacks=[LRScheduler("ExponentialLR", gamma=0.5)], lr_schedule=None)
+    clf.fit(*data).partial_fit(*data).partial_fit(*data)
+    np.testing.assert_allclose(rates(clf), [1, 0.5, 0.25, 0.125])
+
+
+def test_partial_fit_prints_where_it_is_told_to_by_then(data, capsys):
+    clf = make().partial_fit(*data, classes=[0, 1, 2])
+    clf.set_params(verbose=1).partial_fit(*data)
+    assert capsys.readouterr().out.splitlines()[-1].split()[0] == "2"
+    clf.set_params(verbose=0).partial_fit(*data)
+    assert not capsys.readouterr().out
+
+
+def test_the_network_is_left_in_evaluation_mode(data):
+    for clf in (make().fit(*data), make().partial_fit(*data, classes=[0, 1, 2])):
+        before = state(clf)
+        clf.module_(torch.ones(5, 1, 8, 8))
+        assert all(map(torch.equal, state(clf), before))
+
+
 def count(net, X, y):
     return len(y)
 

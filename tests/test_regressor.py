@@ -1,5 +1,7 @@
 """What is special to CNNRegressor."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,13 @@ def test_the_place_of_a_spot_is_learnt(spots):
     reg = CNNRegressor(max_epochs=10, random_state=0).fit(X[:150], y[:150])
     assert reg.predict(X[150:]).shape == (50, 2)
     assert reg.score(X[150:], y[150:]) > 0.9
+
+
+@pytest.mark.parametrize("unit", ["datetime64[D]", "timedelta64[s]"])
+def test_times_are_no_numbers(few, unit):
+    X, y = few
+    with pytest.raises(TypeError, match=rf"y has dtype {re.escape(unit)}, expected"):
+        CNNRegressor(**SMALL).fit(X, y.astype(int).astype(unit))
 
 
 # y is standardised

@@ -1,6 +1,7 @@
 """Averages of the weights over the course of training."""
 
 import warnings
+from contextlib import contextmanager
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -137,15 +138,23 @@ def renew_batch_norm(net, dataset):
     if not layers:
         return
     net.module_.eval()
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.train()
-        layer.reset_running_stats()
-        layer.momentum = None  # the mean over all batches
     dataset = dataset.plain(make_generator(0))  # leaves the order of training alone
-    with torch.no_grad(), net._evaluation:
+    with torch.no_grad(), net._evaluation, _mean_over_batches(layers):
         for X, _ in Batches(dataset, net.batch_size, shuffle=True):
             with autocast(X.device, net.precision):
                 net.module_(X)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
+
+
+@contextmanager
+def _mean_over_batches(layers):
+    """Let running statistics begin anew, as the mean over all batches."""
+    momenta = [layer.momentum for layer in layers]
+    try:
+        for layer in layers:
+            layer.train()
+            layer.reset_running_stats()
+            layer.momentum = None
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum

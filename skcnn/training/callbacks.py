@@ -1,8 +1,17 @@
-"""What may be passed as `callbacks`."""
+"""Callbacks of skorch: what may be passed, and what prints the epochs."""
 
-from skorch.callbacks import BatchScoring, Callback, EpochScoring
+from skorch.callbacks import BatchScoring, Callback, EpochScoring, PrintLog
 
 SCORING = (EpochScoring, BatchScoring)
+
+
+class EpochLog(PrintLog):
+    """Print each epoch where the net is verbose by then."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Print the last row of the history."""
+        if net.verbose:
+            super().on_epoch_end(net, **kwargs)
 
 
 def check_callbacks(callbacks):

@@ -6,8 +6,9 @@ records, which cost more than a small network does, unless a callback wants
 them.
 """
 
-from contextlib import nullcontext
-from math import isfinite
+from contextlib import contextmanager, nullcontext
+from math import inf, isfinite
+from numbers import Real
 
 import numpy as np
 import torch
@@ -18,14 +19,15 @@ from skorch.callbacks import (
     EpochTimer,
     LRScheduler,
     ParamMapper,
-    PrintLog,
 )
+from skorch.history import History
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import get_total_norm
 
 from ..data import Batches, Images
 from . import known
 from .allocation import memory_keeper
+from .callbacks import EpochLog
 from .devices import count_gpus
 from .inference import compute_outputs
 from .schedules import SCHEDULES
@@ -57,6 +59,8 @@ class Net(TrainingSteps, NeuralNet):
     **kwargs : dict
         For :class:`skorch.NeuralNet`.
     """
+
+    _starts_again = False  # callbacks, at the next training
 
     def __init__(
         self,
@@ -94,8 +98,7 @@ class Net(TrainingSteps, NeuralNet):
 
     @property
     def _default_callbacks(self):
-        timer = [("epoch_timer", EpochTimer())]
-        return [*timer, ("print_log", PrintLog())] if self.verbose else timer
+        return [("epoch_timer", EpochTimer()), ("print_log", EpochLog())]
 
     def initialize_optimizer(self, *args, **kwargs):
         """Set up the optimiser for the parameters that are trained.
@@ -138,6 +141,7 @@ class Net(TrainingSteps, NeuralNet):
         self._initialize_criterion()
         self._initialize_optimizer()
         self.initialized_ = True
+        self._starts_again = True
 
     def snapshot(self):
         """Return all that training changes, for `restore`.
@@ -194,9 +198,12 @@ class Net(TrainingSteps, NeuralNet):
         self._n_steps = epochs * len(Batches(dataset, self.batch_size))
         self._step = 0
         self._monitors = monitors
-        self.set_learning_rate(self.lr)  # set_params may have set that of all groups
+        if not self._resumes_schedule():
+            # set_params may have set that of all groups
+            self.set_learning_rate(self.lr)
         with self.ready(dataset, generator):
-            self.notify("on_train_begin", X=dataset, y=None)
+            with self._new_beginning():
+                self.notify("on_train_begin", X=dataset, y=None)
             for monitor in monitors:
                 monitor.begin(self)
             for _ in range(epochs):
@@ -206,7 +213,28 @@ class Net(TrainingSteps, NeuralNet):
                 monitor.end(self)
             self.notify("on_train_end", X=dataset, y=None)
         self._check_network()
+        self.module_.eval()  # what else calls it shall not change its statistics
         del self._schedule, self._monitors
+
+    def _resumes_schedule(self):
+        """Return whether a callback goes on from the learning rate that is set."""
+        return len(self.history) > 0 and not self._starts_again and self.has_scheduler()
+
+    def has_scheduler(self):
+        """Return whether a callback sets the learning rate."""
+        return any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_)
+
+    @contextmanager
+    def _new_beginning(self):
+        """Hide earlier epochs from callbacks that are to start again."""
+        history = self.history_
+        if self._starts_again:
+            self.history_ = History()
+        try:
+            yield
+        finally:
+            self.history_ = history
+            self._starts_again = False
 
     def _train_epoch(self, dataset):
         """Train for an epoch and return whether it was the last one."""
@@ -310,9 +338,9 @@ class Net(TrainingSteps, NeuralNet):
         )
 
     def _has_harmless_callbacks(self):
-        """Return whether callbacks are skorch's, and none freezes layers."""
+        """Return whether callbacks are skorch's or ours, and none freezes layers."""
         return all(
-            type(callback).__module__.startswith("skorch.")
+            type(callback).__module__.startswith(("skorch.", "skcnn."))
             and not isinstance(callback, ParamMapper)
             for _, callback in self.callbacks_
         )
@@ -362,7 +390,13 @@ class Net(TrainingSteps, NeuralNet):
 
     def _set_learning_rate(self):
         if self._schedule is not SCHEDULES["constant"]:
-            factor = self._schedule(self._step / self._n_steps)
+            progress = self._step / self._n_steps
+            factor = self._schedule(progress)
+            if not isinstance(factor, Real) or not 0 <= factor < inf:
+                raise ValueError(
+                    f"lr_schedule returned {factor!r} at progress {progress:.3g}, "
+                    "expected a number of at least 0, the factor of lr."
+                )
             self.set_learning_rate(self.lr * factor)
         self._step += 1
 
@@ -418,8 +452,7 @@ def train_net(net, dataset, epochs, *, lr_schedule, generator, monitors=()):
     schedule = lr_schedule
     if not callable(schedule):
         schedule = SCHEDULES[schedule or "constant"]
-    schedulers = [cb for _, cb in net.callbacks_ if isinstance(cb, LRScheduler)]
-    if schedulers and schedule is not SCHEDULES["constant"]:
+    if net.has_scheduler() and schedule is not SCHEDULES["constant"]:
         raise ValueError(
             f"callbacks holds an LRScheduler, and lr_schedule={lr_schedule!r} sets the "
             "learning rate of each step, too. Pass lr_schedule=None, or leave the "

@@ -484,6 +484,13 @@ def test_weighted_values_have_the_gradient_of_the_weighted_squared_errors():
     torch.testing.assert_close(*gradients)
 
 
+def test_values_without_weight_are_mixed_by_their_shares():
+    y, mix = torch.randn(30, generator=generator()), make_mix(30)
+    mixed, weights = mix_targets((y, torch.zeros(30)), mix)
+    torch.testing.assert_close(mixed, mix_targets(y, mix)[0])
+    assert not weights.any()
+
+
 def test_targets_stay_where_nothing_was_mixed():
     y = torch.arange(5)
     assert mix_targets(y, None) is y

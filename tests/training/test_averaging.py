@@ -105,6 +105,22 @@ def test_batch_norm_has_the_statistics_of_the_averaged_weights(
     assert norm.momentum == 0.1
 
 
+def test_batch_norm_keeps_its_momentum_where_renewal_is_interrupted(
+    make_net, make_dataset
+):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    net = make_net()
+    net.module_.block2.register_forward_pre_hook(interrupt)
+    with (
+        net.ready(make_dataset(), make_generator(0)),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        renew_batch_norm(net, make_dataset())
+    assert net.module_.block1.norm.momentum == 0.1
+
+
 def test_batch_norm_that_stays_in_evaluation_mode_keeps_its_statistics(
     make_net, make_dataset
 ):

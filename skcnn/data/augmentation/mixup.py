@@ -113,5 +113,6 @@ def mix_targets(y, mix):
     if not y.is_floating_point():
         return [(y, own), (y[mix.partner], other)]
     total = own + other
-    share = for_samples(own / total, y)
+    # both weights are 0 where they are too small for their precision
+    share = for_samples(torch.where(total > 0, own / total, mix.share), y)
     return torch.lerp(y[mix.partner], y, share), total
