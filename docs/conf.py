@@ -20,6 +20,7 @@ exclude_patterns = ["_build", "_templates"]
 
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_prev_next": False}
+html_sidebars = {"user_guide": []}  # which has its contents on the other side
 
 # The class template lists the members, with their docstrings.
 numpydoc_show_class_members = False
@@ -39,6 +40,5 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skcnn",),
-    "reference_url": {"skcnn": None},
     "show_memory": False,
 }
