@@ -114,7 +114,7 @@ class FeatureComputation:
             raise ValueError(
                 f"layer={self.layer!r} names a layer twice. Leave one of them out."
             )
-        is_shared = isinstance(self.backbone, str)
+        is_shared = backbone.digest is not None  # others may be changed
         return (_shared_extractor if is_shared else FeatureExtractor)(
             backbone.module,
             tuple(layers),

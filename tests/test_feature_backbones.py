@@ -3,6 +3,7 @@
 import copy
 import pickle
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -397,6 +398,60 @@ def test_another_weight_of_a_module_is_another_entry_of_the_cache(pixels, tmp_pa
     second = transformer.transform(pixels)
     assert transformer.cache_info_ == (0, 2 * len(pixels))
     assert not np.allclose(first, second)
+
+
+def test_random_weights_may_be_changed_after_fit(pixels, tmp_path):
+    make = partial(CNNFeatureTransformer, "resnet20", weights=None, memory=tmp_path)
+    changed, other = (make(random_state=i).fit(pixels) for i in (0, 1))
+    first = changed.transform(pixels)
+    changed.module_.load_state_dict(other.module_.state_dict())
+    second = changed.transform(pixels)
+    assert not np.allclose(first, second)
+    other.set_params(memory=None)
+    assert_close(second, other.transform(pixels))
+
+
+class Viewing(nn.Module):
+    """A network that flattens its maps as many do."""
+
+    def __init__(self, input_shape=(3, 32, 32), n_outputs=2):
+        super().__init__()
+        self.conv = nn.Conv2d(input_shape[0], 4, 3, padding=1)
+        self.head = nn.Linear(4 * input_shape[1] * input_shape[2], n_outputs)
+
+    def forward(self, x):
+        x = torch.relu(self.conv(x))
+        return self.head(x.view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_maps_may_be_flattened_by_view(pixels, precision, is_nested):
+    with torch.random.fork_rng():
+        network = Viewing().eval()
+    module = nn.Sequential(network) if is_nested else network
+    scaled = (pixels - pixels.mean((0, 1, 2))) / pixels.std((0, 1, 2))
+    batch = torch.from_numpy(scaled).permute(0, 3, 1, 2).float().contiguous()
+    with torch.no_grad():
+        expected = torch.relu(network.conv(batch)).flatten(1).numpy()
+    transformer = CNNFeatureTransformer(module, precision=precision).fit(pixels)
+    rtol = RTOL if precision == "float32" else 0.02
+    assert_close(transformer.transform(pixels), expected, rtol)
+    assert not module._forward_pre_hooks
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_estimators_train_networks_that_flatten_by_view(n_channels):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 8, 8, n_channels)), np.arange(40) % 2
+    clf = CNNClassifier(Viewing, max_epochs=2, channel_axis=-1, random_state=0)
+    clf.fit(X, y)
+    again = pickle.loads(pickle.dumps(clf))
+    assert np.array_equal(clf.predict_proba(X), again.predict_proba(X))
+    assert CNNFeatureTransformer(clf).fit(X).transform(X).shape == (40, 4 * 64)
+    network = Viewing((n_channels, 8, 8))
+    tuned = FineTunedClassifier(network, trainable="all", max_epochs=1, random_state=0)
+    assert tuned.fit(X, y).predict(X).shape == (40,)
 
 
 @pytest.mark.parametrize(

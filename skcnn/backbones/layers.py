@@ -3,8 +3,9 @@
 Networks of the known libraries are traced with torch.fx: every operation has a
 name, what follows the wanted layers is not computed, and batch normalisation
 is folded into the convolutions before it. Tracing runs a network on symbols, which
-code that nobody here has read may not survive; so other networks run as
-they are, and the names are those of their modules.
+code that nobody here has read may not survive, and what it finds has no hooks; so
+networks with parts of others, or with hooks, run as they are, and the names are those
+of their modules.
 """
 
 import copy
@@ -169,7 +170,7 @@ def _trace(module):
     """Return the graph's nodes by name, or None where it cannot be traced."""
     from torchvision import ops
 
-    if not type(module).__module__.startswith(TRACED_LIBRARIES):
+    if not all(map(_is_plain, module.modules())):
         return None
     leaves, functions = _untraceable_of_timm(module)
     tracer = _tracer_class()(
@@ -186,6 +187,12 @@ def _trace(module):
     if any(node.users for node in arguments[1:]):  # traced as given, which they are not
         return None
     return {name: node for node, name in tracer.node_to_qualname.items()}
+
+
+def _is_plain(part):
+    """Return whether a part does what a class of the known libraries does."""
+    has_hooks = part._forward_hooks or part._forward_pre_hooks
+    return type(part).__module__.startswith(TRACED_LIBRARIES) and not has_hooks
 
 
 @cache

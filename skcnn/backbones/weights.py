@@ -186,7 +186,8 @@ def check_state_dict(content, path):
                 "dict: names of parameters to tensors."
             )
     state_dict = OrderedDict(content)
-    state_dict._metadata = getattr(content, "_metadata", None)
+    if hasattr(content, "_metadata"):
+        state_dict._metadata = content._metadata
     if all(name.startswith("module.") for name in state_dict):
         consume_prefix_in_state_dict_if_present(state_dict, "module.")
     return state_dict

@@ -100,7 +100,7 @@ class FeatureExtractor:
         if not self.runs_alone and self.dtype == torch.float32:
             self.network = use_winograd(self.network)
         # A traced network that is called prints to stderr what it raises.
-        self._run = self.network.forward
+        self._run = self.network.forward if is_traced else self.network
         if compile:
             self._run = torch.compile(
                 self.network, dynamic=False, options={"freezing": device.type == "cpu"}

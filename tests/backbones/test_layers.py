@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune, spectral_norm
 
 from skcnn.backbones import cut_network, has_channels_last, layer_names
 from skcnn.data import with_channels_last
@@ -59,10 +60,11 @@ def test_a_cut_network_returns_what_the_network_computes(name):
     network = with_statistics(torchvision_models.get_model(name, weights=None))
     seen = []
     heads = [m for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
-    heads[-1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    hook = heads[-1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         outputs = network(x)
+        hook.remove()  # with which it would run as it is
         before_head, last = cut_network(
             network, ["penultimate", layer_names(network)[-1]]
         )(x)
@@ -212,6 +214,55 @@ def test_a_network_that_cannot_be_traced_runs_as_it_is():
         assert torch.equal(norm, network.norm(network.conv(x)))  # before relu_
         assert torch.equal(head, network(x))
         assert torch.equal(network.head(before), head)
+
+
+class Switching(nn.Module):
+    """A head that another code runs in where it is given symbols."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        if isinstance(x, torch.Tensor):
+            x = self.norm(x)
+        return self.head(x)
+
+
+def small_sequence():
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    return with_statistics(nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 8)))
+
+
+def negate(module, args):
+    return (-args[0],)
+
+
+CHANGES = {
+    "before the network": lambda net: net.register_forward_pre_hook(negate),
+    "before the norm": lambda net: net[1].register_forward_pre_hook(negate),
+    "after the norm": lambda net: net[1].register_forward_hook(lambda *args: -args[2]),
+    "after the filters": lambda net: net[0].register_forward_hook(lambda *a: -a[2]),
+    "a part of others": lambda net: net.append(Switching().eval()),
+    "pruned": lambda net: prune.l1_unstructured(net[0], "weight", 0.5),
+    "spectral norm": lambda net: spectral_norm(net[0]),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_hooks_and_parts_of_others_have_their_say(name):
+    network, seen = small_sequence(), []
+    x = torch.randn(5, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    plain = network[:-1](x)
+    CHANGES[name](network)
+    with torch.no_grad():
+        network(x)
+        last = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
+        (found,) = cut_network(network, ["penultimate"])(x)
+        last.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        network(x)
+    torch.testing.assert_close(found, seen[0])
+    assert found.shape != plain.shape or not torch.allclose(found, plain)
 
 
 def test_a_layer_that_does_not_run_or_returns_no_tensor_is_an_error():

@@ -66,6 +66,16 @@ def test_checkpoints_and_parallel_networks_are_unwrapped(path, nest):
     assert_same(read_state_dict(path), net.state_dict())
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_the_prefix_of_a_parallel_network_is_taken_off_a_plain_dict(tmp_path, suffix):
+    expected = small_net().state_dict()
+    prefixed = {f"module.{name}": value for name, value in expected.items()}
+    save, path = (torch.save, save_file)[suffix != ".pt"], tmp_path / f"w{suffix}"
+    save(prefixed, path)
+    found = read_state_dict(path)
+    assert_same({name: found[name] for name in expected}, expected)
+
+
 def test_the_version_of_each_layer_is_kept(path):
     expected = small_net().state_dict()
     torch.save(expected, path)
