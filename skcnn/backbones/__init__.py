@@ -7,7 +7,6 @@ from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
 from .layers import (
     cut_network,
-    has_channels_last,
     layer_names,
     weightless_copy,
 )
@@ -35,7 +34,6 @@ __all__ = [
     "cut_network",
     "fetch",
     "find_backbone",
-    "has_channels_last",
     "is_weights_file",
     "layer_names",
     "list_backbones",

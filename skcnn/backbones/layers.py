@@ -18,11 +18,22 @@ from threading import Lock, get_ident
 import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.pooling import (
+    _AdaptiveAvgPoolNd,
+    _AdaptiveMaxPoolNd,
+    _AvgPoolNd,
+    _MaxPoolNd,
+)
 
 PENULTIMATE = "penultimate"
 TRACED_LIBRARIES = ("torchvision.", "timm.", "skcnn.", "torch.nn.")
 WITH_WEIGHTS = (_ConvNd, nn.Linear)
+# What has channels first in its maps, and what leaves nothing to tell by.
+CHANNELS_FIRST = (_ConvNd, _BatchNorm, nn.GroupNorm, _MaxPoolNd, _AvgPoolNd)
+CHANNELS_FIRST += (_AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
+RESHAPES = ("view", "reshape", "unsqueeze", torch.reshape, torch.unsqueeze)
 SKIPPED = (nn.modules.dropout._DropoutNd, nn.Identity)
 TRACING = Lock()
 DRY_SAMPLES = 3  # which hardly any other axis is as long as
@@ -116,7 +127,8 @@ def cut_network(module, layers):
     -------
     torch.nn.Module
         From a batch to a tuple of the layers' outputs. It is in evaluation
-        mode and has parameters of its own.
+        mode and has parameters of its own. Its `channels_last` says of each layer
+        whether maps of it are ``(n, height, width, channels)``.
 
     Raises
     ------
@@ -140,21 +152,13 @@ def cut_network(module, layers):
     for layer in layers:
         if layer not in (PENULTIMATE, *known):
             raise _unknown_layer(layer, known)
-    return HookedNetwork(module, layers)
+    network = HookedNetwork(module, layers)
+    network.channels_last = [_usually_has_channels_last(module)] * len(layers)
+    return network
 
 
-def has_channels_last(module):
-    """Return whether the maps of a network are ``(n, height, width, channels)``.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network.
-
-    Returns
-    -------
-    bool
-    """
+def _usually_has_channels_last(module):
+    """Return whether the maps of a network are ``(n, height, width, channels)``."""
     is_swin = type(module).__name__ == "SwinTransformer"
     return is_swin or getattr(module, "output_fmt", "NCHW") == "NHWC"
 
@@ -234,7 +238,7 @@ def _cut_graph(module, nodes, layers):
     """Return the part of a traced network that leads to some layers."""
     modules = dict(module.named_modules())
     ends = [_find_node(layer, nodes, modules, module) for layer in layers]
-    graph = ends[0].graph
+    graph, channels_last = ends[0].graph, _find_channels_last(ends, modules, module)
     outputs = list(map(_protected, ends, layers))
     graph.erase_node(next(node for node in graph.nodes if node.op == "output"))
     graph.output(tuple(outputs))
@@ -245,8 +249,57 @@ def _cut_graph(module, nodes, layers):
     nodes = network.graph.nodes
     calls = Counter(node.target for node in nodes if node.op == "call_module")
     if max(calls.values(), default=0) > 1 and _is_shared(calls, modules):
-        return copy.deepcopy(network)
-    return fuse(network, no_trace=True)
+        network = copy.deepcopy(network)
+    else:
+        network = fuse(network, no_trace=True)
+    network.channels_last = channels_last
+    return network
+
+
+def _find_channels_last(ends, modules, module):
+    """Return which of some nodes have channels last: as the network, if none tells."""
+    usual = _usually_has_channels_last(module)
+    known = {}
+    for node in ends[0].graph.nodes:
+        known[node] = _has_channels_last(node, modules, known)
+    return [usual if known[end] is None else known[end] for end in ends]
+
+
+def _has_channels_last(node, modules, known):
+    """Return whether a node's maps have channels last; None where it does not tell.
+
+    Parameters
+    ----------
+    node : torch.fx.Node
+        An operation.
+
+    modules : dict
+        The parts of the network by name.
+
+    known : dict
+        The answers for the nodes before it.
+    """
+    layer = modules.get(node.target) if node.op == "call_module" else None
+    if node.op == "placeholder" or isinstance(layer, CHANNELS_FIRST):
+        return False
+    if isinstance(layer, nn.Linear):
+        return True
+    if node.target in ("permute", torch.permute) or type(layer).__name__ == "Permute":
+        order = node.args[1:] or (node.kwargs.get("dims", ()),)
+        return _channels_are_last(getattr(layer, "dims", order))
+    if node.target in RESHAPES:
+        return None
+    inputs = [known[n] for n in node.all_input_nodes if known[n] is not None]
+    return inputs[0] if inputs else None
+
+
+def _channels_are_last(order):
+    """Return whether an order of axes takes the second one to the end, or back."""
+    order = list(order[0] if isinstance(order[0], (tuple, list)) else order)
+    axes = list(range(len(order)))
+    if order == [0, *axes[2:], 1]:
+        return True
+    return False if order == [0, *axes[-1:], *axes[1:-1]] else None
 
 
 def _protected(node, layer):

@@ -8,7 +8,6 @@ from torch import fx
 
 from ..backbones import (
     cut_network,
-    has_channels_last,
     weightless_copy,
 )
 from ..data import with_channels_last
@@ -88,7 +87,7 @@ class FeatureExtractor:
         self.pooling = pooling
         self.n_axes = n_axes
         self.device = device
-        self.channels_last = has_channels_last(module)
+        self.channels_last = network.channels_last
         self.compile = compile
         # A GPU has other kernels for each size: what is left over of many images
         # would have other features than the rest.
@@ -165,10 +164,14 @@ class FeatureExtractor:
         with torch.inference_mode():
             outputs = self._run(batch.to(self.dtype))
             self._check(outputs, len(batch))
-            return tuple(
-                pool(output, self.pooling, self.n_axes, self.channels_last)[:n_samples]
-                for output in outputs
-            )
+            return tuple(rows[:n_samples] for rows in self._pool(outputs))
+
+    def _pool(self, outputs):
+        """Return the features of each layer from its output."""
+        return [
+            pool(output, self.pooling, self.n_axes, channels_last)
+            for output, channels_last in zip(outputs, self.channels_last, strict=True)
+        ]
 
     def has_finite_weights(self):
         """Return whether all weights, and what else it computes with, are numbers."""
@@ -191,10 +194,7 @@ class FeatureExtractor:
         batch = torch.zeros(1, *input_shape, dtype=self.dtype, device=self.device)
         with torch.inference_mode():
             outputs = self.network.forward(batch)
-        return [
-            pool(output, self.pooling, self.n_axes, self.channels_last).shape[1]
-            for output in outputs
-        ]
+        return [rows.shape[1] for rows in self._pool(outputs)]
 
     def dry_run(self):
         """Return a function that runs the network on a shape, without any numbers.

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune, spectral_norm
 
-from skcnn.backbones import cut_network, has_channels_last, layer_names
+from skcnn.backbones import cut_network, layer_names, weightless_copy
 from skcnn.data import with_channels_last
 from skcnn.modules import CIFARResNet, ConvNet, LeNet5
 
@@ -281,9 +281,28 @@ def test_a_network_without_weights_has_no_penultimate_layer():
         cut_network(nn.Sequential(nn.Flatten()), ["penultimate"])
 
 
-def test_networks_with_channels_last_are_known():
-    assert has_channels_last(torchvision_models.swin_t(weights=None))
-    assert not has_channels_last(torchvision_models.resnet18(weights=None))
+@pytest.mark.parametrize(
+    "name", ["swin_t", "swin_v2_t", "convnext_tiny", "efficientnet_b0"]
+)
+def test_the_axis_of_channels_is_the_one_that_no_size_changes(name):
+    network = torchvision_models.get_model(name, weights=None)
+    names = layer_names(network, (3, 64, 64))
+    cut = cut_network(network, names)
+    small, large = shapes_of(cut, 64), shapes_of(cut, 96)
+    n_told = 0
+    for layer, is_last, a, b in zip(
+        names, cut.channels_last, small, large, strict=True
+    ):
+        if len(a) == 4 and (a[1] == b[1]) != (a[3] == b[3]):
+            assert is_last == (a[3] == b[3]), layer
+            n_told += 1
+    assert n_told > 100
+
+
+def shapes_of(network, side):
+    with torch.no_grad():
+        outputs = weightless_copy(network)(torch.zeros(1, 3, side, side, device="meta"))
+    return [output.shape for output in outputs]
 
 
 def test_networks_of_timm_are_cut():
