@@ -51,7 +51,8 @@ def guide_names(few_digits, here, monkeypatch):
         few_digits.data, few_digits.target, test_size=30, random_state=0
     )
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    paths = [f"{i}.png" for i in range(20)]
+    # whole ones: worker processes may have been started in another folder
+    paths = [str(here / f"{i}.png") for i in range(20)]
     for path, image in zip(paths, few_digits.images, strict=False):
         Image.fromarray((15 * image).astype("uint8")).save(path)
     return {
