@@ -5,11 +5,7 @@ from .catalogue import find_backbone, list_backbones
 from .download import fetch
 from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
-from .layers import (
-    cut_network,
-    layer_names,
-    weightless_copy,
-)
+from .layers import cut_network, layer_names, weightless_copy
 from .loading import LoadedBackbone, load_backbone
 from .preprocessing import Preprocessing, check_channels, check_pixel_range
 from .weights import (

@@ -152,9 +152,7 @@ def cut_network(module, layers):
     for layer in layers:
         if layer not in (PENULTIMATE, *known):
             raise _unknown_layer(layer, known)
-    network = HookedNetwork(module, layers)
-    network.channels_last = [_usually_has_channels_last(module)] * len(layers)
-    return network
+    return HookedNetwork(module, layers)
 
 
 def _usually_has_channels_last(module):
@@ -373,6 +371,7 @@ class HookedNetwork(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(module)
         self.layers = tuple(layers)
+        self.channels_last = [_usually_has_channels_last(module)] * len(layers)
         self._lock = Lock()
 
     def __getstate__(self):

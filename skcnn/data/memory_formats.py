@@ -6,8 +6,6 @@ import torch
 
 # By the number of axes of a batch; signals have no such format.
 MEMORY_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
-
-
 # Whose code reads maps in any format.
 KNOWN_LIBRARIES = ("torch.", "torchvision.", "timm.", "skcnn.")
 

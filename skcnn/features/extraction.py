@@ -6,10 +6,7 @@ from math import prod
 import torch
 from torch import fx
 
-from ..backbones import (
-    cut_network,
-    weightless_copy,
-)
+from ..backbones import cut_network, weightless_copy
 from ..data import with_channels_last
 from ..parallel import map_parts
 from .pooling import pool
