@@ -26,6 +26,7 @@ PLAIN_TYPES = (
     type(...),
     torch.layout,
 )
+HOLDERS = (list, tuple, set, frozenset, dict, torch.Tensor, np.ndarray, torch.Generator)
 LOCKS = (type(Lock()), type(RLock()))
 # What torch keeps in each part of a network; of these, hooks of the forward pass count.
 INTERNAL = frozenset(vars(nn.Module()))
@@ -82,8 +83,9 @@ class _Description:
 
     def _attributes(self, part):
         """Return what a part holds besides its weights and parts."""
-        own = {n: value for n, value in vars(part).items() if n not in INTERNAL}
-        buffers = {n: part._buffers[n] for n in part._non_persistent_buffers_set}
+        own = {n: vars(part)[n] for n in sorted(vars(part)) if n not in INTERNAL}
+        names = sorted(part._non_persistent_buffers_set)
+        buffers = {name: part._buffers[name] for name in names}
         hooks = [list(getattr(part, name).values()) for name in FORWARD_HOOKS]
         return self._of([own, buffers, hooks])
 
@@ -114,15 +116,8 @@ class _Description:
 
     def _inside(self, value):
         """Return what is in a value that may hold others."""
-        if isinstance(value, list | tuple):
-            return _list(map(self._of, value))
-        if isinstance(value, set | frozenset):
-            return _list(sorted(map(self._of, value)))
-        if isinstance(value, dict):
-            items = (f"{self._of(key)}: {self._of(v)}" for key, v in value.items())
-            return _list(sorted(items))
-        if isinstance(value, torch.Tensor | np.ndarray | torch.Generator):
-            return self._values(value)
+        if isinstance(value, HOLDERS):
+            return f"{self._held(value)}{self._added(value)}"
         if isinstance(value, nn.Module):
             return f"{weights_digest(value)} {self._parts(value)}"
         if isinstance(value, LOCKS):
@@ -130,6 +125,21 @@ class _Description:
         if isinstance(value, fx.Graph | ModuleType):
             return _text(str(value))
         return self._callable(value)
+
+    def _held(self, value):
+        """Return what is in a container or an array."""
+        if isinstance(value, list | tuple):
+            return _list(map(self._of, value))
+        if isinstance(value, set | frozenset):
+            return _list(sorted(map(self._of, value)))
+        if isinstance(value, dict):
+            return _list(f"{self._of(key)}: {self._of(v)}" for key, v in value.items())
+        return self._values(value)
+
+    def _added(self, value):
+        """Return what a class adds to what it inherits from, and its attributes."""
+        held = getattr(value, "__dict__", None)
+        return (f" {self._of(dict(held))}" if held else "") + self._code(type(value))
 
     def _values(self, value):
         """Return a digest of numbers."""
@@ -156,7 +166,7 @@ class _Description:
         if isinstance(value, property):
             return self._of(value.fget)
         if hasattr(value, "__wrapped__"):
-            return self._of(value.__wrapped__)
+            return f"{self._of(value.__wrapped__)}{self._added(value)}"
         if isinstance(value, classmethod | staticmethod):
             return self._of(value.__func__)
         if callable(value) and hasattr(
@@ -195,9 +205,8 @@ class _Description:
 def _is_known(kind):
     """Return whether the code of a class changes with the version of a library only."""
     library = kind.__module__.partition(".")[0]
-    return library in {"torch", *sys.stdlib_module_names} or kind.__module__.startswith(
-        TRACED_LIBRARIES
-    )
+    known = {"torch", "numpy", *sys.stdlib_module_names}
+    return library in known or kind.__module__.startswith(TRACED_LIBRARIES)
 
 
 def _list(texts):

@@ -8,6 +8,9 @@ import numpy as np
 
 from ..data import fetch
 
+# Raised whenever the same images get other features from the same network than
+# before, so that what earlier versions kept is computed anew.
+REVISION = 2
 DIGEST_SIZE = 16
 LOOKUP_SIZE = 1024
 
@@ -123,8 +126,7 @@ class CachedFeatures:
         self.batch_size = batch_size
         self.cache = cache
         self.suffixes = [
-            blake2b(f"{context} {layer}".encode(), digest_size=DIGEST_SIZE).digest()
-            for layer in extractor.layers
+            _short_digest(f"{REVISION} {context} {layer}") for layer in extractor.layers
         ]
         self.table = FeatureTable(len(source))
         self.n_computed = 0
@@ -192,6 +194,10 @@ class CachedFeatures:
             for suffix, part in zip(self.suffixes, features, strict=True):
                 stored[digest + suffix] = part[i]
         self.cache.store(stored)
+
+
+def _short_digest(text):
+    return blake2b(text.encode(), digest_size=DIGEST_SIZE).digest()
 
 
 def _claimed_chunks(claims, keys, n_images):

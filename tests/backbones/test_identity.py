@@ -6,7 +6,7 @@ import pickle
 import subprocess
 import sys
 import weakref
-from functools import partial
+from functools import lru_cache, partial
 from threading import Lock
 from types import SimpleNamespace
 
@@ -204,6 +204,24 @@ class Point:
         return x + self.x
 
 
+class OwnList(list):
+    pass
+
+
+class DictWithCode(dict):
+    def __missing__(self, key):
+        return 0
+
+
+class Wrapper:
+    def __init__(self, wrapped, x):
+        self.__wrapped__ = wrapped
+        self.x = x
+
+    def __call__(self, value):
+        return self.__wrapped__(value) + self.x
+
+
 class Slotted:
     __slots__ = ("x",)
 
@@ -215,6 +233,11 @@ def add(x):
     return lambda value: value + x
 
 
+def with_label(value, label):
+    value.label = label
+    return value
+
+
 def holding_itself(x):
     values = [x]
     values.append(values)
@@ -224,6 +247,12 @@ def holding_itself(x):
 HOLD = {
     "list": lambda x: [x, "a"],
     "dict": lambda x: {"a": [x]},
+    "order of a dict": lambda x: {x: "a", 3 - x: "a"},
+    "attribute of a list": lambda x: with_label(OwnList(), x),
+    "attribute of a tensor": lambda x: with_label(torch.zeros(2), x),
+    "class of a dict": lambda x: (dict, DictWithCode)[x - 1](),
+    "state of a wrapper": lambda x: Wrapper(abs, x),
+    "wrapped function": lambda x: lru_cache(add(x)),
     "set": lambda x: {x, "a"},
     "tuple of arrays": lambda x: (np.full(3, x),),
     "array of objects": lambda x: np.array([[x], {"a": x}], dtype=object),

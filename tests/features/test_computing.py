@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skcnn.features import CachedFeatures, FeatureCache, compute_features
-from skcnn.features.computing import FeatureTable
+from skcnn.features.computing import REVISION, FeatureTable
 
 
 class Source:
@@ -131,6 +131,14 @@ def test_equal_images_are_computed_once(tmp_path):
     assert_features(features.compute(), values)
     assert features.n_computed == 3
     assert extractor.seen == [1, 2, 3]
+
+
+def test_what_another_revision_kept_is_computed_anew(tmp_path, monkeypatch):
+    extractor = Extractor()
+    for revision in (REVISION, REVISION, REVISION + 1):
+        monkeypatch.setattr("skcnn.features.computing.REVISION", revision)
+        cached(range(4), extractor, tmp_path).compute()
+    assert extractor.seen == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_another_context_or_layer_is_computed_anew(tmp_path):
