@@ -466,7 +466,8 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
             Backbone, layer and position, like "resnet18_penultimate_0".
         """
         check_is_fitted(self)
-        prefix = backbone_name(self.backbone)
+        learnt = getattr(self, "_backbone", None)
+        prefix = learnt.name if learnt else backbone_name(self.backbone)
         names = [
             f"{prefix}_{layer}_{i}"
             for layer, width in self._layer_widths().items()

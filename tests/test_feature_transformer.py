@@ -357,6 +357,13 @@ def test_other_precisions_are_near(case, precision, dtype, rtol):
 # Names and containers
 
 
+def test_names_are_those_of_the_network_that_was_fitted(rng):
+    X = rng.integers(0, 256, (2, 32, 32), "uint8")
+    transformer = CNNFeatureTransformer("lenet5", weights=None).fit(X)
+    transformer.set_params(backbone="resnet20")
+    assert transformer.get_feature_names_out()[0] == "lenet5_penultimate_0"
+
+
 def test_feature_names_say_backbone_layer_and_position(case):
     fitted = case.fitted()
     names = fitted.get_feature_names_out()

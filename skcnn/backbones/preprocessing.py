@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import prod
 from numbers import Integral
 
 import torch
 
+# Of an image before the crop; one that is far longer than wide is cut by hand.
+PIXEL_LIMIT = 2**27
 RANGES = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}
 
 
@@ -102,8 +105,17 @@ class Preprocessing:
         -------
         PIL.Image.Image
             Of `crop_size`, in the same mode.
+
+        Raises
+        ------
+        OverflowError
+            If it would have more than 2**27 pixels before the crop; the message goes
+            behind the name of the image.
         """
-        return self._resize(image, image.height, image.width)
+        size = self._resized_size(image.height, image.width)
+        if prod(size) > PIXEL_LIMIT:
+            raise OverflowError(f"has {_too_long(image.height, image.width, size)}")
+        return self._resize(image, size)
 
     def resize_batch(self, batch):
         """Return images resized and cropped on the device where they are.
@@ -117,21 +129,27 @@ class Preprocessing:
         -------
         torch.Tensor of shape (n, c, *crop_size)
             uint8 for integers of up to 255, otherwise float32 in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If one would have more than 2**27 pixels before the crop.
         """
-        height, width = batch.shape[2:]
-        resized = self._resize(as_uint8_or_float(batch), height, width)
+        size = self._resized_size(*batch.shape[2:])
+        if prod(size) > PIXEL_LIMIT:
+            raise ValueError(f"X has images of {_too_long(*batch.shape[2:], size)}")
+        resized = self._resize(as_uint8_or_float(batch), size)
         if resized.is_floating_point() and self.interpolation != "bilinear":
             resized = resized.clamp(0, 1)  # a bicubic filter overshoots at edges
         return resized
 
-    def _resize(self, image, height, width):
+    def _resize(self, image, size):
         """Return the resized centre of an image of PIL or of a batch."""
         from torchvision.transforms import InterpolationMode
         from torchvision.transforms.v2 import functional as F
 
-        size = list(self._resized_size(height, width))
         mode = InterpolationMode(self.interpolation)  # torchvision 0.26 takes no names
-        resized = F.resize(image, size, mode, antialias=True)
+        resized = F.resize(image, list(size), mode, antialias=True)
         return F.center_crop(resized, list(self.crop_size))
 
     def _resized_size(self, height, width):
@@ -165,6 +183,15 @@ class Preprocessing:
         highest = RANGES.get(pixels.dtype, 1)
         scale, shift = affine(self.mean, self.std, highest, batch.device)
         return torch.addcmul(shift, pixels.to(torch.float32), scale).to(dtype)
+
+
+def _too_long(height, width, resized):
+    """Say that an image becomes too large where its shorter side has its length."""
+    return (
+        f"{height} x {width} pixels (height x width), which the network's "
+        f"preprocessing makes {resized[0]:,} x {resized[1]:,} before it cuts out the "
+        f"centre: more than the limit of {PIXEL_LIMIT:,}. Cut out of it what matters."
+    )
 
 
 @lru_cache(maxsize=64)  # a new tensor each time would make a GPU wait for the copy

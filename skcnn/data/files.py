@@ -33,7 +33,8 @@ class ImageFiles:
         shows.
 
     resize : callable
-        From a PIL image to a PIL image, all of one size.
+        From a PIL image to a PIL image, all of one size. An OverflowError says of an
+        image that it would become too large.
 
     short_side : int or None, default=None
         Short side in pixels that `resize` works towards; much larger JPEGs are
@@ -189,7 +190,10 @@ class ImageFiles:
         image = decode_image(source, self.mode, self.short_side)
         if image.info["is_animated"]:
             self._animated.add(row)
-        pixels = np.asarray(self.resize(image))
+        try:
+            pixels = np.asarray(self.resize(image))
+        except OverflowError as error:
+            raise ImageFileError(f"{name_of(source)} {error}") from None
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
     def _warn(self):

@@ -1,6 +1,7 @@
 """Lists, arrays, Series and columns of image files."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping, Set, ValuesView
 from io import IOBase
 from os import PathLike
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 SOURCE_TYPES = (str, bytes, PathLike, Image.Image)
 NEAR_TYPES = (bytearray, IOBase)
+UNORDERED_TYPES = (Set, Mapping, ValuesView)  # or of which it is not plain what counts
 OBJECT_KINDS = "OSTU"  # NumPy's letters for objects, bytes and text
 EXPECTED = "a list of paths, PIL images or encoded bytes"
 
@@ -24,11 +26,11 @@ def is_image_files(X):
     Returns
     -------
     bool
-        True for a list, tuple, array, Series or column with a path, PIL image or
-        encoded image among its entries, for lists and object arrays of length 0,
-        and for what :func:`as_image_list` refuses with better words than the
-        validation of arrays: a file alone, an iterator, a list of open files, and
-        such a column among others.
+        True for a list, tuple, deque, array, Series or column with a path, PIL image
+        or encoded image among its entries, and for what :func:`as_image_list` refuses
+        with better words than the validation of arrays: a file alone, an iterator, a
+        set or dict of files, a list of open files, such a column among others, and
+        objects or text of which there are none or all are missing.
 
     Examples
     --------
@@ -40,10 +42,14 @@ def is_image_files(X):
     """
     if isinstance(X, (*SOURCE_TYPES, Iterator)):
         return True
+    if isinstance(X, UNORDERED_TYPES):
+        return _holds_source(X)
     if is_frame(X):
-        return any(map(_holds_source, _object_columns(X).values()))
+        columns = list(_object_columns(X).values())
+        is_alone = len(columns) == X.shape[1] == 1
+        return any(map(_holds_source, columns)) or (is_alone and _is_void(columns[0]))
     entries = as_list(X)
-    return entries is not None and (len(entries) == 0 or _holds_source(entries))
+    return entries is not None and (_is_void(entries) or _holds_source(entries))
 
 
 def as_image_list(X):
@@ -51,7 +57,7 @@ def as_image_list(X):
 
     Parameters
     ----------
-    X : list, tuple, ndarray, Series or one-column frame
+    X : list, tuple, deque, ndarray, Series or one-column frame
         Paths (str or PathLike), PIL images and encoded images (bytes). Arrays
         have shape (n_samples,) or (n_samples, 1); Series and frames are those of
         pandas or polars.
@@ -101,7 +107,8 @@ def as_image_list(X):
 
 def is_frame(X):
     """Return whether X is a table of pandas or polars."""
-    return hasattr(X, "dtypes") and hasattr(X, "columns")
+    kind = type(X)  # a LazyFrame, which has no shape, warns where it is asked itself
+    return all(hasattr(kind, name) for name in ("dtypes", "columns", "shape"))
 
 
 def column_of_objects(X):
@@ -147,21 +154,27 @@ def _only_column(frame):
 
 def as_list(X):
     """Return the entries of a container of objects, None where X is no such thing."""
-    if isinstance(X, (list, tuple)):
+    if isinstance(X, (list, tuple, deque)):
         return list(X)
     if isinstance(X, np.ndarray):
         is_column = X.ndim == 1 or X.shape[1:] == (1,)
         return X.ravel().tolist() if is_column and _holds_objects(X.dtype) else None
-    if hasattr(X, "to_list") and hasattr(X, "dtype"):  # a Series of pandas or polars
-        return X.to_list() if _holds_objects(X.dtype) else None
-    return None
+    # A Series of pandas or polars, or what is in one.
+    to_list = getattr(X, "to_list", None) or getattr(X, "tolist", None)
+    holds_objects = to_list is not None and _holds_objects(getattr(X, "dtype", None))
+    return to_list() if holds_objects else None
 
 
 def _holds_objects(dtype):
     """Return whether a dtype of NumPy, pandas or polars may hold image files."""
     if hasattr(dtype, "kind"):
         return dtype.kind in OBJECT_KINDS
-    return not dtype.is_numeric()
+    return hasattr(dtype, "is_numeric") and not dtype.is_numeric()
+
+
+def _is_void(entries):
+    """Return whether nothing is there that says what it is."""
+    return all(map(is_missing, entries))
 
 
 def _holds_source(entries):

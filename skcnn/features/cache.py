@@ -23,7 +23,10 @@ import os
 import sqlite3
 import sys
 import time
+from os import PathLike
 from pathlib import Path
+
+import numpy as np
 
 from .claims import Claims, is_any_free, release_claims
 from .database import Database
@@ -195,6 +198,9 @@ def clear_cache(memory=True):
 
     Raises
     ------
+    TypeError
+        If `memory` is neither True nor a folder.
+
     OSError
         If they cannot be removed.
 
@@ -213,7 +219,13 @@ def clear_cache(memory=True):
     1
     0
     """
-    FeatureCache(default_cache_folder() if memory is True else memory).clear()
+    is_default = isinstance(memory, bool | np.bool_) and memory
+    if not is_default and not isinstance(memory, str | PathLike):
+        raise TypeError(
+            f"memory={memory!r} is neither True, for the user's own cache, nor the "
+            "path of a folder."
+        )
+    FeatureCache(default_cache_folder() if is_default else memory).clear()
 
 
 def _system_cache_folder():

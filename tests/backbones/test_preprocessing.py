@@ -141,6 +141,16 @@ def test_an_image_covers_the_given_size_in_its_own_aspect_ratio(shape, size):
     assert abs(width - shape[1] * scale) <= 1
 
 
+@pytest.mark.parametrize("shape", [(200_000, 1), (1, 200_000)])
+def test_an_image_that_becomes_too_large_before_the_crop_is_an_error(shape):
+    ours = make(256, 224)
+    words = f"{shape[0]} x {shape[1]} pixels .* {256 * shape[0]:,} x {256 * shape[1]:,}"
+    with pytest.raises(OverflowError, match=f"^has {words}"):
+        ours.resize_image(Image.new("L", shape[::-1]))
+    with pytest.raises(ValueError, match=f"^X has images of {words}"):
+        ours.resize_batch(torch.zeros(1, 1, *shape, dtype=torch.uint8))
+
+
 def test_a_square_size_is_a_resize_of_the_short_side(photographs):
     image = photographs[0]
     expected = make(48, 48).resize_image(image)

@@ -183,6 +183,17 @@ def test_an_error_of_resize_is_no_fault_of_the_file(paths):
     assert files.failed == {}
 
 
+def test_an_image_that_becomes_too_large_fails_as_its_file_does(paths):
+    def resize(image):
+        raise OverflowError("has too many pixels.")
+
+    with pytest.raises(ImageFileError, match=r"Row 0 .*png' has too many pixels\."):
+        list(ImageFiles(paths[:1], resize).batches([[0]]))
+    files = ImageFiles(paths[:1], resize, on_error="skip")
+    with pytest.warns(UserWarning, match="1 of 1 images cannot be read"):
+        assert list(files.batches([[0]])) == []
+
+
 def test_the_first_row_that_fails_is_an_error_and_the_others_are_left(with_failures):
     counted = CountedResize(seconds=0.1)
     files = ImageFiles(with_failures, counted, n_threads=2)

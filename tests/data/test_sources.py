@@ -1,3 +1,4 @@
+from collections import deque
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,6 +26,7 @@ def objects(*values):
 HOLDERS = {
     "list": list,
     "tuple": tuple,
+    "deque": deque,
     "array": lambda values: objects(*values),
     "column of an array": lambda values: objects(*values)[:, None],
     "pandas series": lambda values: pd.Series(values, index=range(7, 7 + len(values))),
@@ -40,6 +42,9 @@ TEXT_HOLDERS = {
     "column of numpy text": lambda values: np.array(values)[:, None],
     "numpy variable text": lambda values: np.array(values, np.dtypes.StringDType()),
     "pandas text": lambda values: pd.Series(values, dtype="string"),
+    "pandas array": lambda values: pd.array(values, dtype="string"),
+    "pandas index": pd.Index,
+    "pandas array of categories": pd.Categorical,
     "pandas categories": lambda values: pd.Series(values, dtype="category"),
     "polars text": pl.Series,
     "polars frame of text": lambda values: pl.DataFrame({"img": values}),
@@ -158,6 +163,36 @@ def test_a_missing_value_is_an_error_that_names_the_row(hold, missing):
     X = hold(["a.jpg", "b.jpg", missing])
     assert is_image_files(X)
     with pytest.raises(ValueError, match=r"missing value \(.*\) in row 2"):
+        as_image_list(X)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [None, None],
+        objects(np.nan, np.nan),
+        pd.Series([None, None], dtype="string"),
+        pd.DataFrame({"img": [None, None]}),
+        pl.DataFrame({"img": pl.Series([None, None], dtype=pl.String)}),
+    ],
+    ids=lambda X: type(X).__name__,
+)
+def test_missing_values_alone_are_an_error_that_names_the_row(X):
+    assert is_image_files(X)
+    with pytest.raises(ValueError, match=r"missing value \(.*\) in row 0"):
+        as_image_list(X)
+
+
+def test_a_column_of_missing_objects_among_others_holds_no_files():
+    assert not is_image_files(pd.DataFrame({"a": [None, None], "b": [1.0, 2.0]}))
+
+
+@pytest.mark.parametrize(
+    "X", [set(NAMES), dict.fromkeys(NAMES), dict.fromkeys(NAMES).keys()]
+)
+def test_what_is_no_sequence_of_files_is_an_error_that_says_what_came(X):
+    assert is_image_files(X)
+    with pytest.raises(TypeError, match=f"X is a {type(X).__name__}, expected a list"):
         as_image_list(X)
 
 

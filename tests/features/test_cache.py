@@ -799,3 +799,14 @@ def test_the_folder_of_the_user_is_where_the_system_keeps_caches(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(cache.sys, "platform", platform)
     assert default_cache_folder() == Path(expected).expanduser()
+
+
+@pytest.mark.parametrize("memory", [None, False, np.False_, 3])
+def test_what_names_no_folder_is_not_cleared(memory, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKCNN_CACHE", str(tmp_path))
+    FeatureCache(tmp_path).store({b"a": np.ones(2, np.float32)})
+    with pytest.raises(TypeError, match=f"memory={memory!r} is neither True"):
+        clear_cache(memory)
+    assert len(FeatureCache(tmp_path)) == 1
+    clear_cache(np.True_)
+    assert len(FeatureCache(tmp_path)) == 0
