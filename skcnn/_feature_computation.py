@@ -124,6 +124,7 @@ class FeatureComputation:
             precision=self.precision,
             compile=self.compile,
             fill=backbone.preprocessing is None,
+            input_shape=backbone.input_shape,
         )
 
     def _make_source(self, X, backbone, extractor):

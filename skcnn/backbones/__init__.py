@@ -3,9 +3,10 @@
 from .backbone import Backbone, BackboneInfo
 from .catalogue import find_backbone, list_backbones
 from .download import fetch
+from .dry_run import weightless_copy
 from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
-from .layers import cut_network, layer_names, weightless_copy
+from .layers import cut_network, layer_names
 from .loading import LoadedBackbone, load_backbone
 from .preprocessing import Preprocessing, check_channels, check_pixel_range
 from .weights import (

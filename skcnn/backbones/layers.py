@@ -18,25 +18,16 @@ from threading import Lock, get_ident
 import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.pooling import (
-    _AdaptiveAvgPoolNd,
-    _AdaptiveMaxPoolNd,
-    _AvgPoolNd,
-    _MaxPoolNd,
-)
+
+from .channels import find_channel_axes, usual_channel_axes
+from .dry_run import N_SAMPLES, find_shapes
 
 PENULTIMATE = "penultimate"
 TRACED_LIBRARIES = ("torchvision.", "timm.", "skcnn.", "torch.nn.")
 WITH_WEIGHTS = (_ConvNd, nn.Linear)
-# What has channels first in its maps, and what leaves nothing to tell by.
-CHANNELS_FIRST = (_ConvNd, _BatchNorm, nn.GroupNorm, _MaxPoolNd, _AvgPoolNd)
-CHANNELS_FIRST += (_AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
-RESHAPES = ("view", "reshape", "unsqueeze", torch.reshape, torch.unsqueeze)
 SKIPPED = (nn.modules.dropout._DropoutNd, nn.Identity)
 TRACING = Lock()
-DRY_SAMPLES = 3  # which hardly any other axis is as long as
 # The names of the AlexNet paper's fully connected layers, after their ReLU.
 ALIASES = {
     "AlexNet": {"fc6": "classifier.2", "fc7": "classifier.5"},
@@ -67,51 +58,16 @@ def layer_names(module, input_shape=None):
     nodes = _trace(module)
     if nodes is None:
         return [name for name, _ in module.named_modules() if name]
-    rows = {} if input_shape is None else _find_rows(module, nodes, input_shape)
-    return [name for name, node in nodes.items() if rows.get(node, True)]
+    if input_shape is None:
+        return list(nodes)
+    shapes = find_shapes(module, next(iter(nodes.values())).graph, input_shape)
+    is_layer = {
+        node: (shape or ())[:1] == (N_SAMPLES,) for node, shape in shapes.items()
+    }
+    return [name for name, node in nodes.items() if is_layer.get(node, True)]
 
 
-def weightless_copy(module):
-    """Return a copy of a network whose tensors have shapes and no numbers.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network.
-
-    Returns
-    -------
-    torch.nn.Module
-        On the device "meta".
-    """
-    tensors = {id(p): nn.Parameter(p.to("meta"), False) for p in module.parameters()}
-    tensors |= {id(buffer): buffer.to("meta") for buffer in module.buffers()}
-    return copy.deepcopy(module, tensors).to("meta")
-
-
-def _find_rows(module, nodes, input_shape):
-    """Return whether each node gives rows of samples; none where that fails."""
-    rows = {}
-
-    class Interpreter(fx.Interpreter):
-        def run_node(self, n):
-            value = super().run_node(n)
-            is_tensor = isinstance(value, torch.Tensor)
-            rows[n] = is_tensor and value.shape[:1] == (DRY_SAMPLES,)
-            return value
-
-    graph = next(iter(nodes.values())).graph
-    batch = torch.zeros(DRY_SAMPLES, *input_shape, device="meta")
-    try:
-        with torch.no_grad():
-            network = fx.GraphModule(weightless_copy(module), graph)
-            Interpreter(network, graph=graph).run(batch)
-    except Exception:  # whatever does not work without numbers
-        return {}
-    return rows
-
-
-def cut_network(module, layers):
+def cut_network(module, layers, input_shape=None):
     """Return a network that ends at some layers of another.
 
     Parameters
@@ -123,12 +79,17 @@ def cut_network(module, layers):
         Names of layers. "penultimate" is what the last layer with weights
         receives, that is, the network without its last layer.
 
+    input_shape : tuple of int or None, default=None
+        ``(n_channels, *spatial_shape)`` of a sample, which helps to tell channels
+        from positions where a network moves its axes.
+
     Returns
     -------
     torch.nn.Module
         From a batch to a tuple of the layers' outputs. It is in evaluation
-        mode and has parameters of its own. Its `channels_last` says of each layer
-        whether maps of it are ``(n, height, width, channels)``.
+        mode and has parameters of its own. Its `channel_axes` says of each layer
+        which axes of its output are channels, a tuple; None if that is as usual:
+        the second of maps and the last of tokens.
 
     Raises
     ------
@@ -147,18 +108,12 @@ def cut_network(module, layers):
     module = _evaluating(module)
     nodes = _trace(module)
     if nodes is not None:
-        return _cut_graph(module, nodes, layers)
+        return _cut_graph(module, nodes, layers, input_shape)
     known = [name for name, _ in module.named_modules() if name]
     for layer in layers:
         if layer not in (PENULTIMATE, *known):
             raise _unknown_layer(layer, known)
     return HookedNetwork(module, layers)
-
-
-def _usually_has_channels_last(module):
-    """Return whether the maps of a network are ``(n, height, width, channels)``."""
-    is_swin = type(module).__name__ == "SwinTransformer"
-    return is_swin or getattr(module, "output_fmt", "NCHW") == "NHWC"
 
 
 def _evaluating(module):
@@ -232,11 +187,11 @@ def _untraceable_of_timm(module):
     return tuple(get_notrace_modules()), tuple(get_notrace_functions())
 
 
-def _cut_graph(module, nodes, layers):
+def _cut_graph(module, nodes, layers, input_shape):
     """Return the part of a traced network that leads to some layers."""
     modules = dict(module.named_modules())
     ends = [_find_node(layer, nodes, modules, module) for layer in layers]
-    graph, channels_last = ends[0].graph, _find_channels_last(ends, modules, module)
+    graph, channel_axes = ends[0].graph, find_channel_axes(ends, module, input_shape)
     outputs = list(map(_protected, ends, layers))
     graph.erase_node(next(node for node in graph.nodes if node.op == "output"))
     graph.output(tuple(outputs))
@@ -250,54 +205,8 @@ def _cut_graph(module, nodes, layers):
         network = copy.deepcopy(network)
     else:
         network = fuse(network, no_trace=True)
-    network.channels_last = channels_last
+    network.channel_axes = channel_axes
     return network
-
-
-def _find_channels_last(ends, modules, module):
-    """Return which of some nodes have channels last: as the network, if none tells."""
-    usual = _usually_has_channels_last(module)
-    known = {}
-    for node in ends[0].graph.nodes:
-        known[node] = _has_channels_last(node, modules, known)
-    return [usual if known[end] is None else known[end] for end in ends]
-
-
-def _has_channels_last(node, modules, known):
-    """Return whether a node's maps have channels last; None where it does not tell.
-
-    Parameters
-    ----------
-    node : torch.fx.Node
-        An operation.
-
-    modules : dict
-        The parts of the network by name.
-
-    known : dict
-        The answers for the nodes before it.
-    """
-    layer = modules.get(node.target) if node.op == "call_module" else None
-    if node.op == "placeholder" or isinstance(layer, CHANNELS_FIRST):
-        return False
-    if isinstance(layer, nn.Linear):
-        return True
-    if node.target in ("permute", torch.permute) or type(layer).__name__ == "Permute":
-        order = node.args[1:] or (node.kwargs.get("dims", ()),)
-        return _channels_are_last(getattr(layer, "dims", order))
-    if node.target in RESHAPES:
-        return None
-    inputs = [known[n] for n in node.all_input_nodes if known[n] is not None]
-    return inputs[0] if inputs else None
-
-
-def _channels_are_last(order):
-    """Return whether an order of axes takes the second one to the end, or back."""
-    order = list(order[0] if isinstance(order[0], (tuple, list)) else order)
-    axes = list(range(len(order)))
-    if order == [0, *axes[2:], 1]:
-        return True
-    return False if order == [0, *axes[-1:], *axes[1:-1]] else None
 
 
 def _protected(node, layer):
@@ -371,7 +280,7 @@ class HookedNetwork(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(module)
         self.layers = tuple(layers)
-        self.channels_last = [_usually_has_channels_last(module)] * len(layers)
+        self.channel_axes = [usual_channel_axes(module)] * len(layers)
         self._lock = Lock()
 
     def __getstate__(self):

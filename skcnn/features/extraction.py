@@ -61,6 +61,9 @@ class FeatureExtractor:
     fill : bool, default=False
         Whether batches are filled up to a multiple of four samples, so that
         the features of small images depend on no other.
+
+    input_shape : tuple of int or None, default=None
+        See `skcnn.backbones.cut_network`.
     """
 
     def __init__(
@@ -74,8 +77,9 @@ class FeatureExtractor:
         precision,
         compile=False,
         fill=False,
+        input_shape=None,
     ):
-        network = cut_network(module, layers).requires_grad_(False)
+        network = cut_network(module, layers, input_shape).requires_grad_(False)
         self.dtype = PRECISIONS[precision]
         network = network.to(device=device, dtype=self.dtype)
         self.network = with_channels_last(network, 2 + n_axes)
@@ -84,7 +88,7 @@ class FeatureExtractor:
         self.pooling = pooling
         self.n_axes = n_axes
         self.device = device
-        self.channels_last = network.channels_last
+        self.channel_axes = network.channel_axes
         self.compile = compile
         # A GPU has other kernels for each size: what is left over of many images
         # would have other features than the rest.
@@ -166,8 +170,8 @@ class FeatureExtractor:
     def _pool(self, outputs):
         """Return the features of each layer from its output."""
         return [
-            pool(output, self.pooling, self.n_axes, channels_last)
-            for output, channels_last in zip(outputs, self.channels_last, strict=True)
+            pool(output, self.pooling, self.n_axes, axes)
+            for output, axes in zip(outputs, self.channel_axes, strict=True)
         ]
 
     def has_finite_weights(self):

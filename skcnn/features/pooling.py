@@ -31,7 +31,7 @@ def gem(maps):
 POOLINGS = {"avg": avg, "max": max_, "avgmax": avgmax, "gem": gem}
 
 
-def pool(outputs, pooling, n_axes, channels_last=False):
+def pool(outputs, pooling, n_axes, channel_axes=None):
     """Return one row of features for each sample.
 
     Parameters
@@ -46,8 +46,9 @@ def pool(outputs, pooling, n_axes, channels_last=False):
     n_axes : int
         Number of spatial axes of the network's input.
 
-    channels_last : bool, default=False
-        Whether maps are ``(n, *spatial_shape, c)``.
+    channel_axes : tuple of int or None, default=None
+        Which axes are channels, all others positions. None stands for the second
+        axis of maps, and the last of tokens.
 
     Returns
     -------
@@ -68,6 +69,8 @@ def pool(outputs, pooling, n_axes, channels_last=False):
         outputs = outputs.float()
     if outputs.ndim <= 2 or pooling is None:
         return outputs.reshape(len(outputs), -1)
-    if channels_last or outputs.ndim < 2 + n_axes:
-        outputs = outputs.movedim(-1, 1)
-    return POOLINGS[pooling](outputs.flatten(2))
+    if channel_axes is None:
+        channel_axes = (1,) if outputs.ndim >= 2 + n_axes else (-1,)
+    n_channel_axes = len(channel_axes)
+    outputs = outputs.movedim(channel_axes, tuple(range(1, 1 + n_channel_axes)))
+    return POOLINGS[pooling](outputs.flatten(1, n_channel_axes).flatten(2))

@@ -55,8 +55,16 @@ def test_tokens_and_maps_with_channels_last_are_pooled_over_positions(pooling):
     x = maps(3, 6, 4, 4)
     expected = pool(x, pooling, 2)
     last = x.permute(0, 2, 3, 1)
-    torch.testing.assert_close(pool(last, pooling, 2, channels_last=True), expected)
+    torch.testing.assert_close(pool(last, pooling, 2, channel_axes=(-1,)), expected)
     torch.testing.assert_close(pool(last.flatten(1, 2), pooling, 2), expected)
+    first = x.flatten(2)
+    torch.testing.assert_close(pool(first, pooling, 2, channel_axes=(1,)), expected)
+
+
+def test_several_axes_of_channels_are_flattened_in_their_order():
+    heads = maps(3, 5, 2, 4)  # tokens, heads and what each of them holds
+    found = pool(heads, "avg", 2, channel_axes=(2, 3))
+    torch.testing.assert_close(found, heads.mean(1).flatten(1))
 
 
 def test_half_precision_is_summed_in_single():
