@@ -2,8 +2,8 @@
 
 from .backbone import Backbone, BackboneInfo
 from .catalogue import find_backbone, list_backbones
+from .copies import weightless_copy
 from .download import fetch
-from .dry_run import weightless_copy
 from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
 from .layers import cut_network, layer_names

@@ -17,7 +17,7 @@ from torch.nn.modules.pooling import (
 
 from .dry_run import find_shapes
 
-LAST = (-1,)
+FIRST, LAST = (1,), (-1,)
 # What has channels first in its maps, and what leaves nothing to tell by.
 CHANNELS_FIRST = (_ConvNd, _BatchNorm, nn.GroupNorm, _MaxPoolNd, _AvgPoolNd)
 CHANNELS_FIRST += (_AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
@@ -50,22 +50,53 @@ def find_channel_axes(ends, module, input_shape=None):
     """
     modules = dict(module.named_modules())
     graph = ends[0].graph
-    last, moved = {}, {}
+    told, moved = {}, {}
     for node in graph.nodes:
-        last[node] = _has_channels_last(node, modules, last)
+        told[node] = _axes_of_node(node, modules, told)
         inputs = any(moved[n] for n in node.all_input_nodes)
         moved[node] = inputs or _moves_axes(node, modules)
-    is_last = usual_channel_axes(module)
-    axes = {
-        n: is_last if last[n] is None else (LAST if last[n] else None) for n in ends
-    }
+    axes = {node: told[node] or _usual_axes(module) for node in ends}
     asked = [n for n in ends if moved[n] and not _gives_rows(n, modules)]
     if asked and input_shape is not None:
         axes |= _measure(asked, graph, module, input_shape)
     return [axes[node] for node in ends]
 
 
-def usual_channel_axes(module):
+def channel_axes_of_part(module, name, of_input=False):
+    """Return which axes are channels in what a part of a network returns.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+
+    name : str
+        Of the part.
+
+    of_input : bool, default=False
+        Whether it is what the part receives that is asked for.
+
+    Returns
+    -------
+    tuple of int or None
+        As of `find_channel_axes`. It tells less, as nothing is run.
+    """
+    part = module.get_submodule(name)
+    if of_input:
+        return FIRST if isinstance(part, CHANNELS_FIRST) else LAST
+    while isinstance(part, nn.Sequential) and len(part):
+        name, part = f"{name}.{len(part) - 1}".lstrip("."), part[-1]
+    parent, _, index = name.rpartition(".")
+    if _is_elementwise(part) and index.isdigit() and int(index) > 0:
+        before = f"{parent}.{int(index) - 1}".lstrip(".")
+        if isinstance(module.get_submodule(parent), nn.Sequential):
+            return channel_axes_of_part(module, before)
+    owners = [name.rsplit(".", n)[0] for n in range(name.count(".") + 1)]
+    usual = (_usual_axes(module.get_submodule(owner)) for owner in [*owners, ""])
+    return _axes_of_layer(part) or next(filter(None, usual), None)
+
+
+def _usual_axes(module):
     """Return which axes are channels in the maps of a network, None for the second."""
     is_swin = type(module).__name__ == "SwinTransformer"
     has_last = is_swin or getattr(module, "output_fmt", "NCHW") == "NHWC"
@@ -114,38 +145,56 @@ def _name(node):
     return getattr(node.target, "__name__", node.target)
 
 
-def _has_channels_last(node, modules, known):
-    """Return whether an operation's maps have channels last; None if it does not tell.
+def _axes_of_node(node, modules, told):
+    """Return which axes are channels in what an operation returns, None if unknown.
 
     Parameters
     ----------
     node : torch.fx.Node
-        An operation.
+        The operation.
 
     modules : dict
         The parts of the network by name.
 
-    known : dict
-        The answers for the nodes before it.
+    told : dict
+        The answers for the operations before it.
     """
-    layer = modules.get(node.target) if node.op == "call_module" else None
-    if node.op == "placeholder" or isinstance(layer, CHANNELS_FIRST):
-        return False
-    if isinstance(layer, nn.Linear):
-        return True
-    if _name(node) == "permute" or type(layer).__name__ == "Permute":
-        order = node.args[1:] or (node.kwargs.get("dims", ()),)
-        return _channels_are_last(getattr(layer, "dims", order))
-    if _name(node) in RESHAPES:
+    if node.op == "placeholder":
+        return FIRST
+    layer = modules[node.target] if node.op == "call_module" else None
+    if layer is not None and _axes_of_layer(layer):
+        return _axes_of_layer(layer)
+    if _name(node) == "permute":
+        return _axes_of_order(*node.args[1:] or node.kwargs.get("dims", ()))
+    if _name(node) == "layer_norm" and len(node.args[1]) == 1:
+        return LAST
+    if _moves_axes(node, modules) and _name(node) != "flatten":
         return None
-    inputs = [known[n] for n in node.all_input_nodes if known[n] is not None]
-    return inputs[0] if inputs else None
+    return next((told[n] for n in node.all_input_nodes if told[n]), None)
 
 
-def _channels_are_last(order):
-    """Return whether an order of axes takes the second one to the end, or back."""
+def _axes_of_layer(layer):
+    """Return which axes are channels in what a layer returns, None if unknown."""
+    if isinstance(layer, CHANNELS_FIRST):
+        return FIRST
+    is_norm = type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1
+    if is_norm or isinstance(layer, nn.Linear):
+        return LAST
+    return _axes_of_order(layer.dims) if type(layer).__name__ == "Permute" else None
+
+
+def _is_elementwise(layer):
+    """Return whether a layer leaves axes as they are."""
+    kind = type(layer).__module__.rpartition(".")[2]
+    return (
+        kind in ("activation", "dropout") and type(layer) is not nn.MultiheadAttention
+    )
+
+
+def _axes_of_order(*order):
+    """Return which axes are channels where they were second or last, and are moved."""
     order = list(order[0] if isinstance(order[0], (tuple, list)) else order)
     axes = list(range(len(order)))
     if order == [0, *axes[2:], 1]:
-        return True
-    return False if order == [0, *axes[-1:], *axes[1:-1]] else None
+        return LAST
+    return FIRST if order == [0, *axes[-1:], *axes[1:-1]] else None

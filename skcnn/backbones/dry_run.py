@@ -1,30 +1,13 @@
 """Networks run on shapes alone, without any numbers."""
 
 import contextlib
-import copy
 
 import torch
-from torch import fx, nn
+from torch import fx
+
+from .copies import weightless_copy
 
 N_SAMPLES = 3  # which hardly any other axis is as long as
-
-
-def weightless_copy(module):
-    """Return a copy of a network whose tensors have shapes and no numbers.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network.
-
-    Returns
-    -------
-    torch.nn.Module
-        On the device "meta".
-    """
-    tensors = {id(p): nn.Parameter(p.to("meta"), False) for p in module.parameters()}
-    tensors |= {id(buffer): buffer.to("meta") for buffer in module.buffers()}
-    return copy.deepcopy(module, tensors).to("meta")
 
 
 def find_shapes(module, graph, input_shape):
@@ -60,6 +43,6 @@ def find_shapes(module, graph, input_shape):
     batch = torch.zeros(N_SAMPLES, *input_shape, device="meta")
     # Whatever does not work without numbers, or with such a shape, may be raised.
     with torch.no_grad(), contextlib.suppress(Exception):
-        network = fx.GraphModule(weightless_copy(module), graph)
+        network = weightless_copy(fx.GraphModule(module, graph))
         Interpreter(network, graph=graph).run(batch)
     return shapes

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from ..modules import Dropout
-from .layers import SKIPPED, WITH_WEIGHTS
+from .hooked import WITH_WEIGHTS
+from .layers import SKIPPED
 
 MIN_BLOCKS = 4
 

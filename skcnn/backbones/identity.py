@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from .layers import TRACED_LIBRARIES
+from .tracing import TRACED_LIBRARIES
 from .weights import weights_digest
 
 PLAIN_TYPES = (

@@ -1,33 +1,32 @@
 """Layers of a network by name, and networks that end at them.
 
-Networks of the known libraries are traced with torch.fx: every operation has a
-name, what follows the wanted layers is not computed, and batch normalisation
-is folded into the convolutions before it. Tracing runs a network on symbols, which
-code that nobody here has read may not survive, and what it finds has no hooks; so
-networks with parts of others, or with hooks, run as they are, and the names are those
-of their modules.
+Networks of the known libraries are traced: every operation has a name, what follows
+the wanted layers is not computed, and batch normalisation is folded into the
+convolutions before it. Others run as they are, and the names are those of their
+modules.
 """
 
-import copy
-import math
 from collections import Counter
 from difflib import get_close_matches
-from functools import cache
-from threading import Lock, get_ident
 
-import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
-from torch.nn.modules.conv import _ConvNd
+from torch.nn import functional as F
 
-from .channels import find_channel_axes, usual_channel_axes
+from .channels import find_channel_axes
+from .copies import copy_network
 from .dry_run import N_SAMPLES, find_shapes
+from .hooked import (
+    PENULTIMATE,
+    WITH_WEIGHTS,
+    HookedNetwork,
+    check_tensor,
+    no_penultimate,
+)
+from .tracing import trace
 
-PENULTIMATE = "penultimate"
-TRACED_LIBRARIES = ("torchvision.", "timm.", "skcnn.", "torch.nn.")
-WITH_WEIGHTS = (_ConvNd, nn.Linear)
 SKIPPED = (nn.modules.dropout._DropoutNd, nn.Identity)
-TRACING = Lock()
+LINEAR_FUNCTIONS = (F.linear, F.conv1d, F.conv2d, F.conv3d)
 # The names of the AlexNet paper's fully connected layers, after their ReLU.
 ALIASES = {
     "AlexNet": {"fc6": "classifier.2", "fc7": "classifier.5"},
@@ -52,19 +51,19 @@ def layer_names(module, input_shape=None):
     list of str
         In the order in which they run where the network can be traced,
         otherwise in that of their definition. A name that leads several of
-        them, like `layer1` of `layer1.0.conv1`, stands for the last.
+        them, like `layer1` of `layer1.0.conv1`, stands for the last. What runs
+        several times has its name for the first time; `_1` and so on are behind
+        those of the others, where the network can be traced.
     """
     module = _evaluating(module)
-    nodes = _trace(module)
-    if nodes is None:
+    traced = trace(module)
+    if traced is None:
         return [name for name, _ in module.named_modules() if name]
     if input_shape is None:
-        return list(nodes)
-    shapes = find_shapes(module, next(iter(nodes.values())).graph, input_shape)
-    is_layer = {
-        node: (shape or ())[:1] == (N_SAMPLES,) for node, shape in shapes.items()
-    }
-    return [name for name, node in nodes.items() if is_layer.get(node, True)]
+        return list(traced.nodes)
+    shapes = find_shapes(traced.module, traced.graph, input_shape)
+    others = {n for n, shape in shapes.items() if (shape or ())[:1] != (N_SAMPLES,)}
+    return [name for name, node in traced.nodes.items() if node not in others]
 
 
 def cut_network(module, layers, input_shape=None):
@@ -106,9 +105,9 @@ def cut_network(module, layers, input_shape=None):
     torch.Size([2, 84])
     """
     module = _evaluating(module)
-    nodes = _trace(module)
-    if nodes is not None:
-        return _cut_graph(module, nodes, layers, input_shape)
+    traced = trace(module)
+    if traced is not None:
+        return _cut_graph(traced, layers, input_shape)
     known = [name for name, _ in module.named_modules() if name]
     for layer in layers:
         if layer not in (PENULTIMATE, *known):
@@ -119,79 +118,16 @@ def cut_network(module, layers, input_shape=None):
 def _evaluating(module):
     """Return a network in evaluation mode, a copy where it is not."""
     if any(part.training for part in module.modules()):
-        return copy.deepcopy(module).eval()
+        return copy_network(module).eval()
     return module
 
 
-def _trace(module):
-    """Return the graph's nodes by name, or None where it cannot be traced."""
-    from torchvision import ops
-
-    if not all(map(_is_plain, module.modules())):
-        return None
-    leaves, functions = _untraceable_of_timm(module)
-    tracer = _tracer_class()(
-        autowrap_modules=(math, ops),
-        autowrap_functions=functions,
-        leaf_modules=leaves,
-    )
-    try:
-        with TRACING:
-            graph = tracer.trace(module)
-    except (TypeError, ValueError, RuntimeError, AttributeError, fx.proxy.TraceError):
-        return None
-    arguments = [node for node in graph.nodes if node.op == "placeholder"]
-    if any(node.users for node in arguments[1:]):  # traced as given, which they are not
-        return None
-    return {name: node for node, name in tracer.node_to_qualname.items()}
-
-
-def _is_plain(part):
-    """Return whether a part does what a class of the known libraries does."""
-    has_hooks = part._forward_hooks or part._forward_pre_hooks
-    return type(part).__module__.startswith(TRACED_LIBRARIES) and not has_hooks
-
-
-@cache
-def _tracer_class():
-    """Return a tracer that leaves other threads alone.
-
-    That of torch changes how all modules of the process are called meanwhile.
-    """
-    from torchvision.models.feature_extraction import NodePathTracer
-
-    class Tracer(NodePathTracer):
-        def trace(self, root, concrete_args=None):
-            self.thread = get_ident()
-            return super().trace(root, concrete_args)
-
-        def call_module(self, m, forward, args, kwargs):
-            if get_ident() != self.thread:
-                return forward(*args, **kwargs)
-            return super().call_module(m, forward, args, kwargs)
-
-        def getattr(self, attr, attr_val, parameter_proxy_cache):
-            if get_ident() != self.thread:
-                return attr_val
-            return super().getattr(attr, attr_val, parameter_proxy_cache)
-
-    return Tracer
-
-
-def _untraceable_of_timm(module):
-    """Return the modules and functions that timm declares to be leaves."""
-    if not type(module).__module__.startswith("timm."):
-        return (), ()
-    from timm.layers import get_notrace_functions, get_notrace_modules
-
-    return tuple(get_notrace_modules()), tuple(get_notrace_functions())
-
-
-def _cut_graph(module, nodes, layers, input_shape):
+def _cut_graph(traced, layers, input_shape):
     """Return the part of a traced network that leads to some layers."""
+    module, graph = traced.module, traced.graph
     modules = dict(module.named_modules())
-    ends = [_find_node(layer, nodes, modules, module) for layer in layers]
-    graph, channel_axes = ends[0].graph, find_channel_axes(ends, module, input_shape)
+    ends = [_find_node(layer, traced.nodes, modules, module) for layer in layers]
+    channel_axes = find_channel_axes(ends, module, input_shape)
     outputs = list(map(_protected, ends, layers))
     graph.erase_node(next(node for node in graph.nodes if node.op == "output"))
     graph.output(tuple(outputs))
@@ -202,7 +138,7 @@ def _cut_graph(module, nodes, layers, input_shape):
     nodes = network.graph.nodes
     calls = Counter(node.target for node in nodes if node.op == "call_module")
     if max(calls.values(), default=0) > 1 and _is_shared(calls, modules):
-        network = copy.deepcopy(network)
+        network = copy_network(network)
     else:
         network = fuse(network, no_trace=True)
     network.channel_axes = channel_axes
@@ -240,17 +176,20 @@ def _find_node(layer, nodes, modules, module):
 
 def _penultimate_node(nodes, modules):
     """Return what the last layer with weights receives, dropout left out."""
-    calls = [node for node in nodes.values() if node.op == "call_module"]
-    weighted = [n for n in calls if isinstance(modules[n.target], WITH_WEIGHTS)]
+    weighted = [node for node in nodes.values() if _has_weights(node, modules)]
     if not weighted:
-        raise ValueError(
-            "layer='penultimate' is what the last convolution or fully connected "
-            f"layer receives, and the network has none. Name one of {list(nodes)}."
-        )
+        raise no_penultimate(list(nodes))
     node = weighted[-1].all_input_nodes[0]
     while node.op == "call_module" and isinstance(modules[node.target], SKIPPED):
         node = node.all_input_nodes[0]
     return node
+
+
+def _has_weights(node, modules):
+    """Return whether an operation is a convolution or a fully connected layer."""
+    if node.op == "call_function":
+        return node.target in LINEAR_FUNCTIONS
+    return node.op == "call_module" and isinstance(modules[node.target], WITH_WEIGHTS)
 
 
 def _unknown_layer(layer, names):
@@ -263,78 +202,6 @@ def _unknown_layer(layer, names):
     )
 
 
-class HookedNetwork(nn.Module):
-    """A network that runs as it is, and returns what some modules returned.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network, of which a copy is kept.
-
-    layers : sequence of str
-        Names of modules, or "penultimate". Of a module that runs several times it
-        is the last time that counts.
-    """
-
-    def __init__(self, module, layers):
-        super().__init__()
-        self.network = copy.deepcopy(module)
-        self.layers = tuple(layers)
-        self.channel_axes = [usual_channel_axes(module)] * len(layers)
-        self._lock = Lock()
-
-    def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        self._lock = Lock()
-
-    def forward(self, x):
-        """Map a batch to a tuple of outputs."""
-        outputs = {}
-        with self._lock:  # hooks see the batches of all threads
-            handles = [
-                handle
-                for layer in self.layers
-                for handle in self._watch(layer, outputs)
-            ]
-            try:
-                self.network(x)
-            finally:
-                for handle in handles:
-                    handle.remove()
-        missing = [layer for layer in self.layers if layer not in outputs]
-        if missing:
-            raise ValueError(f"The network did not run its layer {missing[0]!r}.")
-        return tuple(outputs[layer] for layer in self.layers)
-
-    def _watch(self, layer, outputs):
-        """Return hooks that keep what a layer returns."""
-        if layer != PENULTIMATE:
-
-            def keep_output(_, args, output):
-                outputs[layer] = _kept(output, layer)
-
-            return [
-                self.network.get_submodule(layer).register_forward_hook(keep_output)
-            ]
-
-        def keep_input(_, args, kwargs):
-            outputs[layer] = _kept(*args[:1] or kwargs.values(), layer)
-
-        return [
-            module.register_forward_pre_hook(keep_input, with_kwargs=True)
-            for module in self.network.modules()
-            if isinstance(module, WITH_WEIGHTS)
-        ]
-
-
 def _kept(output, layer):
-    """Return a copy of the output of a layer, which operations in place may change."""
-    if not isinstance(output, torch.Tensor):
-        raise ValueError(
-            f"layer={layer!r} returns {type(output).__name__}, expected a tensor. "
-            "Choose a layer inside or before it."
-        )
-    return output.clone()
+    """Return a copy of what a layer returned, which operations in place may change."""
+    return check_tensor(output, layer).clone()

@@ -79,7 +79,7 @@ def test_nothing_is_run_where_no_axis_moves(monkeypatch):
     monkeypatch.setattr("skcnn.backbones.channels.find_shapes", run)
     network = make("resnet18")
     cut = cut_network(network, ["layer1", "avgpool", "penultimate"], (3, 64, 64))
-    assert cut.channel_axes == [None, None, None]
+    assert cut.channel_axes == [(1,), (1,), (1,)]
     with pytest.raises(AssertionError, match="was run"):
         cut_network(make("convnext_tiny"), ["features.1"], (3, 64, 64))
 
@@ -95,3 +95,63 @@ def test_what_takes_one_size_alone_is_told_as_far_as_it_runs():
     cut = cut_network(network, ["1", "penultimate"], (3, 8, 8))
     assert cut.channel_axes[0] == (1,)
     assert [rows.shape[1:] for rows in cut(torch.zeros(1, 3, 8, 8))] == [(5, 64), (30,)]
+
+
+class Wrapped(nn.Module):
+    """A network that cannot be traced."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network(x)
+
+
+class TokensOfMaps(nn.Module):
+    """Maps whose channels are last, then first, in layers that say so."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 4, 4)
+        self.norm = nn.LayerNorm(8)
+        self.mix = nn.Sequential(nn.Linear(8, 5), nn.GELU(), nn.Dropout())
+        self.series = nn.Conv1d(5, 6, 1)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x):
+        x = self.mix(self.norm(self.conv(x).permute(0, 2, 3, 1)))
+        return self.head(self.series(x.flatten(1, 2).mT).mean(2))
+
+
+@pytest.mark.parametrize(
+    ("network", "layer", "axes"),
+    [
+        (TokensOfMaps(), "conv", (1,)),
+        (TokensOfMaps(), "norm", (-1,)),
+        (TokensOfMaps(), "mix", (-1,)),
+        (TokensOfMaps(), "mix.1", (-1,)),
+        (TokensOfMaps(), "series", (1,)),
+        (TokensOfMaps().mix, "penultimate", (-1,)),
+        (nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 1)), "penultimate", (1,)),
+        (nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 1)), "0", None),
+        (make("swin_t"), "features.0.0", (1,)),
+        (make("swin_t"), "features.3", (-1,)),
+        (make("swin_t"), "permute", (1,)),
+        (make("convnext_tiny"), "features.1.0.block.3", (-1,)),
+        (make("convnext_tiny"), "features.1.0.block", (1,)),
+        (make("convnext_tiny"), "features.1", None),
+    ],
+)
+def test_layers_of_networks_that_run_as_they_are_say_what_they_return(
+    network, layer, axes
+):
+    wrapped = Wrapped(network)
+    name = layer if layer == "penultimate" else f"network.{layer}"
+    assert cut_network(wrapped, [name]).channel_axes == [axes]
+
+
+def test_a_norm_of_channels_has_them_last_where_nothing_can_be_run():
+    network = make("maxvit_t")
+    name = next(n for n in layer_names(network) if n.endswith("attn_layer.0"))
+    assert cut_network(network, [name]).channel_axes == [(-1,)]

@@ -1,6 +1,7 @@
 """Layers by name, and networks that end at them."""
 
 import copy
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -263,6 +264,142 @@ def test_hooks_and_parts_of_others_have_their_say(name):
         network(x)
     torch.testing.assert_close(found, seen[0])
     assert found.shape != plain.shape or not torch.allclose(found, plain)
+
+
+def numbered():
+    """Return a network whose parts have numbers at the end of their names."""
+    parts = {
+        "conv_1": nn.Conv2d(3, 4, 3),
+        "relu": nn.ReLU(),
+        "conv_2": nn.Conv2d(4, 8, 3),
+    }
+    parts |= {"pool": nn.AdaptiveAvgPool2d(1)}
+    parts |= {
+        "flat": nn.Flatten(),
+        "fc_1": nn.Linear(8, 6),
+        "relu_1": nn.ReLU(),
+        "fc_2": nn.Linear(6, 2),
+    }
+    return nn.Sequential(OrderedDict(parts)).eval()
+
+
+def test_parts_have_their_own_names_though_these_end_in_numbers():
+    network = numbered()
+    names = list(dict(network.named_children()))
+    assert layer_names(network) == ["input", *names]
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for i, name in enumerate(names):
+            (found,) = cut_network(network, [name])(x)
+            torch.testing.assert_close(found, network[: i + 1](x))
+
+
+class Repeating(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.relu_1 = nn.ReLU()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        x = self.relu(self.conv(self.relu(x) - 1))
+        return self.relu_1(F.relu(x + 1) - 1)
+
+
+@pytest.mark.parametrize("is_traced", [True, False])
+def test_what_runs_again_has_a_name_that_no_part_has(is_traced, monkeypatch):
+    monkeypatch.setattr(
+        "skcnn.backbones.tracing.TRACED_LIBRARIES", ("torch.", __name__)
+    )
+    network = Repeating().eval()
+    if not is_traced:
+        network.conv.register_forward_hook(lambda *_: None)
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    names = ["relu", "relu_1", "relu_2", "relu_3"][: 4 if is_traced else 2]
+    assert set(names) <= set(layer_names(network))
+    with torch.no_grad():
+        found = cut_network(network, names)(x)
+        again = network.relu(network.conv(network.relu(x) - 1))
+        expected = [x.relu(), network(x), again, (again + 1).relu()]
+    for one, other in zip(found, expected, strict=False):
+        torch.testing.assert_close(one, other)
+
+
+def test_tracing_leaves_a_network_that_keeps_what_it_computes_as_it_is():
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("levit_128s", pretrained=False).eval()
+    x = torch.zeros(1, 3, 224, 224)
+    for _ in range(2):
+        (found,) = cut_network(network, ["penultimate"])(x)
+        assert found.shape == (1, 384)
+    assert not any(
+        getattr(part, "attention_bias_cache", None) for part in network.modules()
+    )
+
+
+class CosineHead(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(3, 5))
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        return F.linear(F.normalize(x), self.weight)
+
+
+class PackedHead(nn.Module):
+    """A fully connected layer without parameters, as quantised ones are."""
+
+    in_features = 5
+
+    def forward(self, x):
+        return x[:, :2]
+
+
+def with_cosine_head():
+    return nn.Sequential(nn.Conv2d(3, 5, 1), Pooled(), CosineHead())
+
+
+def with_packed_head():
+    return nn.Sequential(nn.Conv2d(3, 5, 1), Pooled(), PackedHead())
+
+
+class Pooled(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("make_network", "width"),
+    [
+        (with_cosine_head, 5),
+        (with_packed_head, 5),
+        ("mobilenetv3_small_050", 1024),
+        pytest.param("mobilenetv4_conv_small", 1280, marks=pytest.mark.slow),
+        pytest.param("lcnet_050", 1280, marks=pytest.mark.slow),
+        pytest.param("ghostnet_050", 1280, marks=pytest.mark.slow),
+        pytest.param("fbnetv3_b", 1984, marks=pytest.mark.slow),
+    ],
+)
+def test_the_last_layer_counts_of_whatever_class_it_is(make_network, width):
+    if isinstance(make_network, str):
+        timm = pytest.importorskip("timm")
+        network = timm.create_model(make_network, pretrained=False)
+    else:
+        network = make_network()
+    (found,) = cut_network(network, ["penultimate"])(torch.zeros(2, 3, 64, 64))
+    assert found.shape == (2, width)
+
+
+@pytest.mark.parametrize("change", [prune.l1_unstructured, prune.random_unstructured])
+def test_a_network_that_was_just_pruned_is_copied(change):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.Linear(6, 2))
+    change(network[1], "weight", amount=0.5)
+    assert not network[1].weight.is_leaf
+    x = torch.ones(1, 3, 2, 2)
+    for is_training in (True, False):
+        (found,) = cut_network(network.train(is_training), ["penultimate"])(x)
+        torch.testing.assert_close(found, network[:2](x))
 
 
 def test_a_layer_that_does_not_run_or_returns_no_tensor_is_an_error():

@@ -1,0 +1,135 @@
+"""Networks traced with torch.fx: a graph in which each operation has a name.
+
+Tracing runs a network on symbols, which code that nobody here has read may not
+survive, and what it finds has no hooks; so only networks whose parts are all of known
+libraries, and have no hooks, are traced.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from threading import Lock, get_ident
+
+from torch import fx, nn
+
+from .copies import copy_sharing_weights
+
+TRACED_LIBRARIES = ("torchvision.", "timm.", "skcnn.", "torch.nn.")
+TRACING = Lock()
+
+
+@dataclass(frozen=True)
+class TracedNetwork:
+    """A network and its operations.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        What the graph refers to: a copy of the network that has its weights.
+
+    graph : torch.fx.Graph
+        The operations.
+
+    nodes : dict of str to torch.fx.Node
+        The operations by name. Parts of the network have their own names, and
+        functions those of the part that calls them and of themselves; what runs again
+        has a number behind its name, from 1.
+    """
+
+    module: nn.Module
+    graph: fx.Graph
+    nodes: dict
+
+
+def trace(module):
+    """Return a network as a graph of operations.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, in evaluation mode. It is left as it is.
+
+    Returns
+    -------
+    TracedNetwork or None
+        None where it cannot be traced.
+    """
+    from torchvision import ops
+
+    if not all(map(_is_plain, module.modules())):
+        return None
+    leaves, functions = _untraceable_of_timm(module)
+    tracer = _tracer_class()(
+        autowrap_modules=(math, ops),
+        autowrap_functions=functions,
+        leaf_modules=leaves,
+    )
+    try:
+        module = copy_sharing_weights(module)  # some keep what they compute
+        with TRACING:
+            graph = tracer.trace(module)
+    except (TypeError, ValueError, RuntimeError, AttributeError, fx.proxy.TraceError):
+        return None
+    arguments = [node for node in graph.nodes if node.op == "placeholder"]
+    if any(node.users for node in arguments[1:]):  # traced as given, which they are not
+        return None
+    nodes = {name: node for node, name in tracer.node_to_qualname.items()}
+    return TracedNetwork(module, graph, nodes)
+
+
+def _is_plain(part):
+    """Return whether a part does what a class of the known libraries does."""
+    has_hooks = part._forward_hooks or part._forward_pre_hooks
+    return type(part).__module__.startswith(TRACED_LIBRARIES) and not has_hooks
+
+
+@cache
+def _tracer_class():
+    """Return a tracer that leaves other threads alone, and the names of parts.
+
+    That of torch changes how all modules of the process are called meanwhile; that
+    of torchvision takes the number at the end of a name for its own.
+    """
+    from torchvision.models.feature_extraction import NodePathTracer
+
+    class Tracer(NodePathTracer):
+        def trace(self, root, concrete_args=None):
+            self.thread = get_ident()
+            self.part_names = {name for name, _ in root.named_modules()}
+            self.used_names = set()
+            return super().trace(root, concrete_args)
+
+        def call_module(self, m, forward, args, kwargs):
+            if get_ident() != self.thread:
+                return forward(*args, **kwargs)
+            return super().call_module(m, forward, args, kwargs)
+
+        def getattr(self, attr, attr_val, parameter_proxy_cache):
+            if get_ident() != self.thread:
+                return attr_val
+            return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+        def _get_node_qualname(self, module_qualname, node):
+            name = module_qualname
+            if node.op != "call_module":
+                own = re.sub(r"_\d+$", "", str(node))  # fx numbers them all together
+                name = f"{name}.{own}" if name else own
+            taken = self.part_names | self.used_names
+            if name in self.used_names or (node.op != "call_module" and name in taken):
+                numbered = (f"{name}_{number}" for number in count(1))
+                name = next(other for other in numbered if other not in taken)
+            self.used_names.add(name)
+            return name
+
+    return Tracer
+
+
+def _untraceable_of_timm(module):
+    """Return the modules and functions that timm declares to be leaves."""
+    if not type(module).__module__.startswith("timm."):
+        return (), ()
+    from timm.layers import get_notrace_functions, get_notrace_modules
+
+    return tuple(get_notrace_modules()), tuple(get_notrace_functions())
