@@ -96,10 +96,24 @@ class FeatureBackbone:
     def scaling(self, X, image_shape, channel_axis):
         """Return what turns the images of an array into the network's input."""
         if self.scaler is not None:
+            self._check_reading(X, image_shape, channel_axis)
             return self.scaler
         layout = find_layout(X.shape[1:], image_shape, channel_axis, images_only=True)
         self.check_layout(layout)
         return PublishedScaling(self.preprocessing, layout, X.dtype)
+
+    def _check_reading(self, X, image_shape, channel_axis):
+        """Raise an error where X is to be read otherwise than what was learnt from."""
+        is_told = image_shape is not None or not isinstance(channel_axis, str)
+        if not is_told or X.shape[1:] != self.layout.sample_shape:
+            return
+        asked = find_layout(X.shape[1:], image_shape, channel_axis)
+        if asked != self.layout:
+            raise ValueError(
+                f"image_shape={image_shape} and channel_axis={channel_axis!r} read X "
+                f"as {asked.input_shape} (channels first), and {self.name} learnt from "
+                f"{self.layout.input_shape}. Leave them out: how it reads X is known."
+            )
 
     def check_layout(self, layout):
         """Raise an error where a pretrained network cannot take such images."""

@@ -318,6 +318,8 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
             self._sample_shape = layout.sample_shape
             self.image_shape_ = layout.image_shape
             self.n_features_in_ = prod(layout.image_shape)
+        elif backbone.preprocessing is None:
+            raise no_preprocessing(backbone.name)
         self._widths = {}
         self._counts = Counter()
         return self

@@ -680,3 +680,24 @@ def test_shared_networks_are_left_on_the_cpu_in_evaluation(name, pixels):
     transformer.fit_transform(pixels[:1])
     assert all(torch.equal(module.state_dict()[k], v) for k, v in before.items())
     assert {p.dtype for p in module.parameters()} == {torch.float32}
+
+
+def test_axes_that_a_fitted_estimator_read_otherwise_are_an_error(rng):
+    X, y = rng.random((12, 8, 8)), np.arange(12) % 2
+    network = CNNClassifier(n_layers=1, n_filters=2, max_epochs=1).fit(X, y)
+    for parameters in ({"channel_axis": 1}, {"channel_axis": -1}):
+        with pytest.raises(ValueError, match=r"read X as .* learnt from \(1, 8, 8\)"):
+            CNNFeatureTransformer(network, **parameters).fit(X)
+    with pytest.raises(ValueError, match=r"image_shape=\(4, 16\)"):
+        CNNFeatureTransformer(network, image_shape=(4, 16)).fit(X)
+    same = CNNFeatureTransformer(network, image_shape=(8, 8), channel_axis=None)
+    np.testing.assert_array_equal(
+        same.fit_transform(X), CNNFeatureTransformer(network).fit_transform(X)
+    )
+
+
+def test_files_for_a_network_without_a_published_size_are_an_error_in_fit(rng):
+    X, y = rng.random((12, 8, 8)), np.arange(12) % 2
+    network = CNNClassifier(n_layers=1, n_filters=2, max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="nothing is published of cnnclassifier"):
+        CNNFeatureTransformer(network).fit(["a.png"])

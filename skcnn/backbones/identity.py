@@ -76,8 +76,11 @@ class _Description:
         self.text = self._parts(module)
 
     def _parts(self, module):
+        names = {id(part): name for name, part in module.named_modules()}
+        names[id(None)] = None
         return "\n".join(
-            f"{name} {self._attributes(part)} {self._code(type(part))}"
+            f"{name} {self._attributes(part)} {self._code(type(part))} "
+            f"{[(own, names[id(child)]) for own, child in part._modules.items()]}"
             for name, part in module.named_modules()
         )
 
@@ -149,8 +152,8 @@ class _Description:
             return self._object(value)
         kind, shape = value.dtype, tuple(value.shape)
         if isinstance(value, torch.Tensor):
-            value = value.detach().cpu().contiguous().flatten()
-            value = value.view(torch.uint8).numpy()
+            value = value.detach().cpu().resolve_conj().resolve_neg()
+            value = value.contiguous().flatten().view(torch.uint8).numpy()
         elif kind.hasobject:
             return f"{shape} {_list(map(self._of, value.ravel()))}"
         return f"{kind} {shape} {blake2b(np.ascontiguousarray(value)).hexdigest()}"
@@ -169,11 +172,17 @@ class _Description:
             return f"{self._of(value.__wrapped__)}{self._added(value)}"
         if isinstance(value, classmethod | staticmethod):
             return self._of(value.__func__)
-        if callable(value) and hasattr(
-            value, "__qualname__"
-        ):  # a class, or written in C
-            return f"{getattr(value, '__module__', '')} {value.__qualname__}"
+        if callable(value) and hasattr(value, "__qualname__"):
+            return self._class_or_in_c(value)
         return self._object(value)
+
+    def _class_or_in_c(self, value):
+        """Return the name of a class, and its code; or of a function written in C."""
+        name = f"{getattr(value, '__module__', '')} {value.__qualname__}"
+        if isinstance(value, type):
+            return f"{name} {self._code(value)}"
+        owner = getattr(value, "__self__", None)
+        return name if isinstance(owner, ModuleType) else f"{name} {self._of(owner)}"
 
     def _function(self, function):
         """Return what a function does, and what it wraps; not where it was defined."""

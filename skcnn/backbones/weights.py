@@ -288,6 +288,10 @@ def weights_digest(module):
     for name, tensor in module.state_dict().items():
         if isinstance(tensor, torch.Tensor):
             digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            flat = tensor.detach().cpu().contiguous().flatten()
-            digest.update(flat.view(torch.uint8).numpy())
+            values = tensor.detach().cpu()
+            if values.layout is not torch.strided:
+                digest.update(str(values.layout).encode())
+                values = values.to_dense()
+            values = values.resolve_conj().resolve_neg().contiguous()
+            digest.update(values.flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -136,7 +136,10 @@ def _identify(file):
     reason = None
     for name in Image.ID:
         factory, accept = Image.OPEN[name]
-        accepted = accept is None or accept(prefix)
+        try:
+            accepted = accept is None or accept(prefix)
+        except (IndexError, struct.error):  # of a few bytes
+            continue
         if isinstance(accepted, str):
             reason = accepted
         elif accepted:
@@ -153,8 +156,10 @@ def _identify(file):
 
 
 def _check_pixel_count(size):
-    """Raise an error for an image above PIL's limit, before its pixels are read."""
+    """Raise an error for an image without pixels, or with more than PIL's limit."""
     limit, n_pixels = Image.MAX_IMAGE_PIXELS, size[0] * size[1]
+    if n_pixels == 0:
+        raise ImageFileError(f"has {size[0]} x {size[1]} pixels. Replace or remove it.")
     if limit is not None and n_pixels > limit:
         raise ImageFileError(
             f"has {size[0]} x {size[1]} = {n_pixels:,} pixels, more than the limit of "

@@ -72,4 +72,7 @@ def _describe(error):
             return f"has too many pixels: {error} {TOO_LARGE}"
         case OSError(strerror=str(reason)):
             return f"cannot be read: {reason}. Check the file and its permissions."
-    return f"is truncated or damaged: {error or repr(error)}. Replace or remove it."
+        case AssertionError() if not str(error):  # PIL's, of an image without its file
+            return "was closed before it was read. Call its load() before that."
+    reason = str(error) or repr(error)
+    return f"is truncated or damaged: {reason}. Replace or remove it."

@@ -1,6 +1,7 @@
 """Image files, decoded in threads ahead of the batch that is worked on."""
 
 import hashlib
+import os
 import threading
 import warnings
 from collections import deque
@@ -74,6 +75,7 @@ class ImageFiles:
         self.n_threads = n_threads
         self.failed = {}
         self._animated = set()
+        self._hashed = {}
         self._warned_of = set()
 
     def __len__(self):
@@ -184,6 +186,8 @@ class ImageFiles:
         if isinstance(source, Image.Image):
             return _digest_image(source)
         with errors_naming(source), open_source(source) as file:
+            if not isinstance(source, bytes):
+                self._hashed[row] = _version(os.fstat(file.fileno()))
             return hashlib.file_digest(file, xxhash.xxh3_128).digest()
 
     def _decode(self, source, row):
@@ -194,6 +198,11 @@ class ImageFiles:
             pixels = np.asarray(self.resize(image))
         except OverflowError as error:
             raise ImageFileError(f"{name_of(source)} {error}") from None
+        if row in self._hashed and _version(os.stat(source)) != self._hashed[row]:
+            raise ImageFileError(
+                f"{name_of(source)} was changed while it was read. Call again, once it "
+                "stays as it is."
+            )
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
     def _warn(self):
@@ -236,6 +245,11 @@ def _stack(rows, futures):
     if kept:
         pixels = np.stack([images[index] for index in kept])
         yield np.asarray(rows)[kept], torch.from_numpy(pixels)
+
+
+def _version(status):
+    """Return what changes where a file is written to, or replaced."""
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _digest_image(image):

@@ -66,6 +66,11 @@ class FeatureCache:
     bytes_limit : int
         The limit.
 
+    Raises
+    ------
+    ValueError
+        If `folder` is empty, or in a home folder and none is known.
+
     Examples
     --------
     >>> import tempfile
@@ -79,7 +84,7 @@ class FeatureCache:
     """
 
     def __init__(self, folder, bytes_limit=BYTES_LIMIT):
-        self.folder = Path(folder).expanduser().absolute()
+        self.folder = _absolute(folder)
         self.bytes_limit = bytes_limit
         self._database = Database(self.folder)
 
@@ -182,9 +187,14 @@ def default_cache_folder():
         The folder that the environment variable ``SKCNN_CACHE`` names, or ``skcnn``
         where the system keeps caches: ``~/.cache`` or ``$XDG_CACHE_HOME``,
         ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows.
+
+    Raises
+    ------
+    ValueError
+        If it is in a home folder, and none is known.
     """
     folder = os.environ.get("SKCNN_CACHE")
-    return Path(folder).expanduser() if folder else _system_cache_folder() / "skcnn"
+    return _absolute(folder) if folder else _system_cache_folder() / "skcnn"
 
 
 def clear_cache(memory=True):
@@ -229,12 +239,25 @@ def clear_cache(memory=True):
 
 
 def _system_cache_folder():
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    variable, usual = {
+        "win32": ("LOCALAPPDATA", "~/AppData/Local"),
+        "darwin": ("", "~/Library/Caches"),
+    }.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
+    return _absolute(os.environ.get(variable) or usual)
+
+
+def _absolute(folder):
+    """Return the path of a folder, the user's home filled in."""
+    if not str(folder) or "\0" in str(folder):
+        raise ValueError(f"memory={folder!r} is the path of no folder.")
+    try:
+        return Path(folder).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(
+            f"The folder {str(folder)!r} of the cache is in a home folder that is not "
+            "known here. Name another one: memory='/path/of/a/folder', or the "
+            "environment variable SKCNN_CACHE for memory=True."
+        ) from error
 
 
 def _count(db):

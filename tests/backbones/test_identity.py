@@ -204,6 +204,17 @@ class Point:
         return x + self.x
 
 
+def config(slope):
+    """Return a class of the same name with another value."""
+
+    class Config:
+        def __call__(self, x):
+            return x * self.slope
+
+    Config.slope = slope
+    return Config
+
+
 class OwnList(list):
     pass
 
@@ -251,6 +262,9 @@ HOLD = {
     "attribute of a list": lambda x: with_label(OwnList(), x),
     "attribute of a tensor": lambda x: with_label(torch.zeros(2), x),
     "class of a dict": lambda x: (dict, DictWithCode)[x - 1](),
+    "class": config,
+    "method written in C": lambda x: torch.tensor(float(x)).mul,
+    "conjugate": lambda x: torch.full((2,), complex(1, x)).conj(),
     "state of a wrapper": lambda x: Wrapper(abs, x),
     "wrapped function": lambda x: lru_cache(add(x)),
     "set": lambda x: {x, "a"},
@@ -330,3 +344,27 @@ def test_a_pickle_has_the_same_identity():
     module = nn.Sequential(nn.LSTM(2, 3), nn.TransformerEncoderLayer(4, 2, 8))
     again = pickle.loads(pickle.dumps(module))
     assert module_identity(again) == module_identity(module)
+
+
+def test_another_name_of_a_part_counts():
+    class Aliased(nn.Module):
+        def __init__(self, last):
+            super().__init__()
+            self.relu, self.tanh = nn.ReLU(), nn.Tanh()
+            self.last = getattr(self, last)
+
+        def __repr__(self):
+            return "Aliased()"
+
+    assert module_identity(Aliased("relu")) == module_identity(Aliased("relu"))
+    assert module_identity(Aliased("relu")) != module_identity(Aliased("tanh"))
+
+
+def test_buffers_that_are_sparse_or_conjugate_count():
+    identities = set()
+    for value in (1.0, 2.0):
+        for change in (torch.Tensor.to_sparse, lambda x: x, lambda x: (1j * x).conj()):
+            module = nn.Module()
+            module.register_buffer("values", change(value * torch.eye(3)))
+            identities.add(module_identity(module))
+    assert len(identities) == 6

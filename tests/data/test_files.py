@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import shutil
 import threading
 import time
 import warnings
@@ -307,6 +308,25 @@ def test_a_pil_image_with_odd_exif_is_read():
     assert len(files.digests([0])[0]) == 16
 
 
+def test_a_pil_image_that_was_closed_says_so(paths):
+    with Image.open(paths[0]) as image:
+        pass
+    with pytest.raises(ImageFileError, match="was closed before it was read"):
+        list(ImageFiles([image], resize).batches([[0]]))
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 10), (10, 0)])
+def test_a_pil_image_without_pixels_is_an_error(size):
+    with pytest.raises(ImageFileError, match=f"has {size[0]} x {size[1]} pixels"):
+        list(ImageFiles([Image.new("RGB", size)], resize).batches([[0]]))
+
+
+@pytest.mark.parametrize("content", [b"x", b"xx", b"xxx"])
+def test_a_few_bytes_are_no_image(content):
+    with pytest.raises(ImageFileError, match="is not an image in a format"):
+        list(ImageFiles([content], resize).batches([[0]]))
+
+
 def test_a_pil_image_that_cannot_be_loaded_is_named(with_failures):
     data = encode(Image.new("RGB", (64, 64)), "JPEG")
     image = Image.open(io.BytesIO(data[:-30]))
@@ -384,6 +404,24 @@ def test_a_file_that_cannot_be_hashed_has_no_digest_and_is_left_out(paths):
     with pytest.warns(UserWarning, match="1 of 24 images cannot be read"):
         ((rows, _),) = files.batches([np.arange(N_FILES)])
     assert 3 not in rows
+
+
+@pytest.mark.parametrize("change", ["replaced", "written to"])
+def test_a_file_that_changes_after_it_was_hashed_is_no_longer_that_file(
+    paths, tmp_path, change
+):
+    files = ImageFiles(paths[:3], resize, on_error="skip")
+    digests = files.digests(range(3))
+    if change == "replaced":
+        shutil.copy(paths[3], tmp_path / "new.png")
+        os.replace(tmp_path / "new.png", paths[1])
+    else:
+        with open(paths[1], "ab") as file:
+            file.write(b"more")
+    with pytest.warns(UserWarning, match="Row 1 .* was changed while it was read"):
+        ((rows, _),) = files.batches([np.arange(3)])
+    assert rows.tolist() == [0, 2]
+    assert None not in digests
 
 
 def test_failures_of_hashing_are_warned_of_where_nothing_is_decoded(paths):

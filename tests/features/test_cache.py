@@ -810,3 +810,20 @@ def test_what_names_no_folder_is_not_cleared(memory, tmp_path, monkeypatch):
     assert len(FeatureCache(tmp_path)) == 1
     clear_cache(np.True_)
     assert len(FeatureCache(tmp_path)) == 0
+
+
+@pytest.mark.parametrize("memory", ["", "a\0b", "~no_such_user_here/cache"])
+def test_what_is_the_path_of_no_folder_is_an_error(memory):
+    with pytest.raises(ValueError, match=r"no folder|home folder that is not known"):
+        FeatureCache(memory)
+
+
+def test_without_a_home_folder_the_user_is_asked_for_another(monkeypatch):
+    def expanduser(self):
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("SKCNN_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "expanduser", expanduser)
+    with pytest.raises(ValueError, match="environment variable SKCNN_CACHE"):
+        default_cache_folder()
