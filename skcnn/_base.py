@@ -4,7 +4,8 @@ from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
 from functools import partial
 from math import ceil
-from numbers import Integral
+from numbers import Integral, Real
+from reprlib import Repr
 
 import numpy as np
 import torch
@@ -29,11 +30,13 @@ from .training import (
     EarlyStopping,
     FitProgress,
     Plateau,
+    PrivateRandomness,
     WeightAveraging,
     build_net,
     check_callbacks,
     check_device,
     choose_weight_decay,
+    draw_privately,
     explain_out_of_memory,
     halve_until_it_fits,
     leased_gpu,
@@ -44,6 +47,8 @@ from .training import (
     train_net,
 )
 
+SHORT = Repr()
+SHORT.maxstring = SHORT.maxother = 200
 MAX_SEED = np.iinfo(np.int32).max
 
 
@@ -220,13 +225,15 @@ class BaseCNN(
             As `fit`, and if not ``0 < lr_min < lr_max`` or `n_steps` is below 1.
 
         TypeError
-            If `n_steps` is no integer.
+            If `n_steps` is no integer, or a rate no number.
         """
         check_scalar(n_steps, "n_steps", Integral, min_val=1)
-        if not 0 < lr_min < lr_max:
+        check_scalar(lr_min, "lr_min", Real)
+        check_scalar(lr_max, "lr_max", Real)
+        if not 0 < lr_min < lr_max < np.inf:
             raise ValueError(
                 f"lr_min={lr_min!r} and lr_max={lr_max!r}, expected "
-                "0 < lr_min < lr_max."
+                "0 < lr_min < lr_max, both finite."
             )
         other = clone(self).set_params(callbacks=None, verbose=0)
         lrs = np.geomspace(lr_min, lr_max, n_steps)
@@ -290,9 +297,10 @@ class BaseCNN(
             if now is value:
                 continue
             if self._in_one_form(name, now) != self._in_one_form(name, value):
+                now, value = map(SHORT.repr, (now, value))
                 raise ValueError(
-                    f"{name} is {now!r}, but the network that is to be trained further "
-                    f"was built with {value!r}. Set it back, or build a new network: "
+                    f"{name} is {now}, but the network that is to be trained further "
+                    f"was built with {value}. Set it back, or build a new network: "
                     "fit with warm_start=False."
                 )
 
@@ -408,6 +416,8 @@ class BaseCNN(
             return None
         augment = make_augmentation(self.augmentation, len(self._input_shape) - 1)
         generator = make_generator(self._next_seed(), device)
+        if not augment.is_known:  # and may draw from the global generator
+            augment = partial(draw_privately, PrivateRandomness(generator), augment)
         return partial(augment, generator=generator)
 
     def _training_set(self, images, samples, generator=None, augment=None):

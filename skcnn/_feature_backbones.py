@@ -154,6 +154,30 @@ def is_fitted_estimator(backbone):
     return isinstance(backbone, BaseCNN) and backbone.__sklearn_is_fitted__()
 
 
+def refuse_nested(backbone, params):
+    """Raise an error where parameters of a fitted backbone are to be set.
+
+    Parameters
+    ----------
+    backbone : object
+        As of the estimator that has it.
+
+    params : dict
+        What `set_params` was given.
+
+    Raises
+    ------
+    ValueError
+        If one is a parameter of the backbone, and that is fitted.
+    """
+    nested = [name for name in params if name.startswith("backbone__")]
+    if nested and is_fitted_estimator(params.get("backbone", backbone)):
+        raise ValueError(
+            f"{nested[0]} cannot be set: backbone is fitted and is used as it is. "
+            "Pass sklearn.base.clone(backbone) to train it anew."
+        )
+
+
 def needs_fit(backbone, weights, preprocessing):
     """Return whether something is learnt before features can be computed."""
     if isinstance(backbone, str):

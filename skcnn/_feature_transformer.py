@@ -26,6 +26,7 @@ from ._feature_backbones import (
     needs_fit,
     no_preprocessing,
     ready_backbone,
+    refuse_nested,
     scaled_backbone,
     untrained_backbone,
 )
@@ -495,12 +496,7 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         ValueError
             If they are parameters of a fitted estimator, which is used as it is.
         """
-        nested = [name for name in params if name.startswith("backbone__")]
-        if nested and is_fitted_estimator(params.get("backbone", self.backbone)):
-            raise ValueError(
-                f"{nested[0]} cannot be set: backbone is fitted and is used as it is. "
-                "Pass sklearn.base.clone(backbone) to train it anew."
-            )
+        refuse_nested(self.backbone, params)
         if self.__sklearn_is_fitted__():
             self._widths = {}
         return super().set_params(**params)

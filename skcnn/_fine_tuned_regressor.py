@@ -105,7 +105,8 @@ class FineTunedRegressor(RegressionMixin, FineTunedCNN):
 
     batch_size : int or "auto", default="auto"
         Largest number of samples of one training step. "auto" is a power of two
-        near a fortieth of the samples, from 16 to 128.
+        near a fortieth of the samples, from 16 to 128; where that does not fit in
+        memory, half of it, and so on, with a warning each time, down to 4.
 
     max_epochs : int, default=10
         Number of passes over the training samples.

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
 from ._base import auto_batch_size
-from ._feature_backbones import feature_widths, is_fitted_estimator
+from ._feature_backbones import feature_widths, is_fitted_estimator, refuse_nested
 from ._fine_tuning_head import HeadTraining
 from ._fine_tuning_images import PretrainedInput
 from ._parameters import TRAINING_CONSTRAINTS, CNNParameters
@@ -149,6 +149,22 @@ class FineTunedCNN(HeadTraining, PretrainedInput):
             "dropout": self.dropout,
         }
 
+    def _train(self, samples, held_out, progress, epochs, first, incremental):
+        if incremental and not first:
+            self._check_layer_options()
+        return super()._train(samples, held_out, progress, epochs, first, incremental)
+
+    def _check_layer_options(self):
+        """Raise an error where other layers would have to be trained than so far."""
+        for name, before in self.module_.layer_options.items():
+            now = getattr(self, name)
+            if now != before:
+                raise ValueError(
+                    f"{name} is {now!r}, but partial_fit goes on with {before!r}. Set "
+                    "it back, or call fit with warm_start=True, which starts the "
+                    "optimiser again."
+                )
+
     def _renew(self, net, options):
         net.module_.choose_layers(**self._layer_options)
         super()._renew(net, options)
@@ -208,6 +224,27 @@ class FineTunedCNN(HeadTraining, PretrainedInput):
             self._extractor = self._computed = None
             if hasattr(self, "_backbone"):
                 self._backbone = replace(self._backbone, module=None)
+
+    def set_params(self, **params):
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            As of :meth:`sklearn.base.BaseEstimator.set_params`.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If they are parameters of a fitted backbone, which stays as it is.
+        """
+        refuse_nested(self.backbone, params)
+        return super().set_params(**params)
 
     def __sklearn_clone__(self):
         copy = super().__sklearn_clone__()

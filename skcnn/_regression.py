@@ -135,7 +135,6 @@ class RegressionMixin(RegressorMixin):
         if np.isnan(columns).any():
             raise ValueError("Input y contains NaN.")
         if first:
-            self._y_is_1d = y.ndim == 1
             self._y_mean, variance = _mean_and_variance(columns, weights)
             self._y_scale = find_scale(self._y_mean, variance, "y")
             self._y_is_constant = is_constant(self._y_mean, variance)
@@ -144,6 +143,7 @@ class RegressionMixin(RegressorMixin):
                 f"y has {columns.shape[1]} outputs, but {type(self).__name__} was "
                 f"fitted on {self._n_outputs}."
             )
+        self._y_is_1d = y.ndim == 1
         return (columns - self._y_mean) / self._y_scale
 
     def _train(self, samples, *args):

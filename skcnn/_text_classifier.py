@@ -161,7 +161,8 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
 
     device : str or torch.device, default="auto"
         Where the network computes: "cpu", "cuda", "cuda:1", "mps"; "auto" is
-        the first CUDA device where there is one, and the CPU otherwise.
+        the CUDA device with the fewest other fits where there is one, and the CPU
+        otherwise.
 
     precision : {"float32", "bfloat16", "float64"}, default="float32"
         Of the computation. "bfloat16" computes in it where that is safe

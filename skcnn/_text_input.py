@@ -3,6 +3,7 @@
 import copy
 from functools import partial
 from numbers import Integral
+from os import PathLike, fspath
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ class SentenceCNN(TransformerMixin, BaseCNN):
     _reads_text = True
     _computes_on_all = True  # the codes of the words
     _network_parameters = (
+        "embeddings",
         "embedding_dim",
         *NETWORK_PARAMETERS,
         *VOCABULARY_PARAMETERS,
@@ -81,6 +83,19 @@ class SentenceCNN(TransformerMixin, BaseCNN):
         vocabulary = Vocabulary(**self._parameters(VOCABULARY_PARAMETERS))
         self._vocabulary = vocabulary.fit(texts)
         self.vocabulary_ = self._vocabulary.codes_
+
+    def _in_one_form(self, name, value):
+        if name != "embeddings":
+            return super()._in_one_form(name, value)
+        is_path = isinstance(value, (str, PathLike))
+        return fspath(value) if is_path else id(value)  # which may be gigabytes
+
+    def _snapshot(self):
+        return super()._snapshot(), self._sentences
+
+    def _restore(self, snapshot):
+        rest, self._sentences = snapshot
+        super()._restore(rest)
 
     def _auto_batch_size(self, n_samples):
         return min(auto_batch_size(n_samples), LARGEST_BATCH)

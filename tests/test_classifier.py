@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from sklearn.utils import shuffle
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, InputShapeSetter
 from torch import nn
 
 from skcnn import CNNClassifier
@@ -512,3 +512,26 @@ def test_samples_of_weight_zero_cost_no_copy(rng, tmp_path):
     tracemalloc.stop()
     assert peak < X.nbytes / 2
     np.testing.assert_array_equal(clf.predict_proba(X[:50]), removed)
+
+
+@pytest.mark.parametrize("make", [EarlyStopping, Checkpoint])
+def test_callbacks_that_want_a_validation_set_say_how_to_give_one(make, rng, tmp_path):
+    X, y = rng.random((20, 8, 8)), np.arange(20) % 2
+    callback = make(dirname=tmp_path) if make is Checkpoint else make()
+    model = CNNClassifier(n_layers=1, max_epochs=1, callbacks=[callback])
+    with pytest.raises(ValueError, match="'valid_loss', and there is no validation"):
+        model.fit(X, y)
+    model.set_params(early_stopping=True, validation_fraction=0.2).fit(X, y)
+
+
+def test_a_callback_that_sets_the_input_shape_is_refused(rng):
+    X, y = rng.random((20, 8, 8)), np.arange(20) % 2
+    with pytest.raises(ValueError, match="not needed: networks are built for"):
+        CNNClassifier(callbacks=[InputShapeSetter()]).fit(X, y)
+
+
+@pytest.mark.parametrize("limits", [{"lr_max": np.inf}, {"lr_min": "a"}])
+def test_rates_of_a_search_are_finite_numbers(limits, rng):
+    X, y = rng.random((20, 8, 8)), np.arange(20) % 2
+    with pytest.raises((ValueError, TypeError), match="lr_m"):
+        CNNClassifier(n_layers=1).find_lr(X, y, **limits)

@@ -580,3 +580,59 @@ def test_ants_and_bees(data_dir):
     weights = data_dir / "weights" / "squeezenet1_0_imagenet.fp32.safetensors"
     clf = FineTunedClassifier("squeezenet1_0", weights=weights, random_state=0)
     assert clf.fit(X, y).score(X_test, y_test) >= 0.9
+
+
+def test_parameters_of_a_fitted_backbone_are_not_set(rng):
+    X, y = rng.random((24, 8, 8)), np.arange(24) % 3
+    base = CNNClassifier(n_layers=1, n_filters=4, max_epochs=1).fit(X, y)
+    model = FineTunedClassifier(base, max_epochs=1, head_epochs=1)
+    for estimator in (model, clone(model)):
+        with pytest.raises(ValueError, match="backbone__n_filters cannot be set"):
+            estimator.set_params(backbone__n_filters=8)
+    assert base.n_filters == 4
+
+
+def test_partial_fit_does_not_train_other_layers_than_so_far(rng):
+    X, y = rng.random((24, 8, 8)), np.arange(24) % 3
+    base = CNNClassifier(n_layers=1, n_filters=4, max_epochs=1).fit(X, y)
+    model = FineTunedClassifier(base, max_epochs=1, head_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match=r"trainable is 'head', but .* with 'all'"):
+        model.set_params(trainable="head").partial_fit(X, y)
+    model.set_params(trainable="all").partial_fit(X, y)
+    model.set_params(trainable="head", warm_start=True).fit(X, y).partial_fit(X, y)
+
+
+class ReturningDict(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+    def forward(self, x):
+        return {"out": self.body(x)}
+
+
+class WithTwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.flat = nn.Flatten()
+        self.first, self.second = nn.Linear(64, 3), nn.Linear(64, 3)
+
+    def forward(self, x):
+        return self.first(self.flat(x)) + self.second(self.flat(x))
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (ReturningDict(), "returns dict, expected a tensor"),
+        (WithTwoHeads(), "something after its last layer with weights"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.BatchNorm1d(3)),
+            "something after its last layer with weights",
+        ),
+    ],
+)
+def test_a_network_whose_head_cannot_be_replaced_says_so(network, words, rng):
+    X, y = rng.random((24, 8, 8)), np.arange(24) % 3
+    with pytest.raises(ValueError, match=words):
+        FineTunedClassifier(network, max_epochs=1).fit(X, y)

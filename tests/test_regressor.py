@@ -221,3 +221,10 @@ def test_a_network_of_one_output_is_refused_for_two(spots):
 
     with pytest.raises(ValueError, match=r"returned \(1, 1\).*expected \(1, 2\)"):
         CNNRegressor(one_output).fit(X, y)
+
+
+def test_predictions_have_the_shape_of_the_last_targets(rng):
+    X, y = rng.random((20, 8, 8)), rng.random(20)
+    model = CNNRegressor(n_layers=1, n_filters=2, max_epochs=1, warm_start=True)
+    for targets in (y, y[:, None], y):
+        assert model.fit(X, targets).predict(X).shape == targets.shape

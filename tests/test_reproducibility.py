@@ -14,7 +14,7 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 from sklearn.base import clone, is_classifier
-from skorch.callbacks import Callback, GradientNormClipping
+from skorch.callbacks import Callback, GradientNormClipping, Initializer
 from torch import nn
 from torch.nn import functional as F
 
@@ -629,3 +629,40 @@ def test_training_goes_on_alike_after_a_pickle():
     copy = pickle.loads(pickle.dumps(model))
     outputs = [m.partial_fit(X, y).predict_proba(X) for m in (model, copy)]
     assert np.array_equal(*outputs)
+
+
+class NoisySteps(torch.optim.SGD):
+    def step(self, closure=None):
+        for weight in self.param_groups[0]["params"]:
+            weight.grad.add_(torch.randn_like(weight), alpha=0.01)
+        return super().step(closure)
+
+
+class NoisyGradients(Callback):
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        for _, weight in named_parameters:
+            weight.grad.add_(torch.randn_like(weight), alpha=0.01)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"augmentation": lambda batch, generator: batch + torch.rand(batch.shape)},
+        {"callbacks": [Initializer("*weight", fn=nn.init.normal_)]},
+        {"callbacks": [NoisyGradients()]},
+        {"optimizer": NoisySteps},
+    ],
+    ids=["augmentation", "initializer", "gradients", "optimizer"],
+)
+def test_code_of_others_draws_the_random_numbers_of_the_fit(parameters, rng):
+    X, y = rng.random((40, 8, 8)), np.arange(40) % 3
+    state = torch.get_rng_state()
+    first, second, other = (
+        CNNClassifier(**TINY, **parameters, random_state=seed)
+        .fit(X, y)
+        .predict_proba(X)
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -513,3 +513,43 @@ def test_a_tokenizer_needs_no_pattern_and_one_of_them_is_needed():
     assert set(clf.fit(X, y).vocabulary_) == set("abcd")
     with pytest.raises(ValueError, match="Pass one of"):
         clf.set_params(tokenizer=None).fit(X, y)
+
+
+def test_other_embeddings_are_not_learnt_from_later(rng):
+    texts, y = ["good film", "bad film"] * 6, [1, 0] * 6
+    vectors = {word: rng.random(5) for word in ("good", "bad", "film")}
+    model = TextCNNClassifier(
+        vectors, mode="static", warm_start=True, max_epochs=1, n_filters=2
+    ).fit(texts, y)
+    for other in (dict(vectors), "no such file", None):
+        model.set_params(embeddings=other)
+        for train in (model.fit, model.partial_fit):
+            with pytest.raises(ValueError, match=r"embeddings is .* was built with"):
+                train(texts, y)
+    pickle.loads(pickle.dumps(model.set_params(embeddings=vectors))).fit(texts, y)
+
+
+def test_an_interrupted_fit_leaves_the_sentences_of_the_last_one():
+    texts, y = ["good film", "bad film"] * 6, [1, 0] * 6
+    model = TextCNNClassifier(warm_start=True, max_epochs=1, n_filters=2)
+    model.fit(texts, y)
+    before = model.top_ngrams(0)
+
+    class Interrupt(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(callbacks=[Interrupt()]).fit(["film film good"] * 12, y)
+    assert model.top_ngrams(0) == before
+
+
+def test_a_tokenizer_may_return_a_generator():
+    texts, y = ["good film", "bad film"] * 6, [1, 0] * 6
+    parameters = {"max_epochs": 1, "n_filters": 2, "random_state": 0}
+    lazy = TextCNNClassifier(tokenizer=lambda text: iter(text.split()), **parameters)
+    eager = TextCNNClassifier(tokenizer=str.split, **parameters)
+    np.testing.assert_array_equal(
+        lazy.fit(texts, y).predict_proba(texts),
+        eager.fit(texts, y).predict_proba(texts),
+    )

@@ -101,10 +101,27 @@ class FineTunedNetwork(nn.Module):
         self.order = RunningOrder(self.backbone, input_shape)
         remove_last_layer(self.backbone, self.order)
         self.blocks = tuple(find_blocks(self.backbone, self.order))
-        with torch.no_grad():
-            n_features = self.features(torch.zeros(1, *input_shape)).shape[1]
+        n_features = self._count_features(input_shape)
         self.head = make_head(n_features, n_outputs, dropout)
         self.choose_layers(trainable, lr_decay, dropout)
+
+    def _count_features(self, input_shape):
+        """Return the number of features, if the network ends at them."""
+        with torch.no_grad():
+            try:
+                out = self.backbone(torch.zeros(1, *input_shape))
+            except RuntimeError as error:  # which took the sample with its last layer
+                raise ValueError(
+                    "The network computes something after its last layer with weights "
+                    "that does not take what a new head gets. Leave it out, or put it "
+                    f"before that layer: {error}"
+                ) from error
+        if not isinstance(out, torch.Tensor):
+            raise ValueError(
+                f"The network returns {type(out).__name__}, expected a tensor with a "
+                "row for each sample."
+            )
+        return self._as_rows(out).shape[1]
 
     def choose_layers(self, trainable, lr_decay, dropout):
         """Choose the layers that are trained from now on, and how.
@@ -141,7 +158,9 @@ class FineTunedNetwork(nn.Module):
         torch.Tensor of shape (n, n_features)
             Means of maps over their positions.
         """
-        out = self.backbone(x)
+        return self._as_rows(self.backbone(x))
+
+    def _as_rows(self, out):
         return out.flatten(2).mean(2) if out.ndim > 2 else out
 
     def forward(self, x):

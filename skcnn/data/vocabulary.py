@@ -1,5 +1,7 @@
 """The words that a network for sentences knows, and their codes."""
 
+from itertools import islice
+
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -132,4 +134,4 @@ class Vocabulary:
         split = CountVectorizer(
             tokenizer=self.tokenizer, token_pattern=pattern, lowercase=self.lowercase
         ).build_analyzer()
-        return lambda text: split(text)[: self.max_length]
+        return lambda text: list(islice(split(text), self.max_length))

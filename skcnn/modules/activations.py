@@ -55,7 +55,7 @@ def make_activation(activation):
     Raises
     ------
     TypeError
-        If `activation` is a layer, not its class.
+        If `activation` is a layer, not its class, or makes none.
     """
     if isinstance(activation, nn.Module):
         raise TypeError(
@@ -64,4 +64,13 @@ def make_activation(activation):
         )
     if isinstance(activation, str):
         activation = ACTIVATIONS[activation]
-    return activation()
+    try:
+        layer, cause = activation(), None
+    except TypeError as error:
+        layer, cause = None, error
+    if not isinstance(layer, nn.Module):
+        raise TypeError(
+            f"activation={activation!r} makes no layer where it is called without "
+            "arguments, expected a name, or a class such as torch.nn.ReLU."
+        ) from cause
+    return layer

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from functools import partial
 
 from torch import nn
 
@@ -33,6 +34,11 @@ def accepted_arguments(factory, arguments):
     return {name: value for name, value in arguments.items() if name in parameters}
 
 
+def _bound_names(factory):
+    """Return the names of the arguments that :func:`functools.partial` has bound."""
+    return factory.keywords.keys() if isinstance(factory, partial) else ()
+
+
 def _takes_any_name(factory):
     parameters = inspect.signature(factory).parameters.values()
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
@@ -56,7 +62,7 @@ def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
 
     hyperparameters : dict, default=()
         Further arguments. Those that the signature of the architecture names
-        are passed on.
+        are passed on, but for what :func:`functools.partial` has bound.
 
     Returns
     -------
@@ -80,7 +86,9 @@ def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
     factory = find_architecture(architecture)
     arguments = {"input_shape": tuple(input_shape), "n_outputs": n_outputs}
     named = accepted_arguments(factory, arguments)
-    extra = accepted_arguments(factory, dict(hyperparameters))
+    bound = _bound_names(factory)
+    free = {n: value for n, value in dict(hyperparameters).items() if n not in bound}
+    extra = accepted_arguments(factory, free)
     if len(named) == len(arguments) or _takes_any_name(factory):
         module = factory(**arguments, **extra)
     else:

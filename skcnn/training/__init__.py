@@ -16,7 +16,7 @@ from .monitor import Monitor
 from .muon import Muon
 from .optimizers import OPTIMIZERS, choose_weight_decay
 from .progress import CallbackSupportMixin, FitProgress
-from .randomness import PrivateRandomness, make_generator
+from .randomness import PrivateRandomness, draw_privately, make_generator
 from .schedules import SCHEDULES, Plateau
 from .validation import Validation
 
@@ -38,6 +38,7 @@ __all__ = [
     "check_callbacks",
     "check_device",
     "choose_weight_decay",
+    "draw_privately",
     "explain_out_of_memory",
     "halve_until_it_fits",
     "leased_gpu",

@@ -1,6 +1,15 @@
 """Callbacks of skorch: what may be passed, and what prints the epochs."""
 
-from skorch.callbacks import BatchScoring, Callback, EpochScoring, PrintLog
+from contextlib import contextmanager
+
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EpochScoring,
+    InputShapeSetter,
+    PrintLog,
+)
+from skorch.exceptions import SkorchException
 
 SCORING = (EpochScoring, BatchScoring)
 
@@ -33,7 +42,8 @@ def check_callbacks(callbacks):
         If an entry is something else.
 
     ValueError
-        If an entry scores data that training does not have.
+        If an entry scores data that training does not have, or changes the network
+        for it.
     """
     callbacks = list(callbacks or ())
     for entry in callbacks:
@@ -51,7 +61,27 @@ def check_callbacks(callbacks):
                 "predictions of skorch's. Pass early_stopping=True, or X_val and y_val "
                 "to fit, and read validation_scores_, or 'valid_score' in history_."
             )
+        if isinstance(callback, InputShapeSetter) or callback is InputShapeSetter:
+            raise ValueError(
+                f"callbacks holds {entry!r}, which is not needed: networks are built "
+                "for the shape of X. Leave it out."
+            )
     return callbacks
+
+
+@contextmanager
+def explain_missing_validation():
+    """Say what to do where a callback asks for the loss of data that are not there."""
+    try:
+        yield
+    except (KeyError, SkorchException) as error:
+        if "valid_loss" not in str(error):
+            raise
+        raise ValueError(
+            "A callback monitors 'valid_loss', and there is no validation set. Pass "
+            "early_stopping=True, or X_val and y_val to fit; or let it monitor "
+            "'train_loss' ('train_loss_best' of a checkpoint)."
+        ) from error
 
 
 def _is_callback(callback):

@@ -27,7 +27,7 @@ from torch.nn.utils import get_total_norm
 from ..data import Batches, Images
 from . import known
 from .allocation import memory_keeper
-from .callbacks import EpochLog
+from .callbacks import EpochLog, explain_missing_validation
 from .devices import count_gpus
 from .inference import compute_outputs
 from .schedules import SCHEDULES
@@ -258,6 +258,12 @@ class Net(TrainingSteps, NeuralNet):
             for _, callback in self.callbacks_
         )
 
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks; those that may draw random numbers draw the fit's."""
+        foreign = not self._has_harmless_callbacks()
+        with self._randomness_of(foreign), explain_missing_validation():
+            return super().notify(method_name, **cb_kwargs)
+
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one epoch and record its mean loss, or what monitors record."""
         if not training:
@@ -386,7 +392,7 @@ class Net(TrainingSteps, NeuralNet):
     def _step_optimizer(self, step_fn):
         """Step as skorch does, but compute gradients before hooks look at them."""
         step_fn()
-        self.optimizer_.step()
+        self.update_weights()
 
     def _set_learning_rate(self):
         if self._schedule is not SCHEDULES["constant"]:

@@ -110,6 +110,21 @@ def is_fused(optimizer):
     )
 
 
+def is_usual(optimizer):
+    """Return whether an optimiser is torch's or ours, of which none is random.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        The optimiser.
+
+    Returns
+    -------
+    bool
+    """
+    return type(optimizer).__module__.startswith(("torch.", "skcnn."))
+
+
 def is_changed(layer):
     """Return whether somebody has added a hook to a layer, or exchanged a method."""
     return bool(METHODS & vars(layer).keys()) or any(

@@ -22,6 +22,11 @@ DECOUPLED = (torch.optim.AdamW, Muon)
 DEFAULTS = {torch.optim.SGD: {"momentum": 0.9, "nesterov": True}}
 
 
+UNSUITED = {torch.optim.SparseAdam: "sparse gradients"}
+if hasattr(torch.optim, "Muon"):  # since torch 2.9
+    UNSUITED[torch.optim.Muon] = "matrices of weights"
+
+
 def choose_weight_decay(optimizer, lr, n_steps):
     """Return a weight decay for networks of which nothing else is known.
 
@@ -77,10 +82,11 @@ def optimizer_arguments(optimizer, weight_decay, device):
     Raises
     ------
     TypeError
-        If `optimizer` is a class of something else.
+        If `optimizer` is a class of something else, or needs other arguments.
 
     ValueError
-        If the optimiser evaluates the loss by itself, as L-BFGS does.
+        If the optimiser evaluates the loss by itself, as L-BFGS does, or is not for
+        all weights.
     """
     arguments = {}
     if isinstance(optimizer, str):
@@ -96,8 +102,30 @@ def optimizer_arguments(optimizer, weight_decay, device):
             "optimizer=LBFGS takes steps over all samples at once, which mini-batch "
             f"training does not. Choose one of {sorted(OPTIMIZERS)}."
         )
-    if "weight_decay" in inspect.signature(optimizer).parameters:
+    parameters = inspect.signature(optimizer).parameters
+    if optimizer in UNSUITED:
+        raise ValueError(
+            f"optimizer={optimizer.__name__} of torch is for {UNSUITED[optimizer]} "
+            f"alone. Choose one of {sorted(OPTIMIZERS)}."
+        )
+    missing = [p.name for p in list(parameters.values())[1:] if _is_required(p)]
+    if missing:
+        raise TypeError(
+            f"optimizer={optimizer.__name__} needs {', '.join(missing)}, and gets the "
+            "weights, lr and weight_decay. Bind it in a subclass that sets it."
+        )
+    if "weight_decay" in parameters:
         arguments["weight_decay"] = weight_decay
     if optimizer in FUSED and device.type in ("cpu", "cuda"):
         arguments["fused"] = True
     return optimizer, arguments
+
+
+def _is_required(parameter):
+    """Return whether an argument has to be given, and is not."""
+    is_named = parameter.kind in (
+        parameter.POSITIONAL_OR_KEYWORD,
+        parameter.KEYWORD_ONLY,
+    )
+    is_empty = parameter.default is parameter.empty
+    return is_named and is_empty and parameter.name not in ("lr", "weight_decay")

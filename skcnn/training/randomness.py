@@ -67,6 +67,7 @@ class PrivateRandomness(TorchDispatchMode):
         super().__init__()
         self.generator = generator
         self.n_draws = 0
+        self._generators = {generator.device.type: generator}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -74,16 +75,24 @@ class PrivateRandomness(TorchDispatchMode):
         if given or torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **kwargs)
         self.n_draws += 1
+        generator = self._generator_on(_device_of(args, kwargs))
         if func in LIKE:
             out = torch.empty_like(*args, **kwargs)
-            return LIKE[func](out, generator=self.generator)
+            return LIKE[func](out, generator=generator)
         if func is aten.native_dropout.default:
-            return self._dropout(*args)
+            return _drop_out(*args, generator)
         overload = _overload_with_generator(func)
         if overload is None:
             return self._run_parts(func, args, kwargs)
-        kwargs = {**kwargs, "generator": self.generator}
+        kwargs = {**kwargs, "generator": generator}
         return overload(*args, **kwargs)
+
+    def _generator_on(self, device):
+        """Return the generator for a device: another one, elsewhere than its own."""
+        if device.type not in self._generators:
+            seed = self.generator.initial_seed()
+            self._generators[device.type] = make_generator(seed, device)
+        return self._generators[device.type]
 
     def _run_parts(self, func, args, kwargs):
         """Run an operation that inference mode has not taken apart."""
@@ -91,12 +100,50 @@ class PrivateRandomness(TorchDispatchMode):
             out = func.decompose(*args, **kwargs)
         return func(*args, **kwargs) if out is NotImplemented else out
 
-    def _dropout(self, x, p, train):
-        """Do what the fused kernel does, which cannot be given a generator."""
-        if not train or p == 0:
-            return x.clone(), torch.ones_like(x, dtype=torch.bool)
-        keep = torch.empty_like(x).bernoulli_(1 - p, generator=self.generator)
-        return x * keep / (1 - p), keep.bool()
+
+def draw_privately(randomness, function, *args, **kwargs):
+    """Call a function that draws random numbers within a context of its own.
+
+    Parameters
+    ----------
+    randomness : PrivateRandomness
+        The context, which may be entered again and again.
+
+    function : callable
+        What is called.
+
+    *args, **kwargs : objects
+        What it is called with.
+
+    Returns
+    -------
+    object
+        What it returns.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcnn.training import PrivateRandomness, draw_privately, make_generator
+    >>> draw_privately(PrivateRandomness(make_generator(0)), torch.rand, 2)
+    tensor([0.4963, 0.7682])
+    """
+    with randomness:
+        return function(*args, **kwargs)
+
+
+def _drop_out(x, p, train, generator):
+    """Do what the fused kernel does, which cannot be given a generator."""
+    if not train or p == 0:
+        return x.clone(), torch.ones_like(x, dtype=torch.bool)
+    keep = torch.empty_like(x).bernoulli_(1 - p, generator=generator)
+    return x * keep / (1 - p), keep.bool()
+
+
+def _device_of(args, kwargs):
+    """Return the device on which an operation draws."""
+    tensor = next((arg for arg in args if isinstance(arg, torch.Tensor)), None)
+    device = kwargs.get("device") or (tensor.device if tensor is not None else "cpu")
+    return torch.device(device)
 
 
 def _overload_with_generator(func):

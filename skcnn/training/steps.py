@@ -30,6 +30,7 @@ class TrainingSteps:
     _is_direct = False  # whether something can stand in for the network in a step
     _passes = None  # what does
     _recorded = None  # passes on a GPU that are replayed
+    _others_randomness = nullcontext()  # of code of others, during a training
 
     @contextmanager
     def ready(self, dataset, generator):
@@ -44,6 +45,8 @@ class TrainingSteps:
             For random layers, on the device of the network.
         """
         self._randomness = PrivateRandomness(generator)
+        others = make_generator(generator.initial_seed() + 2, generator.device)
+        self._others_randomness = PrivateRandomness(others)
         self._give_generator(generator)
         self._frozen_statistics = len(dataset) == 1
         self._is_plain = all(map(is_never_random, self.module_.modules()))
@@ -57,7 +60,7 @@ class TrainingSteps:
                 yield
         finally:
             self._give_generator(None)
-            del self._randomness, self._evaluation
+            del self._randomness, self._others_randomness, self._evaluation
 
     def _private_evaluation(self, generator):
         """Return the context of passes between epochs, which may be random, too.
@@ -138,8 +141,17 @@ class TrainingSteps:
             loss = self._compute_gradients(X, y)
         else:
             loss = self._recorded(X, y)
-        self.optimizer_.step()
+        self.update_weights()
         return loss
+
+    def update_weights(self):
+        """Make the optimiser's step; one that draws random numbers draws the fit's."""
+        with self._randomness_of(not known.is_usual(self.optimizer_)):
+            self.optimizer_.step()
+
+    def _randomness_of(self, foreign):
+        """Return the context of code of others, in which it may draw."""
+        return self._others_randomness if foreign else nullcontext()
 
     def _compute_gradients(self, X, y):
         """Add the gradients of a batch to those of the weights; return the loss."""

@@ -33,3 +33,9 @@ def test_names_of_scikit_learn_mean_what_they_mean_there(name):
 def test_just_the_functions_that_never_fall_are_taken_as_monotone(name):
     never_falls = bool((make_activation(name)(GRID).diff() >= 0).all())
     assert never_falls == is_monotone(make_activation(name))
+
+
+@pytest.mark.parametrize("activation", [torch.relu, torch.nn.functional.gelu, dict])
+def test_what_makes_no_layer_is_an_error(activation):
+    with pytest.raises(TypeError, match="makes no layer where it is called without"):
+        make_activation(activation)

@@ -106,3 +106,14 @@ def test_a_factory_that_returns_a_network_again_gives_a_copy(factory):
     copied = build_module(factory, (1, 8, 8), 3)[1].weight
     assert torch.equal(copied, weight)
     assert copied is not weight
+
+
+def test_what_a_partial_has_bound_is_not_overridden():
+    class Net(nn.Sequential):
+        def __init__(self, input_shape, n_outputs, dropout=0.0, n_filters=3):
+            self.settings = dropout, n_filters
+            super().__init__(nn.Flatten(), nn.LazyLinear(n_outputs))
+
+    hyperparameters = {"dropout": 0.5, "n_filters": 32}
+    bound = partial(partial(Net, dropout=0.25), n_outputs=2)
+    assert build_module(bound, (1, 4, 4), 2, hyperparameters).settings == (0.25, 32)

@@ -119,3 +119,24 @@ def test_each_name_steps_on_a_gpu(name):
     x.grad = torch.ones_like(x)
     optimizer.step()
     assert (x < 1).all()
+
+
+class NeedsMore(torch.optim.SGD):
+    def __init__(self, params, lr, rho):
+        super().__init__(params, lr)
+
+
+class TakesAll(torch.optim.SGD):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+def test_optimisers_that_are_not_for_all_weights_or_need_more_are_errors():
+    cpu = torch.device("cpu")
+    for name in ("SparseAdam", "Muon"):
+        if hasattr(torch.optim, name):
+            with pytest.raises(ValueError, match=f"optimizer={name} of torch is for"):
+                optimizer_arguments(getattr(torch.optim, name), 0.0, cpu)
+    with pytest.raises(TypeError, match="optimizer=NeedsMore needs rho"):
+        optimizer_arguments(NeedsMore, 0.0, cpu)
+    assert optimizer_arguments(TakesAll, 0.0, cpu) == (TakesAll, {})

@@ -65,6 +65,11 @@ class Augmentation:
     def __init__(self, steps):
         self.steps = _join_affine(steps)
 
+    @property
+    def is_known(self):
+        """Whether all steps are of this package, and draw from `generator` alone."""
+        return all(type(step).__module__.startswith("skcnn.") for step in self.steps)
+
     def __call__(self, batch, generator):
         """Augment a batch.
 
