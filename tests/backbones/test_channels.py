@@ -135,18 +135,18 @@ class TokensOfMaps(nn.Module):
         (TokensOfMaps().mix, "penultimate", (-1,)),
         (nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 1)), "penultimate", (1,)),
         (nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 1)), "0", None),
-        (make("swin_t"), "features.0.0", (1,)),
-        (make("swin_t"), "features.3", (-1,)),
-        (make("swin_t"), "permute", (1,)),
-        (make("convnext_tiny"), "features.1.0.block.3", (-1,)),
-        (make("convnext_tiny"), "features.1.0.block", (1,)),
-        (make("convnext_tiny"), "features.1", None),
+        ("swin_t", "features.0.0", (1,)),
+        ("swin_t", "features.3", (-1,)),
+        ("swin_t", "permute", (1,)),
+        ("convnext_tiny", "features.1.0.block.3", (-1,)),
+        ("convnext_tiny", "features.1.0.block", (1,)),
+        ("convnext_tiny", "features.1", None),
     ],
 )
 def test_layers_of_networks_that_run_as_they_are_say_what_they_return(
     network, layer, axes
 ):
-    wrapped = Wrapped(network)
+    wrapped = Wrapped(make(network) if isinstance(network, str) else network)
     name = layer if layer == "penultimate" else f"network.{layer}"
     assert cut_network(wrapped, [name]).channel_axes == [axes]
 
