@@ -141,8 +141,11 @@ class _Description:
 
     def _added(self, value):
         """Return what a class adds to what it inherits from, and its attributes."""
-        held = getattr(value, "__dict__", None)
-        return (f" {self._of(dict(held))}" if held else "") + self._code(type(value))
+        held = sorted(getattr(value, "__dict__", {}).items())
+        own = {
+            name: x for name, x in held if not name.startswith("__")
+        }  # as wraps adds
+        return (f" {self._of(own)}" if own else "") + self._code(type(value))
 
     def _values(self, value):
         """Return a digest of numbers."""
@@ -168,10 +171,10 @@ class _Description:
             return self._of(value())
         if isinstance(value, property):
             return self._of(value.fget)
-        if hasattr(value, "__wrapped__"):
-            return f"{self._of(value.__wrapped__)}{self._added(value)}"
         if isinstance(value, classmethod | staticmethod):
             return self._of(value.__func__)
+        if hasattr(value, "__wrapped__"):
+            return f"{self._of(value.__wrapped__)}{self._added(value)}"
         if callable(value) and hasattr(value, "__qualname__"):
             return self._class_or_in_c(value)
         return self._object(value)
@@ -182,7 +185,10 @@ class _Description:
         if isinstance(value, type):
             return f"{name} {self._code(value)}"
         owner = getattr(value, "__self__", None)
-        return name if isinstance(owner, ModuleType) else f"{name} {self._of(owner)}"
+        is_library = type(owner).__module__.startswith("pybind11")
+        if is_library or isinstance(owner, ModuleType):
+            return name
+        return f"{name} {self._of(owner)}"
 
     def _function(self, function):
         """Return what a function does, and what it wraps; not where it was defined."""

@@ -51,7 +51,13 @@ def assert_told(network, input_shape, n_least):
 
 @pytest.mark.parametrize("input_shape", [None, (3, 64, 64)])
 @pytest.mark.parametrize(
-    "name", ["swin_t", "swin_v2_t", "convnext_tiny", "efficientnet_b0"]
+    "name",
+    [
+        "swin_t",
+        "convnext_tiny",
+        pytest.param("swin_v2_t", marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", marks=pytest.mark.slow),
+    ],
 )
 def test_channels_are_what_no_size_changes(name, input_shape):
     assert_told(make(name), input_shape, 100)

@@ -1,6 +1,7 @@
 """The digest that tells networks apart."""
 
 import copy
+import math
 import os
 import pickle
 import subprocess
@@ -344,6 +345,13 @@ def test_a_pickle_has_the_same_identity():
     module = nn.Sequential(nn.LSTM(2, 3), nn.TransformerEncoderLayer(4, 2, 8))
     again = pickle.loads(pickle.dumps(module))
     assert module_identity(again) == module_identity(module)
+
+
+@pytest.mark.parametrize(
+    "function", [torch.relu, torch.ops.aten.relu, F.linear, math.sqrt, str.upper, len]
+)
+def test_functions_of_libraries_are_the_same_each_time(function):
+    assert module_identity(Holder(function)) == module_identity(Holder(function))
 
 
 def test_another_name_of_a_part_counts():

@@ -109,7 +109,10 @@ def random_layer(seed):
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed",
+    [*range(20), *(pytest.param(n, marks=pytest.mark.slow) for n in range(20, 60))],
+)
 def test_a_convolution_of_any_kind_is_torchs(
     assert_no_thread_count_matters, any_parts, seed
 ):
