@@ -26,8 +26,8 @@ from .features import (
     CachedFeatures,
     FeatureCache,
     PublishedScaling,
-    default_cache_folder,
     explain_refused_shape,
+    find_cache_folder,
 )
 from .modules import build_module
 from .training import PrivateRandomness, explain_out_of_memory, make_generator
@@ -154,28 +154,47 @@ def is_fitted_estimator(backbone):
     return isinstance(backbone, BaseCNN) and backbone.__sklearn_is_fitted__()
 
 
-def refuse_nested(backbone, params):
-    """Raise an error where parameters of a fitted backbone are to be set.
+class SharedBackboneMixin:
+    """An estimator whose `backbone`, where that is fitted, stays as it is.
 
-    Parameters
-    ----------
-    backbone : object
-        As of the estimator that has it.
-
-    params : dict
-        What `set_params` was given.
-
-    Raises
-    ------
-    ValueError
-        If one is a parameter of the backbone, and that is fitted.
+    Warning: this class is not meant to be used, its subclasses are.
     """
-    nested = [name for name in params if name.startswith("backbone__")]
-    if nested and is_fitted_estimator(params.get("backbone", backbone)):
-        raise ValueError(
-            f"{nested[0]} cannot be set: backbone is fitted and is used as it is. "
-            "Pass sklearn.base.clone(backbone) to train it anew."
-        )
+
+    def set_params(self, **params):
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            As of :meth:`sklearn.base.BaseEstimator.set_params`.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If they are parameters of a fitted backbone, which is used as it is.
+        """
+        nested = [name for name in params if name.startswith("backbone__")]
+        if nested and is_fitted_estimator(params.get("backbone", self.backbone)):
+            raise ValueError(
+                f"{nested[0]} cannot be set: backbone is fitted and is used as it is. "
+                "Pass sklearn.base.clone(backbone) to train it anew."
+            )
+        self._prepare_for_change()
+        return super().set_params(**params)
+
+    def _prepare_for_change(self):
+        """Forget what follows from the parameters."""
+
+    def __sklearn_clone__(self):
+        copy = super().__sklearn_clone__()
+        if is_fitted_estimator(self.backbone):
+            copy.backbone = self.backbone
+        return copy
 
 
 def needs_fit(backbone, weights, preprocessing):
@@ -373,11 +392,8 @@ def explain_failure(backbone, extractor, batch_size):
 
 def wants_cache(memory):
     """Return whether a `memory` is the folder of a cache, or True."""
-    return bool(memory) if _is_truth_value(memory) else memory is not None
-
-
-def _is_truth_value(value):
-    return isinstance(value, bool | np.bool_)
+    is_truth_value = isinstance(memory, bool | np.bool_)
+    return bool(memory) if is_truth_value else memory is not None
 
 
 def cached_features(
@@ -407,9 +423,8 @@ def cached_features(
     CachedFeatures
         Nothing is computed yet.
     """
-    folder = default_cache_folder() if _is_truth_value(memory) else memory
     context = f"{backbone.context()} {extractor.pooling} {precision} {extractor.device}"
-    cache = FeatureCache(folder, bytes_limit)
+    cache = FeatureCache(find_cache_folder(memory), bytes_limit)
     return CachedFeatures(source, extractor, batch_size, cache, context)
 
 

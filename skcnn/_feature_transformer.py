@@ -20,13 +20,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import MAX_SEED, BaseCNN
 from ._feature_backbones import (
+    SharedBackboneMixin,
     backbone_name,
     is_fitted_estimator,
     is_own,
     needs_fit,
     no_preprocessing,
     ready_backbone,
-    refuse_nested,
     scaled_backbone,
     untrained_backbone,
 )
@@ -39,7 +39,9 @@ from .modules import usual_torch
 CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
 
 
-class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator):
+class CNNFeatureTransformer(
+    SharedBackboneMixin, FeatureComputation, TransformerMixin, BaseEstimator
+):
     """Features of images, computed by a convolutional network.
 
     The network's last layers are left off; what is left turns an image into a
@@ -478,34 +480,9 @@ class CNNFeatureTransformer(FeatureComputation, TransformerMixin, BaseEstimator)
         ]
         return np.array(names, dtype=object)
 
-    def set_params(self, **params):
-        """Set parameters.
-
-        Parameters
-        ----------
-        **params : dict
-            As of :meth:`sklearn.base.BaseEstimator.set_params`.
-
-        Returns
-        -------
-        CNNFeatureTransformer
-            The transformer.
-
-        Raises
-        ------
-        ValueError
-            If they are parameters of a fitted estimator, which is used as it is.
-        """
-        refuse_nested(self.backbone, params)
+    def _prepare_for_change(self):
         if self.__sklearn_is_fitted__():
             self._widths = {}
-        return super().set_params(**params)
-
-    def __sklearn_clone__(self):
-        copy = super().__sklearn_clone__()
-        if is_fitted_estimator(self.backbone):
-            copy.backbone = self.backbone
-        return copy
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_widths")

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
 from ._base import auto_batch_size
-from ._feature_backbones import feature_widths, is_fitted_estimator, refuse_nested
+from ._feature_backbones import SharedBackboneMixin, feature_widths
 from ._fine_tuning_head import HeadTraining
 from ._fine_tuning_images import PretrainedInput
 from ._parameters import TRAINING_CONSTRAINTS, CNNParameters
@@ -25,7 +25,7 @@ FEATURES_ATOL = 5e-2  # of features in bfloat16, times the largest one
 IMAGE_PARAMETERS = ("dropout", "augmentation", "image_shape", "channel_axis")
 
 
-class FineTunedCNN(HeadTraining, PretrainedInput):
+class FineTunedCNN(SharedBackboneMixin, HeadTraining, PretrainedInput):
     """Parameters and steps of :class:`FineTunedClassifier` and its regressor.
 
     Warning: this class is not meant to be used, its subclasses are.
@@ -224,33 +224,6 @@ class FineTunedCNN(HeadTraining, PretrainedInput):
             self._extractor = self._computed = None
             if hasattr(self, "_backbone"):
                 self._backbone = replace(self._backbone, module=None)
-
-    def set_params(self, **params):
-        """Set parameters.
-
-        Parameters
-        ----------
-        **params : dict
-            As of :meth:`sklearn.base.BaseEstimator.set_params`.
-
-        Returns
-        -------
-        self : object
-            The estimator.
-
-        Raises
-        ------
-        ValueError
-            If they are parameters of a fitted backbone, which stays as it is.
-        """
-        refuse_nested(self.backbone, params)
-        return super().set_params(**params)
-
-    def __sklearn_clone__(self):
-        copy = super().__sklearn_clone__()
-        if is_fitted_estimator(self.backbone):
-            copy.backbone = self.backbone
-        return copy
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -21,11 +21,11 @@ FIRST, LAST = (1,), (-1,)
 # What has channels first in its maps, and what leaves nothing to tell by.
 CHANNELS_FIRST = (_ConvNd, _BatchNorm, nn.GroupNorm, _MaxPoolNd, _AvgPoolNd)
 CHANNELS_FIRST += (_AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
-RESHAPES = {"view", "reshape", "unsqueeze", "unflatten"}
 # What moves or merges axes, by the names of functions, methods and layers.
-MOVES = RESHAPES | {"flatten", "transpose", "permute", "movedim", "swapaxes", "squeeze"}
-KNOWN_LIBRARIES = {"torch", "_operator", "builtins", "math"}
+MOVES = {"view", "reshape", "unsqueeze", "squeeze", "flatten", "unflatten"}
+MOVES |= {"transpose", "permute", "movedim", "swapaxes"}
 MOVES |= {"Flatten", "Unflatten", "Permute"}
+KNOWN_LIBRARIES = {"torch", "_operator", "builtins", "math"}
 
 
 def find_channel_axes(ends, module, input_shape=None):
@@ -161,9 +161,8 @@ def _axes_of_node(node, modules, told):
     """
     if node.op == "placeholder":
         return FIRST
-    layer = modules[node.target] if node.op == "call_module" else None
-    if layer is not None and _axes_of_layer(layer):
-        return _axes_of_layer(layer)
+    if node.op == "call_module" and (axes := _axes_of_layer(modules[node.target])):
+        return axes
     if _name(node) == "permute":
         return _axes_of_order(*node.args[1:] or node.kwargs.get("dims", ()))
     if _name(node) == "layer_norm" and len(node.args[1]) == 1:

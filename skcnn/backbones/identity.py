@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 
 from .tracing import TRACED_LIBRARIES
-from .weights import weights_digest
+from .weights import tensor_bytes, weights_digest
 
 PLAIN_TYPES = (
     bool,
@@ -27,6 +27,7 @@ PLAIN_TYPES = (
     torch.layout,
 )
 HOLDERS = (list, tuple, set, frozenset, dict, torch.Tensor, np.ndarray, torch.Generator)
+KNOWN_LIBRARIES = {"torch", "numpy", *sys.stdlib_module_names}
 LOCKS = (type(Lock()), type(RLock()))
 # What torch keeps in each part of a network; of these, hooks of the forward pass count.
 INTERNAL = frozenset(vars(nn.Module()))
@@ -142,9 +143,8 @@ class _Description:
     def _added(self, value):
         """Return what a class adds to what it inherits from, and its attributes."""
         held = sorted(getattr(value, "__dict__", {}).items())
-        own = {
-            name: x for name, x in held if not name.startswith("__")
-        }  # as wraps adds
+        # Without what functools.wraps adds, which says where a function was defined.
+        own = {name: x for name, x in held if not name.startswith("__")}
         return (f" {self._of(own)}" if own else "") + self._code(type(value))
 
     def _values(self, value):
@@ -155,8 +155,7 @@ class _Description:
             return self._object(value)
         kind, shape = value.dtype, tuple(value.shape)
         if isinstance(value, torch.Tensor):
-            value = value.detach().cpu().resolve_conj().resolve_neg()
-            value = value.contiguous().flatten().view(torch.uint8).numpy()
+            value = tensor_bytes(value)
         elif kind.hasobject:
             return f"{shape} {_list(map(self._of, value.ravel()))}"
         return f"{kind} {shape} {blake2b(np.ascontiguousarray(value)).hexdigest()}"
@@ -220,8 +219,7 @@ class _Description:
 def _is_known(kind):
     """Return whether the code of a class changes with the version of a library only."""
     library = kind.__module__.partition(".")[0]
-    known = {"torch", "numpy", *sys.stdlib_module_names}
-    return library in known or kind.__module__.startswith(TRACED_LIBRARIES)
+    return library in KNOWN_LIBRARIES or kind.__module__.startswith(TRACED_LIBRARIES)
 
 
 def _list(texts):

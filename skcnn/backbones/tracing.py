@@ -116,12 +116,15 @@ def _tracer_class():
             if node.op != "call_module":
                 own = re.sub(r"_\d+$", "", str(node))  # fx numbers them all together
                 name = f"{name}.{own}" if name else own
-            taken = self.part_names | self.used_names
-            if name in self.used_names or (node.op != "call_module" and name in taken):
+            is_own = node.op == "call_module" and name not in self.used_names
+            if self._is_taken(name) and not is_own:
                 numbered = (f"{name}_{number}" for number in count(1))
-                name = next(other for other in numbered if other not in taken)
+                name = next(other for other in numbered if not self._is_taken(other))
             self.used_names.add(name)
             return name
+
+        def _is_taken(self, name):
+            return name in self.part_names or name in self.used_names
 
     return Tracer
 

@@ -292,6 +292,21 @@ def weights_digest(module):
             if values.layout is not torch.strided:
                 digest.update(str(values.layout).encode())
                 values = values.to_dense()
-            values = values.resolve_conj().resolve_neg().contiguous()
-            digest.update(values.flatten().view(torch.uint8).numpy())
+            digest.update(tensor_bytes(values))
     return digest.hexdigest()
+
+
+def tensor_bytes(tensor):
+    """Return the values of a tensor as bytes, in their order.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        Strided, on any device.
+
+    Returns
+    -------
+    ndarray of shape (n_bytes,), of uint8
+    """
+    values = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    return values.flatten().view(torch.uint8).numpy()

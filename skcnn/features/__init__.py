@@ -1,6 +1,11 @@
 """Features of images: extraction at full speed, and the cache that keeps them."""
 
-from .cache import FeatureCache, clear_cache, default_cache_folder
+from .cache import (
+    FeatureCache,
+    clear_cache,
+    default_cache_folder,
+    find_cache_folder,
+)
 from .computing import CachedFeatures, compute_features
 from .extraction import PRECISIONS, FeatureExtractor
 from .input_size import explain_refused_shape
@@ -20,5 +25,6 @@ __all__ = [
     "compute_features",
     "default_cache_folder",
     "explain_refused_shape",
+    "find_cache_folder",
     "pool",
 ]

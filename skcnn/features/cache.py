@@ -197,6 +197,43 @@ def default_cache_folder():
     return _absolute(folder) if folder else _system_cache_folder() / "skcnn"
 
 
+def find_cache_folder(memory):
+    """Return the folder that a `memory` stands for.
+
+    Parameters
+    ----------
+    memory : True, str or path-like
+        A folder; True for the user's own.
+
+    Returns
+    -------
+    str or path-like
+        The folder.
+
+    Raises
+    ------
+    TypeError
+        If `memory` is neither.
+
+    ValueError
+        As `default_cache_folder`.
+
+    Examples
+    --------
+    >>> from skcnn.features import find_cache_folder
+    >>> find_cache_folder("features")
+    'features'
+    """
+    if isinstance(memory, bool | np.bool_) and memory:
+        return default_cache_folder()
+    if not isinstance(memory, str | PathLike):
+        raise TypeError(
+            f"memory={memory!r} is neither True, for the user's own cache, nor the "
+            "path of a folder."
+        )
+    return memory
+
+
 def clear_cache(memory=True):
     """Remove the features that are kept in a folder.
 
@@ -229,13 +266,7 @@ def clear_cache(memory=True):
     1
     0
     """
-    is_default = isinstance(memory, bool | np.bool_) and memory
-    if not is_default and not isinstance(memory, str | PathLike):
-        raise TypeError(
-            f"memory={memory!r} is neither True, for the user's own cache, nor the "
-            "path of a folder."
-        )
-    FeatureCache(default_cache_folder() if is_default else memory).clear()
+    FeatureCache(find_cache_folder(memory)).clear()
 
 
 def _system_cache_folder():
