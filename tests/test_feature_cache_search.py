@@ -135,7 +135,9 @@ def scores_without_cache(module_folder, images, tmp_path_factory):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("return_train_score", [False, True])
+@pytest.mark.parametrize(
+    "return_train_score", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_each_image_goes_through_the_network_once(
     network,
     log,

@@ -361,14 +361,35 @@ OF_COLUMNS = {
     "SelfTrainingClassifier",
     "permutation_importance",
 }
+# Long ones, which take one kind of X in the quick run and the other in the slow one.
+LONG = {
+    "GridSearchCV",
+    "GridSearchCV, backbones",
+    "RandomizedSearchCV",
+    "HalvingGridSearchCV",
+    "GridSearchCV in cross_val_score",
+    "StackingClassifier",
+    "learning_curve",
+    "Pipeline, followers",
+}
+STARTS_PROCESSES = {"cross_val_score, n_jobs=2"}
 
 
-@pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool not in OF_COLUMNS])
+def with_marks(tools, slow):
+    return [
+        pytest.param(tool, marks=pytest.mark.slow if tool in slow else ())
+        for tool in tools
+    ]
+
+
+@pytest.mark.parametrize(
+    "tool", with_marks([t for t in TOOLS if t not in OF_COLUMNS], STARTS_PROCESSES)
+)
 def test_tool_takes_image_arrays(tool):
     TOOLS[tool](*make_images())
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", with_marks(TOOLS, LONG | STARTS_PROCESSES))
 def test_tool_takes_rows_with_an_image_shape(tool):
     X, y = make_images()
     TOOLS[tool](X.reshape(len(X), -1), y)

@@ -245,8 +245,15 @@ def test_400_fits_in_16_threads_are_equal():
     assert n_equal == N_THREADS * N_FITS == 400
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize(
+    ("backend", "n_jobs"),
+    [
+        ("threading", 1),
+        ("threading", 2),
+        ("loky", 1),
+        pytest.param("loky", 2, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("name", ["dropout", "torch's dropout"])
 def test_fits_in_joblib_workers_are_equal(name, backend, n_jobs):
     model, X, y = make_case(name)

@@ -54,7 +54,7 @@ def assert_told(network, input_shape, n_least):
     "name",
     [
         "swin_t",
-        "convnext_tiny",
+        pytest.param("convnext_tiny", marks=pytest.mark.slow),
         pytest.param("swin_v2_t", marks=pytest.mark.slow),
         pytest.param("efficientnet_b0", marks=pytest.mark.slow),
     ],
@@ -157,6 +157,7 @@ def test_layers_of_networks_that_run_as_they_are_say_what_they_return(
     assert cut_network(wrapped, [name]).channel_axes == [axes]
 
 
+@pytest.mark.slow
 def test_a_norm_of_channels_has_them_last_where_nothing_can_be_run():
     network = make("maxvit_t")
     name = next(n for n in layer_names(network) if n.endswith("attn_layer.0"))

@@ -200,7 +200,10 @@ def test_gradients_may_be_views(any_parts):
     [
         lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1),
         lambda x, w, b: F.conv2d(x, w.repeat(2, 1, 1, 1)[:, :1], groups=2),
-        lambda x, w, b: F.conv_transpose2d(x, w.transpose(0, 1), b, stride=2),
+        pytest.param(
+            lambda x, w, b: F.conv_transpose2d(x, w.transpose(0, 1), b, stride=2),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["plain", "grouped", "transposed"],
 )

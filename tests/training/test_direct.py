@@ -142,9 +142,17 @@ def test_a_step_is_that_of_a_network_with_other_layers(name):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    ("n", "shape"),
+    [
+        (65, SHAPES[1]),
+        pytest.param(65, SHAPES[0], marks=pytest.mark.slow),
+        pytest.param(3, SHAPES[0], marks=pytest.mark.slow),
+        pytest.param(3, SHAPES[1], marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("n", [65, pytest.param(3, marks=pytest.mark.slow)])
 def test_no_number_of_threads_matters(
     assert_no_thread_count_matters, any_parts, name, shape, n
 ):

@@ -154,7 +154,7 @@ def test_a_monitor_scores_frames_with_their_weights(X, y):
     assert rows[-1]["neg_log_loss"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_callbacks_work_in_a_pipeline_in_a_search(X, y, n_jobs, capfd):
     monitor = sklearn_callback.ScoringMonitor(scoring="accuracy")
     pipeline = make_pipeline(StandardScaler(), make().set_callbacks(monitor))
