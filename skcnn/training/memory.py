@@ -1,10 +1,12 @@
 """What happens where a batch does not fit in memory."""
 
 import gc
+import os
 import warnings
 from contextlib import contextmanager
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 # What torch says in other errors where memory does not suffice.
 WORDS = (
@@ -19,11 +21,45 @@ class NetworkMemoryError(MemoryError):
     """The network itself does not fit in memory, whatever the size of a batch."""
 
 
+class _Room(TorchDispatchMode):
+    """Raises a MemoryError where more memory is set aside than there is.
+
+    An operating system may promise more than it has, and end the process that uses it.
+
+    Parameters
+    ----------
+    n_bytes : float
+        How much there is.
+    """
+
+    def __init__(self, n_bytes):
+        super().__init__()
+        self.n_bytes = n_bytes
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.empty.memory_format and out.device.type == "cpu":
+            self.n_bytes -= out.nbytes
+            if self.n_bytes < 0:
+                raise MemoryError
+        return out
+
+
+def find_memory_size():
+    """Return the bytes of memory of this machine, infinity where it does not say."""
+    try:
+        n_pages = os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # on Windows, for one
+        n_pages = -1
+    return n_pages * os.sysconf("SC_PAGE_SIZE") if n_pages > 0 else float("inf")
+
+
 @contextmanager
 def explain_large_network():
-    """Raise a NetworkMemoryError where memory runs out within this context."""
+    """Raise a NetworkMemoryError where a network is built that memory cannot hold."""
     try:
-        yield
+        with _Room(find_memory_size() / 2):  # as much again is taken by gradients
+            yield
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
