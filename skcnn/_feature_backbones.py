@@ -1,6 +1,5 @@
 """What a backbone is to the feature transformer: a network and its preprocessing."""
 
-import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,6 +16,7 @@ from ._base import BaseCNN
 from .backbones import (
     Preprocessing,
     check_channels,
+    copy_network,
     find_backbone,
     load_backbone,
     module_identity,
@@ -78,7 +78,7 @@ class FeatureBackbone:
         if module is not None:
             tensors = chain(module.parameters(), module.buffers())
             if any(tensor.is_cuda for tensor in tensors):
-                module = copy.deepcopy(module).cpu()
+                module = copy_network(module).cpu()
         return {**vars(self), "module": module}
 
     @property

@@ -2,7 +2,7 @@
 
 from .backbone import Backbone, BackboneInfo
 from .catalogue import find_backbone, list_backbones
-from .copies import weightless_copy
+from .copies import copy_network, weightless_copy
 from .download import fetch
 from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
@@ -28,6 +28,7 @@ __all__ = [
     "WeightsError",
     "check_channels",
     "check_pixel_range",
+    "copy_network",
     "cut_network",
     "fetch",
     "find_backbone",

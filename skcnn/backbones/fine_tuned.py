@@ -4,7 +4,6 @@ What runs first and what runs later is found out by running the network, so
 that networks which cannot be traced have an order, too.
 """
 
-import copy
 from bisect import bisect_right
 from collections import defaultdict
 from difflib import get_close_matches
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from ..modules import Dropout
+from .copies import copy_network
 from .hooked import WITH_WEIGHTS
 from .layers import SKIPPED
 
@@ -417,7 +417,7 @@ def find_blocks(network, order):
 
 def _plain_copy(network):
     """Return a copy of which nothing is frozen, in evaluation mode, on the CPU."""
-    network = copy.deepcopy(network).to("cpu", torch.float32)
+    network = copy_network(network).to("cpu", torch.float32)
     for module in network.modules():
         if isinstance(module, FineTunedNetwork):
             module.frozen = ()

@@ -5,6 +5,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torchvision import models
 
 from skcnn.backbones import FineTunedNetwork, cut_network
@@ -176,6 +177,15 @@ def test_the_network_that_is_given_stays_as_it_is():
     assert all(torch.equal(value, before[key]) for key, value in state(network).items())
     assert not any(p.requires_grad for p in network.parameters())
     assert isinstance(network.fc, nn.Linear)
+
+
+def test_a_network_that_was_just_pruned_stays_pruned():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+    network(torch.zeros(1, *SHAPE))
+    prune.l1_unstructured(network[0], "weight", amount=0.5)
+    tuned = FineTunedNetwork(network, SHAPE, 3)
+    step(tuned)
+    assert (tuned.backbone[0].weight == 0).sum() == network[0].weight.numel() / 2
 
 
 def test_dropout_and_activations_of_the_old_head_are_gone():
