@@ -7,7 +7,7 @@ them.
 """
 
 from contextlib import contextmanager, nullcontext
-from math import inf, isfinite
+from math import inf
 from numbers import Real
 
 import numpy as np
@@ -21,14 +21,13 @@ from skorch.callbacks import (
     ParamMapper,
 )
 from skorch.history import History
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.utils import get_total_norm
 
 from ..data import Batches, Images
 from . import known
 from .allocation import memory_keeper
 from .callbacks import EpochLog, explain_missing_validation
 from .devices import count_gpus
+from .divergence import check_finite, check_network
 from .inference import compute_outputs
 from .schedules import SCHEDULES
 from .state import copy_state
@@ -212,7 +211,7 @@ class Net(TrainingSteps, NeuralNet):
             for monitor in monitors:
                 monitor.end(self)
             self.notify("on_train_end", X=dataset, y=None)
-        self._check_network()
+        check_network(self)
         self.module_.eval()  # what else calls it shall not change its statistics
         del self._schedule, self._monitors
 
@@ -276,7 +275,7 @@ class Net(TrainingSteps, NeuralNet):
         else:
             loss = self._run_lean_epoch(iterator)
             self.history.new_batch()  # callbacks look at the last one
-        self.check_loss(loss, "training")
+        check_finite(loss, "training loss", self)
         self.record(f"{prefix}_loss", loss, larger_is_better=False)
 
     def record(self, name, value, *, larger_is_better):
@@ -297,43 +296,6 @@ class Net(TrainingSteps, NeuralNet):
         is_best = all(value > v if larger_is_better else value < v for v in before)
         self.history.record(name, value)
         self.history.record(f"{name}_best", is_best)
-
-    def check_loss(self, loss, kind):
-        """Raise a ValueError where the loss of an epoch is not finite.
-
-        Parameters
-        ----------
-        loss : float
-            The loss.
-
-        kind : {"training", "validation"}
-            Named in the message.
-        """
-        self._check_finite(loss, f"{kind} loss")
-
-    def _check_finite(self, value, name):
-        if not isfinite(value):
-            raise ValueError(
-                f"The {name} became {value} in epoch {len(self.history)}. Lower "
-                f"lr (it is {self.lr}) or weight_decay, or choose another optimizer, "
-                "lr_schedule or augmentation."
-            )
-
-    def _check_network(self):
-        """Raise a ValueError where the last step, whose loss nobody sees, diverged.
-
-        Weights whose squares overflow are of no use, either.
-        """
-        weights = [w.detach() for w in self.module_.parameters() if w.requires_grad]
-        self._check_finite(get_total_norm(weights).item(), "norm of the weights")
-        statistics = [
-            buffer
-            for layer in self.module_.modules()
-            if isinstance(layer, _NormBase) and layer.track_running_stats
-            for buffer in (layer.running_mean, layer.running_var)
-        ]
-        size = get_total_norm(statistics, norm_type=1).item()
-        self._check_finite(size, "sum of the batch-norm statistics")
 
     def _wants_batches(self):
         """Return whether a callback looks at single batches."""

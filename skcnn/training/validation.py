@@ -2,6 +2,7 @@
 
 import torch
 
+from .divergence import check_finite
 from .monitor import Monitor
 
 
@@ -55,7 +56,7 @@ class Validation(Monitor):
         """
         outputs = net.predict_images(self.images)
         loss = self._loss(torch.from_numpy(outputs))
-        net.check_loss(loss, "validation")
+        check_finite(loss, "validation loss", net)
         weights = None if self.weights is None else self.weights.numpy()
         return loss, float(self.score(outputs, self.targets.numpy(), weights))
 

@@ -1,0 +1,50 @@
+"""Trainings that diverge are errors."""
+
+from math import isfinite
+
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils import get_total_norm
+
+
+def check_finite(value, name, net):
+    """Raise a ValueError where a number of the last epoch is not finite.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+
+    name : str
+        What it is called in the message.
+
+    net : Net
+        What is trained.
+    """
+    if not isfinite(value):
+        raise ValueError(
+            f"The {name} became {value} in epoch {len(net.history)}. Lower lr (it is "
+            f"{net.lr}) or weight_decay, or choose another optimizer, lr_schedule or "
+            "augmentation."
+        )
+
+
+def check_network(net):
+    """Raise a ValueError where the last step, whose loss nobody sees, diverged.
+
+    Weights whose squares overflow are of no use, either.
+
+    Parameters
+    ----------
+    net : Net
+        What was trained.
+    """
+    weights = [w.detach() for w in net.module_.parameters() if w.requires_grad]
+    check_finite(get_total_norm(weights).item(), "norm of the weights", net)
+    statistics = [
+        buffer
+        for layer in net.module_.modules()
+        if isinstance(layer, _NormBase) and layer.track_running_stats
+        for buffer in (layer.running_mean, layer.running_var)
+    ]
+    size = get_total_norm(statistics, norm_type=1).item()
+    check_finite(size, "sum of the batch-norm statistics", net)
