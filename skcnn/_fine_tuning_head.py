@@ -1,5 +1,6 @@
 """The head of fine-tuned estimators: trained alone, on features computed once."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -42,10 +43,10 @@ class HeadTraining:
         return self._computed[1]
 
     def _compute_features(self, X):
-        extractor, backbone = self._extractor, self._backbone
-        source = ArraySource(
-            X, self._scaling(X), extractor.device, extractor.input_dtype
-        )
+        extractor, backbone, scaling = self._extractor, self._backbone, self._scaling(X)
+        if backbone.preprocessing is not None:  # less of it is left for decoded files
+            backbone = replace(backbone, preprocessing=scaling.preprocessing)
+        source = ArraySource(X, scaling, extractor.device, extractor.input_dtype)
         batch_size = backbone.batch_size(extractor.device)
         with explain_failure(backbone, extractor, batch_size):
             if not wants_cache(self.memory):

@@ -35,7 +35,8 @@ WEIGHTS_ARE_NOT_REPEATS = {
         "their statistics, a sample of weight 2 does not."
     )
 }
-SMALL = {"image_size": 16, "max_epochs": 2, "head_epochs": 5, "random_state": 0}
+SMALL_TRAINING = {"max_epochs": 2, "head_epochs": 5, "random_state": 0}
+SMALL = {"image_size": 16, **SMALL_TRAINING}
 
 
 @parametrize_with_checks(
@@ -167,6 +168,24 @@ def test_features_are_taken_from_the_cache(make, weights, tmp_path):
     third = make().fit(X, y)
     for clf in (second, third):
         np.testing.assert_array_equal(clf.predict_proba(X), first.predict_proba(X))
+
+
+def test_decoded_files_share_no_rows_with_arrays_of_the_same_pixels(tmp_path):
+    """Files are resized and cropped as they are read, arrays are afterwards."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 9), nn.Flatten(), nn.LazyLinear(2))
+    network(torch.zeros(1, 3, 224, 224))
+    X, y = draw(4, size=32)
+    images = [Image.fromarray(image) for image in X]
+    params = {"preprocessing": "resnet18", "memory": tmp_path}
+    clf = FineTunedClassifier(network, trainable="head", **params, **SMALL_TRAINING)
+    clf.fit(images, y)
+    read = clf._image_files(images)
+    _, pixels = next(iter(read.batches([np.arange(len(images))])))
+    transformer = CNNFeatureTransformer(network, **params)
+    features = transformer.fit_transform(np.asarray(pixels))
+    assert transformer.cache_info_ == (0, len(images))
+    expected = transformer.set_params(memory=None).fit_transform(np.asarray(pixels))
+    np.testing.assert_array_equal(features, expected)
 
 
 # Freezing and rates
