@@ -39,10 +39,8 @@ class FeatureComputation:
         source = self._make_source(X, backbone, extractor)
         features = self._compute(source, backbone, extractor)
         if hasattr(self, "_widths"):
-            self._widths.update(
-                (layer, part.shape[1])
-                for layer, part in zip(extractor.layers, features, strict=True)
-            )
+            asked = extractor.layers, extractor.pooling
+            self._widths[asked] = [part.shape[1] for part in features]
         return features[0] if len(features) == 1 else np.hstack(features)
 
     def _transform_lazily(self, X):
@@ -104,7 +102,7 @@ class FeatureComputation:
 
     def _make_extractor(self, backbone):
         """Return the network cut at the layers that are asked for."""
-        layers = [self.layer] if isinstance(self.layer, str) else list(self.layer)
+        layers = self._layers()
         if not layers or not all(isinstance(layer, str) for layer in layers):
             raise ValueError(
                 f"layer={self.layer!r} is neither the name of a layer nor a list of "
@@ -117,7 +115,7 @@ class FeatureComputation:
         is_shared = backbone.digest is not None  # others may be changed
         return (_shared_extractor if is_shared else FeatureExtractor)(
             backbone.module,
-            tuple(layers),
+            layers,
             pooling=self.pooling,
             n_axes=len(backbone.input_shape) - 1,
             device=check_device(self.device),
@@ -126,6 +124,10 @@ class FeatureComputation:
             fill=backbone.preprocessing is None,
             input_shape=backbone.input_shape,
         )
+
+    def _layers(self):
+        """Return the layers that are asked for."""
+        return (self.layer,) if isinstance(self.layer, str) else tuple(self.layer)
 
     def _make_source(self, X, backbone, extractor):
         """Return where the batches of X come from."""
@@ -182,12 +184,12 @@ class FeatureComputation:
     @usual_torch()
     def _layer_widths(self):
         """Return the number of features of each layer."""
-        if getattr(self, "_widths", None):
-            return self._widths
-        backbone = self._find_backbone()
-        extractor = self._make_extractor(backbone)
-        widths = feature_widths(backbone, extractor)
-        return dict(zip(extractor.layers, widths, strict=True))
+        layers = self._layers()
+        widths = getattr(self, "_widths", {}).get((layers, self.pooling))
+        if widths is None:
+            backbone = self._find_backbone()
+            widths = feature_widths(backbone, self._make_extractor(backbone))
+        return dict(zip(layers, widths, strict=True))
 
 
 @lru_cache(maxsize=N_EXTRACTORS)

@@ -304,7 +304,7 @@ class CNNFeatureTransformer(
         """
         self._forget()
         fit_params = self._route(fit_params)
-        learns = needs_fit(self.backbone, self.weights, self.preprocessing)
+        learns = self._learns
         if hasattr(X, "__dask_graph__") and not learns:
             X = first_sample(X)
         X = self._check_images(X, reset=True)
@@ -345,6 +345,11 @@ class CNNFeatureTransformer(
                 "out."
             )
         return fit_params
+
+    @property
+    def _learns(self):
+        """Whether `fit` learns something."""
+        return needs_fit(self.backbone, self.weights, self.preprocessing)
 
     @property
     def _trains(self):
@@ -485,11 +490,12 @@ class CNNFeatureTransformer(
             self._widths = {}
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "_widths")
+        has_learnt = hasattr(self, "_backbone") or not self._learns
+        return hasattr(self, "_widths") and has_learnt
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        learns = needs_fit(self.backbone, self.weights, self.preprocessing)
+        learns = self._learns
         tags.requires_fit = learns
         tags.input_tags.three_d_array = True
         tags.input_tags.string = not learns or self._trains_on_files

@@ -357,6 +357,28 @@ def test_other_precisions_are_near(case, precision, dtype, rtol):
 # Names and containers
 
 
+@pytest.mark.parametrize("backbone", ["resnet20", nn.Conv2d(3, 2, 3), CNNClassifier()])
+def test_what_learns_something_has_to_be_fitted_again(data_dir, backbone, rng):
+    X = rng.integers(0, 256, (2, 32, 32, 3), "uint8")
+    weights = data_dir / "weights" / WEIGHTS["resnet20"]
+    transformer = CNNFeatureTransformer("resnet20", weights=weights).fit(X)
+    transformer.set_params(backbone=backbone, weights=None)
+    with pytest.raises(NotFittedError):
+        transformer.transform(X)
+
+
+@pytest.mark.parametrize(("name", "value"), [("layer", "conv1"), ("pooling", None)])
+def test_names_follow_an_attribute_that_is_set(data_dir, name, value, rng):
+    X = rng.integers(0, 256, (2, 32, 32, 3), "uint8")
+    weights = data_dir / "weights" / WEIGHTS["resnet20"]
+    transformer = CNNFeatureTransformer("resnet20", weights=weights, layer="layer1")
+    transformer.fit(X).transform(X)
+    setattr(transformer, name, value)
+    for _ in range(2):
+        names = transformer.get_feature_names_out()
+        assert len(names) == transformer.transform(X).shape[1]
+
+
 def test_names_are_those_of_the_network_that_was_fitted(rng):
     X = rng.integers(0, 256, (2, 32, 32), "uint8")
     transformer = CNNFeatureTransformer("lenet5", weights=None).fit(X)
