@@ -14,7 +14,7 @@ from torch import nn
 
 from ..modules import Dropout
 from .copies import copy_network
-from .hooked import WITH_WEIGHTS
+from .hooked import WITH_WEIGHTS, Ending
 from .layers import SKIPPED
 
 MIN_BLOCKS = 4
@@ -26,6 +26,8 @@ class FineTunedNetwork(nn.Module):
     The head is a dropout and a fully connected layer that starts at zero. It
     replaces the network's own last dropout, too. Layers behind the last one
     with weights, such as the pooling of SqueezeNet, stay, activations excepted.
+    All layers of a network stay that has an identity, or nothing, in the place of
+    its last layer.
 
     Parameters
     ----------
@@ -99,7 +101,8 @@ class FineTunedNetwork(nn.Module):
         super().__init__()
         self.backbone = _plain_copy(network)
         self.order = RunningOrder(self.backbone, input_shape)
-        remove_last_layer(self.backbone, self.order)
+        if not self.order.is_bare:
+            remove_last_layer(self.backbone, self.order)
         self.blocks = tuple(find_blocks(self.backbone, self.order))
         n_features = self._count_features(input_shape)
         self.head = make_head(n_features, n_outputs, dropout)
@@ -249,21 +252,28 @@ class RunningOrder:
 
     positions : dict of str to int
         Where each one is in `names`.
+
+    is_bare : bool
+        Whether the network has nothing in the place of its last layer.
     """
 
     def __init__(self, network, input_shape):
         self.positions = {}
-        handles = [
+        modules = dict(network.named_modules())
+        weighted = {n: part for n, part in modules.items() if _has_weights(part)}
+        ending = Ending(network, weighted)
+        handles = ending.watch() + [
             module.register_forward_pre_hook(self._noting(name))
-            for name, module in network.named_modules()
+            for name, module in modules.items()
         ]
         try:
             with torch.no_grad():
-                network(torch.zeros(1, *input_shape))
+                out = network(torch.zeros(1, *input_shape))
         finally:
             for handle in handles:
                 handle.remove()
         self.names = list(self.positions)
+        self.is_bare = ending.is_bare(out)
 
     def _noting(self, name):
         def note(module, args):
@@ -312,9 +322,10 @@ class RunningOrder:
         return self.positions[blocks[-trainable]]
 
     def _find_layer(self, name):
-        if name in self.positions:
-            return self.positions[name]
         names = self.names[1:]
+        inside = [n for n in names if f"{n}.".startswith(f"{name}.")]
+        if inside:  # a list of modules does not run itself
+            return self.positions[inside[0]]
         close = get_close_matches(name, names, n=5, cutoff=0.4) or names[-5:]
         raise ValueError(
             f"trainable={name!r} is neither 'all' nor 'head' nor one of the network's "
@@ -368,7 +379,7 @@ def remove_last_layer(network, order):
     """
     names = order.names
     modules = {name: network.get_submodule(name) for name in names}
-    weighted = [name for name in names if isinstance(modules[name], WITH_WEIGHTS)]
+    weighted = [name for name in names if _has_weights(modules[name])]
     if not any(weighted):
         raise ValueError(
             "The network has no convolution or fully connected layer that a new head "
@@ -425,12 +436,22 @@ def _plain_copy(network):
 
 
 def _children(module, prefix, order):
-    """Return the names of the children that have weights and run."""
-    return [
-        f"{prefix}{name}"
-        for name, child in module.named_children()
-        if _count_layers(child) and f"{prefix}{name}" in order.positions
-    ]
+    """Return the names of the children that have weights and run.
+
+    In the place of those that do not, as lists of modules, come their own children.
+    """
+    names = []
+    for child_name, child in module.named_children():
+        name = f"{prefix}{child_name}"
+        if name in order.positions:
+            names += [name] if _count_layers(child) else []
+        else:
+            names += _children(child, f"{name}.", order)
+    return names
+
+
+def _has_weights(module):
+    return isinstance(module, WITH_WEIGHTS)
 
 
 def _count_layers(module):

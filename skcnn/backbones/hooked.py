@@ -1,5 +1,6 @@
 """Networks that run as they are, watched by hooks."""
 
+from functools import partial
 from threading import Lock
 
 import torch
@@ -30,6 +31,9 @@ class HookedNetwork(nn.Module):
         super().__init__()
         self.network = copy_network(module)
         self.layers = tuple(layers)
+        self._named = [layer for layer in self.layers if layer != PENULTIMATE]
+        is_penultimate = PENULTIMATE in self.layers
+        self.weighted = weighted_parts(self.network) if is_penultimate else {}
         self.channel_axes = list(map(self._find_channel_axes, self.layers))
         self._lock = Lock()
 
@@ -43,52 +47,119 @@ class HookedNetwork(nn.Module):
     def forward(self, x):
         """Map a batch to a tuple of outputs."""
         outputs = {}
+        ending = Ending(self.network, self.weighted)
         with self._lock:  # hooks see the batches of all threads
-            handles = [
-                handle
-                for layer in self.layers
-                for handle in self._watch(layer, outputs)
-            ]
+            handles = [self._watch(layer, outputs) for layer in self._named]
+            handles += ending.watch() if self.weighted else []
             try:
-                self.network(x)
+                out = self.network(x)
             finally:
                 for handle in handles:
                     handle.remove()
+        if self.weighted:
+            self._keep_penultimate(ending, out, outputs)
         missing = [layer for layer in self.layers if layer not in outputs]
         if missing:
             raise ValueError(f"The network did not run its layer {missing[0]!r}.")
         return tuple(check_tensor(outputs[layer], layer) for layer in self.layers)
 
     def _watch(self, layer, outputs):
-        """Return hooks that keep what a layer returns before that is changed."""
-
-        def keep(value):
-            is_tensor = isinstance(value, torch.Tensor)
-            outputs[layer] = value.clone() if is_tensor else value
+        """Return a hook that keeps what a layer returns before that is changed."""
 
         def keep_output(part, args, output):
             holds_others = next(part.children(), None) is not None
             if layer not in outputs or holds_others:
-                keep(output)
+                outputs[layer] = _copied(output)
 
-        def keep_input(part, args, kwargs):
-            for value in [*args, *kwargs.values()][:1]:
-                keep(value)
+        return self.network.get_submodule(layer).register_forward_hook(keep_output)
 
-        if layer != PENULTIMATE:
-            part = self.network.get_submodule(layer)
-            return [part.register_forward_hook(keep_output)]
-        return [
-            part.register_forward_pre_hook(keep_input, with_kwargs=True)
-            for part in weighted_parts(self.network).values()
-        ]
+    def _keep_penultimate(self, ending, out, outputs):
+        """Keep what the last layer received, or `out` where there is no such layer."""
+        axes = None
+        if ending.is_bare(out):
+            outputs[PENULTIMATE] = out
+        elif ending.last is not None:
+            outputs[PENULTIMATE] = ending.received
+            axes = channel_axes_of_part(self.network, ending.last, of_input=True)
+        self.channel_axes[self.layers.index(PENULTIMATE)] = axes
 
     def _find_channel_axes(self, layer):
         """Return which axes of a layer's output are channels."""
         if layer == PENULTIMATE:  # most networks run their parts in their order
-            last = next(reversed(weighted_parts(self.network)))
+            last = next(reversed(self.weighted))
             return channel_axes_of_part(self.network, last, of_input=True)
         return channel_axes_of_part(self.network, layer)
+
+
+class Ending:
+    """Watches how a network ends, while it runs.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network.
+
+    weighted : dict of str to torch.nn.Module
+        Its parts with weights, one of which may be its last layer.
+
+    Attributes
+    ----------
+    last : str or None
+        The one that ran last.
+
+    received : object
+        What that one received.
+    """
+
+    def __init__(self, network, weighted):
+        self.network = network
+        self.weighted = weighted
+        self.last = self.received = self._returned = self._passed_on = None
+
+    def watch(self):
+        """Return hooks that watch."""
+        hooks = []
+        for name, part in self.weighted.items():
+            note = partial(self._note_input, name)
+            hooks.append(part.register_forward_pre_hook(note, with_kwargs=True))
+            hooks.append(part.register_forward_hook(self._note_output))
+        for part in self.network.modules():
+            if isinstance(part, nn.Identity):
+                hooks.append(part.register_forward_hook(self._note_identity))
+        return hooks
+
+    def is_bare(self, out):
+        """Return whether a network has nothing in the place of its last layer.
+
+        Parameters
+        ----------
+        out : object
+            What the network returned.
+
+        Returns
+        -------
+        bool
+            True for networks of timm without classes, and for those that end with an
+            identity behind a layer without weights.
+        """
+        has_no_classes = getattr(self.network, "num_classes", None) == 0
+        return has_no_classes or (out is not None and out is self._passed_on)
+
+    def _note_input(self, name, part, args, kwargs):
+        for value in [*args, *kwargs.values()][:1]:
+            self.last, self.received = name, _copied(value)
+
+    def _note_output(self, part, args, output):
+        self._returned = output
+
+    def _note_identity(self, part, args, output):
+        if output is not self._returned:
+            self._passed_on = output
+
+
+def _copied(value):
+    """Return a copy of a tensor, which operations in place may change."""
+    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def weighted_parts(module):

@@ -1,5 +1,7 @@
 """What a network computes with, in one string."""
 
+import copyreg
+import dis
 import re
 import sys
 import weakref
@@ -48,8 +50,9 @@ def module_identity(module):
         The same in every process with the same version of Python. The attributes
         of each part count, buffers that are not saved, hooks, and what functions
         have in closures; and the methods of classes, and of those that they inherit
-        from, that are not of a known library. What methods refer to elsewhere does
-        not count. With an attribute that cannot be told from others, such as an open
+        from, that are not of a known library, with the functions, classes, numbers
+        and strings of their modules that they name. What else these hold does not
+        count. With an attribute that cannot be told from others, such as an open
         file, the digest is another one each time.
     """
     digest = blake2b(weights_digest(module).encode(), digest_size=32)
@@ -74,6 +77,7 @@ class _Description:
             id(part): f"part {name}" for name, part in module.named_modules()
         }
         self._open = set()  # what is being described, which may refer to itself
+        self._named = {}  # what functions refer to by name, which may be each other
         self.text = self._parts(module)
 
     def _parts(self, module):
@@ -196,7 +200,25 @@ class _Description:
         cells = _list(self._cell(cell) for n, cell in cells if n != "__class__")
         held = function.__defaults__, function.__kwdefaults__
         wrapped = self._of(getattr(function, "__wrapped__", None))
-        return f"{_describe_code(function.__code__)} {self._of(held)} {cells} {wrapped}"
+        named = "" if _is_installed(function) else _list(self._globals(function))
+        code = _describe_code(function.__code__)
+        return f"{code} {self._of(held)} {cells} {wrapped} {named}"
+
+    def _globals(self, function):
+        """Yield what a function refers to by name that may be another next time."""
+        for name in _global_names(function.__code__):
+            value = function.__globals__.get(name)
+            if isinstance(value, PLAIN_TYPES):
+                yield f"{name} {self._of(value)}"
+            elif isinstance(value, type | FunctionType) and not _is_installed(value):
+                yield f"{name} {self._code_by_name(value)}"
+
+    def _code_by_name(self, value):
+        """Return what a function or class does, its number where that is said."""
+        if id(value) in self._named:
+            return self._named[id(value)]
+        self._named[id(value)] = len(self._named)
+        return self._code(value) if isinstance(value, type) else self._of(value)
 
     def _cell(self, cell):
         try:
@@ -206,8 +228,9 @@ class _Description:
 
     def _object(self, value):
         """Return what would make an object anew, and its code."""
+        reduce = copyreg.dispatch_table.get(type(value), lambda x: x.__reduce_ex__(4))
         try:
-            made = value.__reduce_ex__(4)
+            made = reduce(value)
         except Exception:  # whatever says that it cannot be pickled
             return _unique()
         if isinstance(made, str):
@@ -216,10 +239,31 @@ class _Description:
         return f"{self._of(made)} {self._code(type(value))}"
 
 
-def _is_known(kind):
-    """Return whether the code of a class changes with the version of a library only."""
-    library = kind.__module__.partition(".")[0]
-    return library in KNOWN_LIBRARIES or kind.__module__.startswith(TRACED_LIBRARIES)
+def _is_known(code):
+    """Return whether a class or function changes with the version of a library only."""
+    module = code.__module__ or ""
+    library = module.partition(".")[0]
+    return library in KNOWN_LIBRARIES or module.startswith(TRACED_LIBRARIES)
+
+
+def _is_installed(code):
+    """Return whether a class or function is of a library, known or not."""
+    file = getattr(sys.modules.get(code.__module__), "__file__", None) or ""
+    return _is_known(code) or "-packages" in file
+
+
+def _global_names(code):
+    """Return the names that instructions look up in a module, in alphabetic order.
+
+    Those that they assign to, such as counters, are left out.
+    """
+    instructions = list(dis.get_instructions(code))
+    loaded = {i.argval for i in instructions if i.opname == "LOAD_GLOBAL"}
+    stored = {i.argval for i in instructions if i.opname == "STORE_GLOBAL"}
+    for value in code.co_consts:
+        if isinstance(value, CodeType):
+            loaded.update(_global_names(value))
+    return sorted(loaded - stored)
 
 
 def _list(texts):

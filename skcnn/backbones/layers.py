@@ -164,7 +164,7 @@ def _is_shared(calls, modules):
 def _find_node(layer, nodes, modules, module):
     """Return the node that a name stands for."""
     if layer == PENULTIMATE:
-        return _penultimate_node(nodes, modules)
+        return _penultimate_node(nodes, modules, module)
     layer = ALIASES.get(type(module).__name__, {}).get(layer, layer)
     if layer in nodes:
         return nodes[layer]
@@ -174,13 +174,34 @@ def _find_node(layer, nodes, modules, module):
     return inside[-1]
 
 
-def _penultimate_node(nodes, modules):
+def _penultimate_node(nodes, modules, module):
     """Return what the last layer with weights receives, dropout left out."""
+    end = _bare_end(next(iter(nodes.values())).graph, modules, module)
+    if end is not None:
+        return end
     weighted = [node for node in nodes.values() if _has_weights(node, modules)]
     if not weighted:
         raise no_penultimate(list(nodes))
-    node = weighted[-1].all_input_nodes[0]
-    while node.op == "call_module" and isinstance(modules[node.target], SKIPPED):
+    return _before(weighted[-1].all_input_nodes[0], modules, SKIPPED)
+
+
+def _bare_end(graph, modules, module):
+    """Return what a network returns that has nothing in the place of its last layer.
+
+    See `skcnn.backbones.hooked.Ending`. None where it has a last layer.
+    """
+    (end,) = graph.output_node().args
+    if not isinstance(end, fx.Node) or getattr(module, "num_classes", None) == 0:
+        return end if isinstance(end, fx.Node) else None
+    before = _before(end, modules, nn.Identity)
+    if before is end or _has_weights(_before(before, modules, SKIPPED), modules):
+        return None
+    return before
+
+
+def _before(node, modules, skipped):
+    """Return the operation from which on there are only parts of some classes."""
+    while node.op == "call_module" and isinstance(modules[node.target], skipped):
         node = node.all_input_nodes[0]
     return node
 

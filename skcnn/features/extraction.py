@@ -5,6 +5,7 @@ from math import prod
 
 import torch
 from torch import fx
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backbones import cut_network, weightless_copy
 from ..data import with_channels_last
@@ -80,6 +81,7 @@ class FeatureExtractor:
         input_shape=None,
     ):
         network = cut_network(module, layers, input_shape).requires_grad_(False)
+        _check_norms(network)
         self.dtype = PRECISIONS[precision]
         network = network.to(device=device, dtype=self.dtype)
         self.network = with_channels_last(network, 2 + n_axes)
@@ -225,6 +227,18 @@ class FeatureExtractor:
                     f"{n_samples} samples, expected an array whose first axis is that "
                     "of the samples. Choose another layer."
                 )
+
+
+def _check_norms(network):
+    """Raise an error where batches are normalised by their own statistics."""
+    for name, part in network.named_modules():
+        if isinstance(part, _BatchNorm) and part.running_mean is None:
+            raise ValueError(
+                f"The batch normalisation {name!r} has no running statistics "
+                "(track_running_stats=False), so that the features of an image would "
+                "depend on the images around it. Train it with them, or choose a layer "
+                "before it."
+            )
 
 
 def _part_rows(batch_size, n_pixels):

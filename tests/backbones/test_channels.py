@@ -157,6 +157,26 @@ def test_layers_of_networks_that_run_as_they_are_say_what_they_return(
     assert cut_network(wrapped, [name]).channel_axes == [axes]
 
 
+class Auxiliary(nn.Module):
+    """Defines a layer after its last one that it runs in training alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3)
+        self.head = nn.Conv2d(8, 2, 1)
+        self.auxiliary = nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(self.body(x).relu()).mean((2, 3))
+
+
+def test_the_last_layer_is_the_one_that_runs_last():
+    network = cut_network(Auxiliary().eval(), ["penultimate"])
+    (maps,) = network(torch.zeros(1, 3, 6, 6))
+    assert maps.shape == (1, 8, 4, 4)
+    assert network.channel_axes == [(1,)]
+
+
 @pytest.mark.slow
 def test_a_norm_of_channels_has_them_last_where_nothing_can_be_run():
     network = make("maxvit_t")

@@ -141,6 +141,44 @@ def test_the_last_layer_by_name_is_the_head():
     assert set(network.frozen) >= {"", "layer4", "bn1"}
 
 
+class Listed(nn.Module):
+    """Keeps its blocks in a list, which does not run itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.blocks = nn.ModuleList(nn.Conv2d(4, 4, 1) for _ in range(3))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x).relu()
+        return self.head(x.mean((2, 3)))
+
+
+def test_blocks_in_a_list_are_blocks():
+    network = FineTunedNetwork(Listed(), SHAPE, 3, trainable=2, lr_decay=0.5)
+    assert network.blocks == ("stem", "blocks.0", "blocks.1", "blocks.2")
+    trained = {n for n, p in network.backbone.named_parameters() if p.requires_grad}
+    assert {name.rpartition(".")[0] for name in trained} == {"blocks.1", "blocks.2"}
+    assert network.lr_factors["blocks.0.weight"] == 0.5**3
+    network.choose_layers("blocks", 1.0, 0.0)
+    assert network.frozen == ("stem",)
+
+
+@pytest.mark.parametrize("is_bare", [True, False])
+def test_a_network_without_a_last_layer_keeps_all(is_bare):
+    network = make("resnet18")
+    if is_bare:
+        network.fc = nn.Identity()
+    tuned = FineTunedNetwork(network, SHAPE, 3)
+    assert tuned.head[-1].in_features == 512
+    x = torch.ones(1, *SHAPE)
+    network.fc = nn.Identity()
+    torch.testing.assert_close(tuned.eval().features(x), network(x))
+
+
 def test_frozen_layers_evaluate_whatever_mode_is_set():
     network = fine_tuned("resnet18", trainable="layer4").train()
     modes = {name: module.training for name, module in network.backbone.named_modules()}
@@ -216,7 +254,11 @@ def test_a_pickled_network_is_frozen_as_before():
 
 @pytest.mark.parametrize(
     ("trainable", "words"),
-    [("layr3", "'layer3'"), (6, "5 blocks: conv1, bn1, layer1, layer2, layer3")],
+    [
+        ("layr3", "'layer3'"),
+        ("", "Close ones"),
+        (6, "5 blocks: conv1, bn1, layer1, layer2, layer3"),
+    ],
 )
 def test_what_is_not_there_cannot_be_trained(trainable, words):
     with pytest.raises(ValueError, match=f"trainable={trainable!r}.*{words}"):

@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 import weakref
@@ -24,6 +25,30 @@ SOURCE = """
 from functools import wraps
 import torch
 from torch import nn
+
+FACTOR = 2
+calls = []
+n_calls = 0
+
+
+class Scale:
+    def apply(self, x):
+        return x * 5
+
+
+def is_last(n):
+    return n == 0 or is_first(n - 1)
+
+
+def is_first(n):
+    return n != 0 and is_last(n - 1)
+
+
+def finish(x):
+    global n_calls
+    n_calls += 1
+    calls.append(len(x))
+    return Scale().apply(x) * FACTOR if is_last(2) else x
 
 
 class Base(nn.Module):
@@ -55,7 +80,7 @@ class Net(Base):
     '''A network.'''
 
     def forward(self, x):
-        return [y * 2 for y in super().forward(x)]
+        return finish([y * 2 for y in super().forward(x)])
 """
 PRINT = """
 import sys
@@ -100,6 +125,10 @@ def test_the_identity_is_the_same_in_every_process_and_wherever_it_is_defined():
     [
         ("y * 2", "y * 3"),
         ("y * 2", "y + 2"),
+        ("x * 5", "x + 5"),
+        ("FACTOR = 2", "FACTOR = 3"),
+        ("if is_last(2)", "if is_last(3)"),
+        ("n != 0 and", "n != 1 and"),
         ("x + by", "x - by"),
         ("by=1.0", "by=2.0"),
         ("steps = 2", "steps = 3"),
@@ -155,6 +184,14 @@ def test_a_function_as_attribute_counts():
     }
     assert len(identities) == 3
     assert module_identity(make(act=lambda x: x + 1)) in identities
+
+
+def test_what_a_module_counts_or_collects_does_not_count():
+    """It would make the network another one after each pass."""
+    network = make()
+    identity = module_identity(network)
+    network(torch.zeros(1, 1, 4, 4))
+    assert module_identity(network) == identity
 
 
 @pytest.mark.parametrize("name", ["conv.weight", "conv.bias"])
@@ -284,6 +321,7 @@ HOLD = {
     "list of networks": lambda x: [nn.Linear(2, x)],
     "values in a cycle": holding_itself,
     "reference": lambda x: weakref.ref(KEPT[x]),
+    "regular expression": lambda x: re.compile("a" * x),
     "generator": lambda x: torch.Generator().manual_seed(x),
 }
 KEPT = {x: Holder(x) for x in (1, 2)}

@@ -391,6 +391,56 @@ def test_the_last_layer_counts_of_whatever_class_it_is(make_network, width):
     assert found.shape == (2, width)
 
 
+class Wrapped(nn.Module):
+    """Runs as it is, and defines a layer that it runs no more."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.network(x)
+
+
+@pytest.mark.parametrize("wrap", [nn.Sequential, Wrapped], ids=["traced", "as it is"])
+@pytest.mark.parametrize("end", [[], [nn.Identity()], [nn.Dropout(), nn.Identity()]])
+def test_without_a_last_layer_the_output_is_what_it_would_receive(wrap, end):
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten())
+    network = wrap(nn.Sequential(*body, *end)).eval()
+    if not end:
+        network.num_classes = 0  # as networks of timm have it
+    x = torch.randn(2, 3, 9, 9)
+    (found,) = cut_network(network, ["penultimate"])(x)
+    torch.testing.assert_close(found, network(x))
+
+
+@pytest.mark.parametrize("wrap", [nn.Sequential, Wrapped], ids=["traced", "as it is"])
+def test_an_identity_behind_the_last_layer_is_none(wrap):
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(7), nn.Flatten())
+    network = wrap(nn.Sequential(*body, nn.Linear(4, 2), nn.Dropout(), nn.Identity()))
+    x = torch.randn(2, 3, 9, 9)
+    (found,) = cut_network(network.eval(), ["penultimate"])(x)
+    torch.testing.assert_close(found, body(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        ("test_resnet", 96),
+        pytest.param("vit_small_patch14_dinov2", 384, marks=pytest.mark.slow),
+        pytest.param("eva02_tiny_patch14_224", 192, marks=pytest.mark.slow),
+    ],
+)
+def test_networks_of_timm_without_classes_give_their_output(name, width):
+    timm = pytest.importorskip("timm")
+    network = timm.create_model(name, pretrained=False, num_classes=0).eval()
+    x = torch.randn(1, *network.default_cfg["input_size"])
+    (found,) = cut_network(network, ["penultimate"])(x)
+    assert found.shape == (1, width)
+    torch.testing.assert_close(found, network(x))
+
+
 @pytest.mark.parametrize("change", [prune.l1_unstructured, prune.random_unstructured])
 def test_a_network_that_was_just_pruned_is_copied(change):
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.Linear(6, 2))

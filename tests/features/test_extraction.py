@@ -270,6 +270,15 @@ class TokensFirst(nn.Module):
         return self.head(tokens.mean(0))
 
 
+def test_batch_norm_without_running_statistics_is_an_error():
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.Flatten(), nn.LazyLinear(2))
+    network(torch.zeros(2, 3, 8, 8))
+    with pytest.raises(ValueError, match="'1' has no running statistics"):
+        make_extractor(network, (3, 8, 8))
+    make_extractor(network, (3, 8, 8), layers=["0"])
+
+
 def test_a_layer_must_have_the_samples_on_its_first_axis():
     extractor = make_extractor(TokensFirst(), (1, 12, 12), ["blocks"])
     with pytest.raises(ValueError, match=r"'blocks' gives \(9, 5, 8\) for 5 samples"):
