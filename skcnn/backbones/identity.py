@@ -249,7 +249,8 @@ def _is_known(code):
 def _is_installed(code):
     """Return whether a class or function is of a library, known or not."""
     file = getattr(sys.modules.get(code.__module__), "__file__", None) or ""
-    return _is_known(code) or "-packages" in file
+    is_script = code.__module__ == "__main__"  # whose file in a worker is joblib's
+    return _is_known(code) or ("-packages" in file and not is_script)
 
 
 def _global_names(code):
