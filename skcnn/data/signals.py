@@ -5,6 +5,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_scalar
 
+NUMBERS = (int, float, np.bool_, np.integer, np.floating)
+
 
 def pad_signals(X, length=None, *, fill_value=0, truncate=False):
     """Stack signals of unequal lengths in one array, padded at their ends.
@@ -20,7 +22,8 @@ def pad_signals(X, length=None, *, fill_value=0, truncate=False):
         of the training data. Pass it for test data: ``X_train.shape[2]``.
 
     fill_value : float, default=0
-        What follows the end of a signal, in the units of X.
+        What follows the end of a signal, in the units of X: one number that the
+        dtype of the signals holds, or a float for signals of integers.
 
     truncate : bool, default=False
         Whether signals longer than `length` are cut off. Otherwise they are an
@@ -29,14 +32,19 @@ def pad_signals(X, length=None, *, fill_value=0, truncate=False):
     Returns
     -------
     ndarray of shape (n_samples, n_channels, length)
-        The padded signals, in the common dtype of X and `fill_value`. Estimators
-        read them with ``channel_axis=1``.
+        The padded signals, in the common dtype of X and `fill_value`: integers
+        become floats where `fill_value` is one, like NaN, which rounds those above
+        2 ** 53. Estimators read them with ``channel_axis=1``.
 
     Raises
     ------
     ValueError
         If X or a signal is empty, an entry is no signal, numbers of channels
-        differ, or a signal is longer than `length` and `truncate` is False.
+        differ, a signal is longer than `length` and `truncate` is False, or
+        `fill_value` is outside the range of the signals' dtype.
+
+    TypeError
+        If `length` is no integer or `fill_value` is no single number.
 
     Examples
     --------
@@ -59,7 +67,8 @@ def pad_signals(X, length=None, *, fill_value=0, truncate=False):
             "for. Pad the training data to a greater length, or pass truncate=True."
         )
     (n_channels,) = _channel_counts(signals)
-    dtype = np.result_type(*{signal.dtype for signal in signals}, fill_value)
+    fill_value = _as_number(fill_value)
+    dtype = _common_dtype(signals, fill_value)
     padded = np.full((len(signals), n_channels, length), fill_value, dtype)
     for row, signal in zip(padded, signals, strict=True):
         row[:, : signal.shape[1]] = signal[:, :length]
@@ -87,3 +96,41 @@ def _channel_counts(signals):
             "the same number for all, in shape (n_channels, length)."
         )
     return counts
+
+
+def _as_number(fill_value):
+    """Return a fill value, out of its array if need be, or raise a TypeError."""
+    if getattr(fill_value, "shape", None) == ():
+        fill_value = np.asarray(fill_value)[()]
+    if not isinstance(fill_value, NUMBERS):
+        raise TypeError(
+            f"fill_value={fill_value!r} is a {type(fill_value).__name__}, expected a "
+            "single int or float, which follows every channel of every signal."
+        )
+    return fill_value
+
+
+def _common_dtype(signals, fill_value):
+    """Return the dtype of signals and fill value, or raise a ValueError."""
+    # the type of an int or float of Python gives way to that of arrays, whatever it is
+    kind = type(fill_value)(0) if type(fill_value) in (int, float) else fill_value
+    dtype = np.result_type(*{signal.dtype for signal in signals}, kind)
+    if _holds(dtype, fill_value):
+        return dtype
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+    raise ValueError(
+        f"fill_value={fill_value!r} is outside the range of {dtype}, the common dtype "
+        f"of the signals: {limits.min} to {limits.max}. Choose a value within, or "
+        "convert the signals to a dtype that holds it, as in "
+        "[np.asarray(signal, float) for signal in X]."
+    )
+
+
+def _holds(dtype, number):
+    """Return whether a number stays within the range of a dtype."""
+    try:
+        with np.errstate(over="ignore"):
+            held = dtype.type(number)
+    except OverflowError:
+        return False
+    return not np.isinf(held) or number in (np.inf, -np.inf)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from sklearn.utils.validation import validate_data
 
+from .labelled import check_images_alone
 from .sources import column_of_objects, is_image_files
 
 MAX_AXES = 5
@@ -88,9 +89,10 @@ def check_image_array(
     ------
     ValueError, TypeError
         As scikit-learn's validation, and for more than five axes, an axis of
-        length 0, paths, text or PIL images.
+        length 0, paths, text, PIL images or images with their labels.
     """
     X = as_array(_unpacked(X))
+    check_images_alone(X)
     _check_alike(X)
     if _holds_text(X):
         raise ValueError(

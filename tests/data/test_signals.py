@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -75,3 +77,58 @@ def test_a_length_is_positive(length):
 def test_a_length_is_an_integer():
     with pytest.raises(TypeError, match="length"):
         pad_signals([[1.0]], 2.5)
+
+
+@pytest.mark.parametrize("fill_value", [0.5, np.nan, np.inf, -1e300])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i8", "?"])
+def test_integers_become_floats_where_the_fill_value_is_one(dtype, fill_value):
+    padded = pad_signals([np.ones(3, dtype), np.ones(2, dtype)], fill_value=fill_value)
+    assert padded.dtype == float
+    np.testing.assert_array_equal(padded[:, 0], [[1, 1, 1], [1, 1, fill_value]])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill_value", "limits"),
+    [
+        ("u1", -1, "0 to 255"),
+        ("u1", 256, "0 to 255"),
+        ("i2", 40_000, "-32768 to 32767"),
+        ("i8", 2**63, "-9223372036854775808 to 9223372036854775807"),
+        ("?", 2**70, "-9223372036854775808 to 9223372036854775807"),
+        ("f2", 1e5, "-65504.0 to 65504.0"),
+        ("f2", 2**40, "-65504.0 to 65504.0"),
+        ("f4", -1e300, r"-3.40\d+e\+38 to 3.40\d+e\+38"),
+        ("f8", 10**400, r"-1.79\d+e\+308 to 1.79\d+e\+308"),
+    ],
+)
+def test_a_fill_value_that_the_dtype_does_not_hold_is_refused(
+    dtype, fill_value, limits
+):
+    signals = [np.ones(3, dtype), np.ones(2, dtype)]
+    name = "int64" if dtype == "?" else np.dtype(dtype).name
+    words = rf"fill_value={re.escape(repr(fill_value))} .*{name},.*: {limits}\. Choose"
+    with pytest.raises(ValueError, match=words):
+        pad_signals(signals, fill_value=fill_value)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("fill_value", [np.nan, np.inf, -np.inf])
+def test_a_fill_value_may_be_what_is_not_finite(dtype, fill_value):
+    padded = pad_signals([np.ones(2, dtype), np.ones(1, dtype)], fill_value=fill_value)
+    assert padded.dtype == dtype
+    np.testing.assert_array_equal(padded[1], [[1, fill_value]])
+
+
+@pytest.mark.parametrize("make", [np.int16, np.array, torch.tensor])
+def test_a_fill_value_may_be_a_number_of_a_library(make):
+    padded = pad_signals([np.ones(2, "u1"), np.ones(1, "u1")], fill_value=make(-1))
+    assert padded.tolist() == [[[1, 1]], [[1, -1]]]
+
+
+@pytest.mark.parametrize(
+    "fill_value", [[0, 1], [0], (0,), np.zeros(2), None, "a", 1j], ids=repr
+)
+def test_a_fill_value_is_one_number(fill_value):
+    kind = type(fill_value).__name__
+    with pytest.raises(TypeError, match=f"is a {kind}, expected a single int or float"):
+        pad_signals([np.ones(2), np.ones(1)], fill_value=fill_value)
