@@ -7,6 +7,8 @@ from itertools import islice
 import numpy as np
 
 from ..data import fetch
+from ..data.files import BATCHES_AHEAD
+from .sources import FileSource
 
 # Raised whenever the same images get other features from the same network than
 # before, so that what earlier versions kept is computed anew.
@@ -177,20 +179,41 @@ class CachedFeatures:
             for keys in _claimed_chunks(claims, missing, n_images):
                 tried.update(keys)
                 yield np.array([self.rows_of[missing[key]][0] for key in keys])
+            yield from self._chunks_unread([missing[k] for k in tried], n_images)
 
-        digest_of = {self.rows_of[d][0]: d for d in missing.values()}
+        digest_of = {row: d for d in missing.values() for row in self.rows_of[d]}
         for rows, features in _run(self.source, self.extractor, batch_size, chunks()):
             self.n_computed += len(rows)
-            digests = [digest_of[row] for row in rows.tolist()]
-            self._keep(digests, features)
+            rows = rows.tolist()
+            self._keep(rows, [digest_of[row] for row in rows], features)
         return tried
 
-    def _keep(self, digests, features):
+    def _chunks_unread(self, digests, n_images):
+        """Yield the other rows of those digests whose first row cannot be read.
+
+        Each of these files is to be named, and may be one that can be read: the
+        first may have been removed or changed since it was hashed.
+        """
+        several = [rows for d in digests if len(rows := self.rows_of[d]) > 1]
+        if not (several and isinstance(self.source, FileSource)):
+            return
+        for _ in range(BATCHES_AHEAD):  # then all that came before is decoded
+            yield np.array([], dtype=int)
+        failed = self.source.files.failed
+        unread = sorted(
+            row for first, *rest in several if first in failed for row in rest
+        )
+        for start in range(0, len(unread), n_images):
+            yield np.array(unread[start : start + n_images])
+
+    def _keep(self, rows, digests, features):
         """Fill in features, and store them."""
         stored = {}
-        for i, digest in enumerate(digests):
-            rows = self.rows_of[digest]
-            self.table.fill(rows, [part[i : i + 1] for part in features])
+        for i, (row, digest) in enumerate(zip(rows, digests, strict=True)):
+            equal = self.rows_of[digest]
+            # Where it is not the first row, others of them failed, or come yet.
+            filled = equal if row == equal[0] else [row]
+            self.table.fill(filled, [part[i : i + 1] for part in features])
             for suffix, part in zip(self.suffixes, features, strict=True):
                 stored[digest + suffix] = part[i]
         self.cache.store(stored)

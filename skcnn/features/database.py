@@ -5,6 +5,10 @@ a folder from being removed. Each operation shares the lock of the file
 ``features.lock``. Who replaces or removes the database holds that lock alone, since
 SQLite would roll the journal of a removed database back into its successor.
 
+A database that others keep locked is waited for, and let go of all locks meanwhile.
+Where the wait was in vain, this process goes without the database, and tries again
+without waiting, until it can write to it or has not wanted it for a minute.
+
 Nothing waits for the disk. A process that is killed loses what it was writing and
 nothing else; what a power cut damages, the checksum of each row finds.
 """
@@ -12,14 +16,27 @@ nothing else; what a power cut damages, the checksum of each row finds.
 import contextlib
 import os
 import sqlite3
+import time
 import warnings
 
-from .locks import LOCK_TIMEOUT, find_worker_locks, is_locked, locked, process_lock
+from .locks import (
+    LOCK_TIMEOUT,
+    RETRY_INTERVAL,
+    find_worker_locks,
+    is_locked,
+    locked,
+    open_locked,
+    process_lock,
+)
 from .rows import DamageError
 
 # Bytes. Rows of any length fill such pages well: 512 float32 take a sixth more than
 # their own size, and would take twice of it in SQLite's pages of 4096.
 PAGE_SIZE = 2048
+# Seconds that SQLite waits at a time. Other threads cannot use any database then, nor
+# fork; but who commits has to keep new readers out until those before have ended.
+LOCK_WAIT = 0.1
+IMPATIENCE = 60  # seconds
 SCHEMA = (
     "CREATE TABLE features (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, "
     "dtype TEXT, length INTEGER, checksum INTEGER, data BLOB)",
@@ -38,6 +55,10 @@ DAMAGE = {
 }
 # The last comes of a message that quotes a damaged schema.
 ERRORS = (sqlite3.Error, OSError, UnicodeDecodeError)
+
+# When a database was last found locked, by its path, since a wait was in vain. An
+# estimator makes a `Database` for each call, which should not wait once more.
+_found_locked = {}
 
 
 class Database:
@@ -121,22 +142,44 @@ class Database:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             elif not self.path.exists():
                 return default
-            with process_lock:
-                return self._repair_and_run(work, create)
+            return self._wait_and_run(work, create)
         except _NothingStored:
             return default
         except ERRORS as error:
             self._warn(error)
             return default
 
+    def _wait_and_run(self, work, create):
+        """Try for `LOCK_TIMEOUT` while others lock it, once if that was in vain."""
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            try:
+                with process_lock:
+                    result = self._repair_and_run(work, create)
+            except ERRORS as error:
+                if not _is_busy(error):
+                    raise
+                if self._is_impatient() or time.monotonic() > deadline:
+                    _found_locked[self.path] = time.monotonic()
+                    raise
+                time.sleep(RETRY_INTERVAL)
+            else:
+                if create:  # who only reads may keep us from writing, not from reading
+                    _found_locked.pop(self.path, None)
+                return result
+
+    def _is_impatient(self):
+        moment = _found_locked.get(self.path)
+        return moment is not None and time.monotonic() - moment < IMPATIENCE
+
     def _repair_and_run(self, work, create):
         try:
-            with locked(self._lock, shared=True):
+            with _locked_at_once(self._lock, shared=True):
                 return self._run(work, create)
         except ERRORS as error:
             if not self._is_damage(error):
                 raise
-        with locked(self._lock):
+        with _locked_at_once(self._lock):
             try:  # somebody else may have replaced it
                 return self._run(work, create)
             except ERRORS as error:
@@ -171,7 +214,7 @@ class Database:
         db = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
             uri=True,
-            timeout=LOCK_TIMEOUT,
+            timeout=RETRY_INTERVAL if self._is_impatient() else LOCK_WAIT,
             isolation_level=None,
         )
         db.text_factory = _decode_text
@@ -218,6 +261,27 @@ class Database:
 
 class _NothingStored(Exception):
     """There is no database yet."""
+
+
+@contextlib.contextmanager
+def _locked_at_once(path, shared=False):
+    """Do as `locked`, without waiting."""
+    if os.name == "nt":
+        yield
+        return
+    descriptor = open_locked(path, shared)
+    if descriptor is None:
+        raise TimeoutError(f"{path} is locked")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_busy(error):
+    """Return whether others have locked what is wanted."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF == sqlite3.SQLITE_BUSY or isinstance(error, TimeoutError)
 
 
 def _decode_text(text):

@@ -55,6 +55,11 @@ def pool(outputs, pooling, n_axes, channel_axes=None):
     torch.Tensor of shape (n, n_features)
         In single precision at least.
 
+    Raises
+    ------
+    ValueError
+        If `pooling` is not known.
+
     Examples
     --------
     >>> import torch
@@ -65,6 +70,11 @@ def pool(outputs, pooling, n_axes, channel_axes=None):
     >>> pool(maps, None, n_axes=2).shape
     torch.Size([1, 8])
     """
+    if pooling is not None and pooling not in POOLINGS:
+        raise ValueError(
+            f"pooling={pooling!r} is not known. Choose one of {sorted(POOLINGS)}, or "
+            "None to keep all positions."
+        )
     if not outputs.is_floating_point() or outputs.itemsize < 4:
         outputs = outputs.float()
     if outputs.ndim <= 2 or pooling is None:

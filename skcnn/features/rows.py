@@ -122,9 +122,14 @@ def encode(key, row):
 
     Raises
     ------
+    TypeError
+        If `key` is not bytes.
+
     ValueError
         If `row` has another number of dimensions or another dtype.
     """
+    if not isinstance(key, bytes):
+        raise TypeError(f"A key of features is {key!r}, expected bytes.")
     dtype = row.dtype.newbyteorder("<")
     if row.ndim != 1 or dtype.str not in DTYPES:
         raise ValueError(

@@ -182,6 +182,12 @@ def test_rows_of_another_shape_or_dtype_are_an_error(folder, features):
     assert not folder.exists()
 
 
+def test_keys_other_than_bytes_are_an_error(folder):
+    with pytest.raises(TypeError, match="key of features is 'a', expected bytes"):
+        FeatureCache(folder).store({"a": row(0)})
+    assert not folder.exists()
+
+
 def test_a_cache_that_is_only_read_leaves_no_trace(folder):
     cache = FeatureCache(folder)
     assert cache.lookup([key(0)]) == {}
@@ -599,6 +605,97 @@ def test_a_database_that_is_locked_for_too_long_is_gone_without(filled, monkeypa
         with pytest.warns(UserWarning, match="locked"):
             assert cache.lookup([key(0)]) == {}
     assert_found(cache.lookup([key(0)]), [0])
+
+
+@contextlib.contextmanager
+def locking(folder, *statements):
+    """Keep the database locked; what is given ends that before its time."""
+    path = folder / "features.sqlite"
+    with contextlib.closing(
+        sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    ) as db:
+        for statement in statements:
+            db.execute(statement).fetchall()
+        yield db.rollback
+
+
+ALL_LOCKED = ["BEGIN EXCLUSIVE"]
+READ_BY_OTHERS = ["BEGIN", "SELECT count(*) FROM uses"]
+
+
+def work_on(folder):
+    """Do what an estimator does for 5 batches; return the keys that it has found."""
+    cache = FeatureCache(folder)
+    found = cache.lookup(map(key, range(100)))
+    with cache.claims() as claims:
+        for i in range(200, 210, 2):
+            keys = [key(i), key(i + 1)]
+            assert claims.take(keys, 2) == keys
+            cache.store(make_rows([i, i + 1]))
+            cache.wait(keys)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("statements", "n_found"), [(ALL_LOCKED, 0), (READ_BY_OTHERS, 100)]
+)
+def test_a_database_that_stays_locked_is_waited_for_once(
+    filled, monkeypatch, statements, n_found
+):
+    monkeypatch.setattr("skcnn.features.database.LOCK_TIMEOUT", 1)
+    with locking(filled, *statements):
+        begin = time.monotonic()
+        for _ in range(2):
+            with pytest.warns(UserWarning, match="locked") as caught:
+                assert_found(work_on(filled), range(n_found))
+            assert len(caught) == 1
+        assert 1 <= time.monotonic() - begin < 10  # of a wait each time, it would be 30
+    work_on(filled)
+    kept = [*range(100), *range(200, 210)]
+    assert_found(FeatureCache(filled).lookup(map(key, range(300))), kept)
+    assert names(filled) == OWN_FILES
+
+
+@pytest.mark.parametrize("reason", ["written", "a minute"])
+def test_a_database_that_was_locked_is_waited_for_again(filled, monkeypatch, reason):
+    cache = FeatureCache(filled)
+    with locking(filled, *ALL_LOCKED), monkeypatch.context() as patch:
+        patch.setattr("skcnn.features.database.LOCK_TIMEOUT", 0)
+        with pytest.warns(UserWarning, match="locked"):
+            cache.lookup([key(0)])
+    if reason == "written":
+        cache.store(make_rows([0]))
+    else:
+        monkeypatch.setattr("skcnn.features.database.IMPATIENCE", 0)
+    with locking(filled, *ALL_LOCKED) as unlock:
+        timer = threading.Timer(0.4, unlock)
+        timer.start()
+        assert_found(cache.lookup([key(0)]), [0])
+        timer.join()
+
+
+def test_who_waits_for_a_database_holds_up_no_other_thread(filled, tmp_path):
+    other = FeatureCache(tmp_path / "other")
+    found = {}
+
+    def look_up():
+        found.update(FeatureCache(filled).lookup([key(0)]))
+
+    with locking(filled, *ALL_LOCKED) as unlock:
+        waiting = threading.Thread(target=look_up)
+        waiting.start()
+        timer = threading.Timer(5, unlock)
+        timer.start()
+        waiting.join(0.2)
+        for i in range(5):
+            other.store(make_rows([i]))
+        assert len(other) == 5
+        assert timer.is_alive()
+        timer.cancel()
+        assert waiting.is_alive()
+        unlock()
+        waiting.join(10)
+    assert_found(found, [0])
 
 
 def test_keys_whose_features_could_not_be_stored_are_free(filled, monkeypatch):

@@ -1,13 +1,23 @@
 """The features of all images of a source, each computed once."""
 
+import contextlib
+import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from skcnn.features import CachedFeatures, FeatureCache, compute_features
+from skcnn.backbones import Preprocessing
+from skcnn.features import (
+    CachedFeatures,
+    FeatureCache,
+    FileSource,
+    compute_features,
+)
 from skcnn.features.computing import REVISION, FeatureTable
 
 
@@ -218,6 +228,92 @@ def test_unreadable_rows_of_other_workers_are_waited_for_by_no_one(tmp_path):
         assert np.isnan(found[0][5]).all()
         good = [0, 1, 2, 3, 4, 6, 7]
         assert_features([part[good] for part in found], good)
+
+
+class Brightness(Extractor):
+    """The brightness of images, which are grey, in the place of the value."""
+
+    def __call__(self, batch, batch_size):
+        return super().__call__(batch.mean((2, 3)), batch_size)
+
+
+def open_files(paths):
+    """Return the source of grey files, in the values of their pixels."""
+    preprocessing = Preprocessing(
+        crop_size=(8, 8),
+        resize_size=None,
+        interpolation="bilinear",
+        mean=(0,),
+        std=(1 / 255,),
+    )
+    return FileSource(paths, preprocessing, torch.device("cpu"), torch.float32, "skip")
+
+
+def write_files(folder, values):
+    """Write images that are grey all over, and what is no image for None."""
+    paths = [folder / f"{row}.png" for row in range(len(values))]
+    for path, value in zip(paths, values, strict=True):
+        if value is None:
+            path.write_bytes(b"garbage")
+        else:
+            Image.new("L", (8, 8), value).save(path)
+    return paths
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_each_of_equal_files_that_cannot_be_read_is_named(batch_size, tmp_path):
+    paths = write_files(tmp_path, [7, None, 7, 9, 20, None, 30, None, 40])
+    paths[3] = tmp_path / "absent.png"
+    good = [0, 2, 4, 6, 8]
+    extractor = Brightness()
+    sources = open_files(paths), open_files(paths)
+    cache = FeatureCache(tmp_path / "cache")
+    features = CachedFeatures(sources[0], extractor, batch_size, cache, "")
+    with pytest.warns(UserWarning, match="4 of 9 images cannot be read") as caught:
+        found = features.compute()
+    assert extractor.seen == [7, 20, 30, 40]
+    with pytest.warns(UserWarning, match="4 of 9 images cannot be read") as uncached:
+        without_cache = compute_features(sources[1], extractor, batch_size)
+    assert [str(w.message) for w in caught] == [str(w.message) for w in uncached]
+    assert sources[0].files.failed == sources[1].files.failed
+    for features in (found, without_cache):
+        assert_features([part[good] for part in features], [7, 7, 20, 30, 40])
+        assert all(np.isnan(part[[1, 3, 5, 7]]).all() for part in features)
+
+
+def test_a_file_equal_to_one_that_was_changed_meanwhile_is_computed(tmp_path):
+    paths = write_files(tmp_path, [5, 5, 6, 5])
+    cache = FeatureCache(tmp_path / "cache")
+    features = CachedFeatures(open_files(paths), Brightness(), 2, cache, "")
+    Image.new("L", (8, 8), 9).save(paths[0])
+    paths[3].unlink()
+    with pytest.warns(UserWarning, match="2 of 4 images cannot be read"):
+        found = features.compute()
+    assert_features([part[[1, 2]] for part in found], [5, 6])
+    assert np.isnan(found[0][[0, 3]]).all()
+    source = open_files(paths[:3])
+    again = CachedFeatures(source, Brightness(), 2, cache, "")
+    assert_features(again.compute(), [9, 5, 6])
+    assert again.n_computed == 1
+
+
+def test_a_cache_that_stays_locked_costs_one_wait_and_no_features(
+    tmp_path, monkeypatch
+):
+    cached(range(8), Extractor(), tmp_path).compute()
+    monkeypatch.setattr("skcnn.features.database.LOCK_TIMEOUT", 0.5)
+    path = tmp_path / "features.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        begin = time.monotonic()
+        with pytest.warns(UserWarning, match="locked") as caught:
+            found = cached(range(72), Extractor(), tmp_path, batch_size=8).compute()
+        assert time.monotonic() - begin < 6  # of 19 waits, it would be 10
+    assert len(caught) == 1
+    assert_features(found, range(72))
+    again = cached(range(72), Extractor(), tmp_path)
+    assert_features(again.compute(), range(72))
+    assert again.n_computed == 64
 
 
 def test_a_table_that_is_filled_in_parts_is_nan_elsewhere():

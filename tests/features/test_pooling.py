@@ -67,6 +67,14 @@ def test_several_axes_of_channels_are_flattened_in_their_order():
     torch.testing.assert_close(found, heads.mean(1).flatten(1))
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (3, 5, 2, 2)])
+def test_a_pooling_that_is_not_known_is_an_error(shape):
+    with pytest.raises(
+        ValueError, match=r"pooling='mean' is not known.*'avgmax', 'gem'"
+    ):
+        pool(maps(*shape), "mean", 2)
+
+
 def test_half_precision_is_summed_in_single():
     x = maps(1, 2, 64, 64).bfloat16()
     features = pool(x, "avg", 2)
