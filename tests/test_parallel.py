@@ -142,6 +142,46 @@ def test_workers_times_threads_stay_within_the_cores(parallel, n_jobs):
     assert n_workers * max(threads) <= joblib.cpu_count()
 
 
+FORK = """
+import multiprocessing, sys
+import joblib
+import numpy as np
+import torch
+from sklearn.model_selection import cross_val_score
+from skcnn import CNNClassifier, CNNFeatureTransformer
+
+torch.set_num_threads(2)
+X, y = np.random.default_rng(0).random((200, 28, 28), np.float32), np.arange(200) % 3
+clf = CNNClassifier(max_epochs=1, random_state=0)
+score = cross_val_score(clf, X, y, cv=2)
+expected = clf.fit(X, y).predict_proba(X)
+transformer = CNNFeatureTransformer(clf).fit(X)
+features = transformer.transform(X)
+
+
+def compute():
+    assert np.array_equal(clf.predict_proba(X), expected)
+    np.testing.assert_allclose(transformer.transform(X), features, rtol=1e-5, atol=1e-6)
+    assert np.array_equal(clf.fit(X, y).predict_proba(X), expected)
+
+
+child = multiprocessing.get_context("fork").Process(target=compute)
+child.start()
+child.join()
+assert child.exitcode == 0
+with joblib.parallel_config("multiprocessing"):
+    assert np.array_equal(cross_val_score(clf, X, y, cv=2, n_jobs=2), score)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_processes_compute_the_same():
+    """Threads of the process that was copied are not there to wait for."""
+    options = {"timeout": 300, "check": True}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], **options)
+
+
 def test_regressor_is_equal_in_processes(digits, free_threads):
     X, y = digits
     model = make_model("small", CNNRegressor)

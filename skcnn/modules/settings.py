@@ -1,5 +1,6 @@
 """What torch is told about the whole of a process or thread, for a while."""
 
+import os
 import threading
 from contextlib import ExitStack, contextmanager
 
@@ -60,6 +61,27 @@ float32_default = SharedSetting(
 )
 
 
+class ForkedProcess:
+    """Whether this process is a copy of one whose threads are not there any more."""
+
+    is_new = False
+
+    def note(self):
+        """Note that this is a copy."""
+        self.is_new = True
+
+    def use_one_thread(self):
+        """Let torch use one thread in a copy, which would wait for others for ever."""
+        if self.is_new:
+            torch.set_num_threads(1)
+            self.is_new = False
+
+
+forked_process = ForkedProcess()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forked_process.note)
+
+
 @contextmanager
 def usual_torch():
     """Within this context, torch computes as it does where nobody says otherwise.
@@ -67,8 +89,10 @@ def usual_torch():
     Whoever calls may have switched off gradients, or switched on autocast or another
     default dtype or device for networks of their own. Other processes do not see
     that: what an estimator learns and computes must not depend on it. Of these, only
-    the default dtype is one for all threads.
+    the default dtype is one for all threads. In a process that was forked, torch uses
+    one thread from then on.
     """
+    forked_process.use_one_thread()
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
