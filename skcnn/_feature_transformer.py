@@ -86,9 +86,10 @@ class CNNFeatureTransformer(
 
     layer : str or list of str, default="penultimate"
         The layer whose output is wanted: "penultimate", which is what the last
-        layer with weights receives; a name of :meth:`layer_names`; or "fc6" or
-        "fc7" of AlexNet [1]_ and VGG. The features of a list are computed in
-        one pass and stand side by side.
+        layer with weights receives, or what a network returns that has no last
+        layer; a name of :meth:`layer_names`; or "fc6" or "fc7" of AlexNet [1]_
+        and VGG. The features of a list are computed in one pass and stand side
+        by side.
 
     pooling : {"avg", "max", "avgmax", "gem"} or None, default="avg"
         Over the positions of a layer that returns maps: the mean, the largest

@@ -3,6 +3,7 @@
 from functools import partial
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -77,6 +78,7 @@ class CNNParameters(BaseCNN):
         "hidden_layer_sizes": [
             tuple,
             list,
+            np.ndarray,
             Interval(Integral, 1, None, closed="left"),
         ],
         "augmentation": [str, callable, list, tuple, None],
@@ -158,8 +160,8 @@ class CNNParameters(BaseCNN):
     def _in_one_form(self, name, value):
         if isinstance(value, Integral) and name in PER_AXIS:
             return (value,) * (len(self._input_shape) - 1)
-        if isinstance(value, Integral) and name == "hidden_layer_sizes":
-            return (value,)
+        if name == "hidden_layer_sizes":
+            return tuple(np.atleast_1d(value).tolist())
         return super()._in_one_form(name, value)
 
     def _module_factory(self):

@@ -79,7 +79,7 @@ class CNNRegressor(RegressionMixin, CNNParameters):
         Probability, in [0, 1), that a feature map, or a unit that enters a
         fully connected layer, is left out of a training step.
 
-    hidden_layer_sizes : tuple of int or int, default=()
+    hidden_layer_sizes : array-like of int or int, default=()
         Widths of fully connected layers between the last block and the output.
 
     augmentation : str, callable, list or None, default=None

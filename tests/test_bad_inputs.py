@@ -364,7 +364,7 @@ REFUSED = [
     *refused(29, "array", fit(sparse.csr_array(ROWS)), SPARSE, **type_error),
     *refused(29, "matrix", predict(sparse.csc_matrix(ROWS)), SPARSE, **type_error),
     *refused(
-        29, "tensor", fit(torch.from_numpy(ROWS).to_sparse()), "Sparse", **type_error
+        29, "tensor", fit(torch.from_numpy(ROWS).to_sparse()), "to_dense", **type_error
     ),
     *refused(30, "array", fit(objects({"a": 1})), DICTIONARY, **type_error),
     *refused(30, "list", fit([{"a": 1}] * N), DICTIONARY, **type_error),
@@ -372,6 +372,10 @@ REFUSED = [
     *refused(
         30, "dates", fit(np.zeros((N, 8, 8), "M8[s]")), "datetime64", **type_error
     ),
+    *refused(30, "named", fit({"a": GREY}), "X is a dict", "array", **type_error),
+    *refused(30, "stream", fit(iter(GREY)), "X is a ", "array", **type_error),
+    *refused(30, "set", fit({1, 2}), "X is a set", "array", **type_error),
+    *refused(30, "nothing", fit(None), "X is None", "array", **type_error),
     *refused(31, "list", fit(mixed * 6), "paths", "arrays", **type_error),
     *refused(31, "paths", fit([Path("a.png")] * N), "paths", "FineTunedClassifier"),
     *refused(31, "text", fit(np.array(["a.png"] * N)), "paths", "{name} takes arrays"),

@@ -12,6 +12,7 @@ from skorch.callbacks import (
     Callback,
     Checkpoint,
     EpochScoring,
+    Freezer,
     GradientNormClipping,
     LRScheduler,
     TrainEndCheckpoint,
@@ -109,6 +110,7 @@ def test_a_network_of_other_parameters_is_not_trained_on(data, name, value):
         ({"pool_size": (2, 2)}, {"pool_size": [2, 2]}),
         ({"hidden_layer_sizes": ()}, {"hidden_layer_sizes": []}),
         ({"hidden_layer_sizes": 4}, {"hidden_layer_sizes": [4]}),
+        ({"hidden_layer_sizes": (4, 3)}, {"hidden_layer_sizes": np.array([4, 3])}),
         ({"image_shape": [8, 8]}, {"image_shape": (8, 8)}),
     ],
 )
@@ -333,6 +335,16 @@ def test_only_one_thing_sets_the_learning_rate(data):
         make(callbacks=[callback]).fit(*data)
     clf = make(callbacks=[callback], lr_schedule=None).fit(*data)
     assert not is_same(clf, make(lr_schedule=None).fit(*data))
+
+
+def test_a_class_of_torch_is_no_schedule(data):
+    with pytest.raises(TypeError, match=r"class StepLR.*LRScheduler\('StepLR'"):
+        make(lr_schedule=torch.optim.lr_scheduler.StepLR).fit(*data)
+
+
+def test_a_callback_that_freezes_all_is_an_error(data):
+    with pytest.raises(ValueError, match="frozen all parameters"):
+        make(callbacks=[Freezer("*")]).fit(*data)
 
 
 def rates(clf):

@@ -76,7 +76,8 @@ def cut_network(module, layers, input_shape=None):
 
     layers : sequence of str
         Names of layers. "penultimate" is what the last layer with weights
-        receives, that is, the network without its last layer.
+        receives, that is, the network without its last layer; or what a network
+        returns that has an identity, or no classes, in the place of that.
 
     input_shape : tuple of int or None, default=None
         ``(n_channels, *spatial_shape)`` of a sample, which helps to tell channels

@@ -1,6 +1,6 @@
 """Checks that X is an array of images, in scikit-learn's words where it has them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Set
 from os import PathLike
 
 import numpy as np
@@ -20,16 +20,25 @@ def as_array(X):
     Parameters
     ----------
     X : array-like or torch.Tensor
-        Tensors become arrays that share their memory where they lie on the
-        CPU; bfloat16, which NumPy does not have, becomes float32.
+        Tensors, also those in a list, become arrays that share their memory where
+        they lie on the CPU; bfloat16, which NumPy does not have, becomes float32.
 
     Returns
     -------
     array-like
-        `X` itself where it is no tensor.
+        `X` itself where it is no tensor and holds none.
+
+    Raises
+    ------
+    TypeError
+        If a tensor is sparse.
     """
+    if isinstance(X, (list, tuple)) and any(isinstance(x, torch.Tensor) for x in X):
+        return [as_array(x) for x in X]
     if not isinstance(X, torch.Tensor):
         return X
+    if X.layout is not torch.strided:
+        raise TypeError("X is a sparse tensor, expected a dense one: X.to_dense().")
     X = X.detach().cpu()
     return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
 
@@ -91,6 +100,12 @@ def check_image_array(
         As scikit-learn's validation, and for more than five axes, an axis of
         length 0, paths, text, PIL images or images with their labels.
     """
+    is_unordered = X is None or isinstance(X, (Mapping, Set, Iterator))
+    if is_unordered and not hasattr(X, "__array__"):
+        raise TypeError(
+            f"X is {X if X is None else 'a ' + type(X).__name__}, expected an array of "
+            "images, or a list of images of one shape."
+        )
     X = as_array(_unpacked(X))
     check_images_alone(X)
     _check_alike(X)

@@ -36,6 +36,7 @@ def _widths(hidden_layer_sizes):
     """Return the widths of the hidden layers."""
     if isinstance(hidden_layer_sizes, Integral):
         return (hidden_layer_sizes,)
+    hidden_layer_sizes = tuple(hidden_layer_sizes)
     if not all(isinstance(size, Integral) and size > 0 for size in hidden_layer_sizes):
         raise ValueError(
             f"hidden_layer_sizes={hidden_layer_sizes!r}, expected positive integers, "

@@ -269,6 +269,8 @@ class Net(TrainingSteps, NeuralNet):
             for monitor in self._monitors:
                 monitor.evaluate(self)
             return
+        if not any(p.requires_grad for p in self.module_.parameters()):
+            raise ValueError("A callback has frozen all parameters of the network.")
         if self._wants_batches():
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             loss = self._mean_of_batches(prefix)
@@ -414,10 +416,19 @@ def train_net(net, dataset, epochs, *, lr_schedule, generator, monitors=()):
     Raises
     ------
     ValueError
-        If a callback and `lr_schedule` both set the learning rate, or the loss is
-        not finite.
+        If a callback and `lr_schedule` both set the learning rate, a callback has
+        frozen all parameters, or the loss is not finite.
+
+    TypeError
+        If `lr_schedule` is a class, such as torch's.
     """
     schedule = lr_schedule
+    if isinstance(schedule, type):
+        raise TypeError(
+            f"lr_schedule is the class {schedule.__name__}, expected a name or a "
+            "function of progress. For a schedule of torch, pass lr_schedule=None and "
+            f"callbacks=[skorch.callbacks.LRScheduler({schedule.__name__!r}, ...)]."
+        )
     if not callable(schedule):
         schedule = SCHEDULES[schedule or "constant"]
     if net.has_scheduler() and schedule is not SCHEDULES["constant"]:

@@ -62,6 +62,12 @@ def test_lists_of_images_are_stacked(rng, make):
     np.testing.assert_array_equal(check(make(X)), X)
 
 
+def test_tensors_in_a_list_may_be_bfloat16_or_require_a_gradient():
+    x = torch.ones(2, 3)
+    for tensors in ([x.bfloat16()] * 2, [x.clone().requires_grad_()] * 2):
+        assert check(tensors).shape == (2, 2, 3)
+
+
 def test_a_list_of_tensors_is_stacked():
     X = torch.arange(24.0).reshape(2, 3, 4)
     np.testing.assert_array_equal(check(list(X)), X)
