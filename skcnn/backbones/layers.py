@@ -6,15 +6,18 @@ convolutions before it. Others run as they are, and the names are those of their
 modules.
 """
 
+import contextlib
 from collections import Counter
 from difflib import get_close_matches
+from functools import partial
 
+import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 
 from .channels import find_channel_axes
-from .copies import copy_network
+from .copies import copy_network, copy_sharing_weights
 from .dry_run import N_SAMPLES, find_shapes
 from .hooked import (
     PENULTIMATE,
@@ -43,27 +46,48 @@ def layer_names(module, input_shape=None):
         The network.
 
     input_shape : tuple of int or None, default=None
-        ``(n_channels, *spatial_shape)`` of a sample, by which what is no layer is
-        left out where the network can be traced: weights, shapes and comparisons.
+        ``(n_channels, *spatial_shape)`` of a sample, by which is left out what is
+        no layer: weights, shapes, comparisons, parts that do not run. A network
+        that cannot be traced is run for it, on three samples.
 
     Returns
     -------
     list of str
-        In the order in which they run where the network can be traced,
-        otherwise in that of their definition. A name that leads several of
-        them, like `layer1` of `layer1.0.conv1`, stands for the last. What runs
-        several times has its name for the first time; `_1` and so on are behind
-        those of the others, where the network can be traced.
+        In the order in which they run; of a network that cannot be traced nor run,
+        in that of their definition. A name that leads several of them, like
+        `layer1` of `layer1.0.conv1`, stands for the last. What runs several times
+        has its name for the first time; `_1` and so on are behind those of the
+        others, where the network can be traced.
     """
     module = _evaluating(module)
     traced = trace(module)
     if traced is None:
-        return [name for name, _ in module.named_modules() if name]
+        running = None if input_shape is None else _names_that_run(module, input_shape)
+        return running or [name for name, _ in module.named_modules() if name]
     if input_shape is None:
         return list(traced.nodes)
     shapes = find_shapes(traced.module, traced.graph, input_shape)
     others = {n for n, shape in shapes.items() if (shape or ())[:1] != (N_SAMPLES,)}
     return [name for name, node in traced.nodes.items() if node not in others]
+
+
+def _names_that_run(module, input_shape):
+    """Return the parts that give a row for each sample, in the order of running."""
+    module = copy_sharing_weights(module)
+    names = {}
+
+    def note(part, args, output, name):
+        if isinstance(output, torch.Tensor) and output.shape[:1] == (N_SAMPLES,):
+            names[name] = None
+
+    for name, part in module.named_modules():
+        part.register_forward_hook(partial(note, name=name))
+    like = next(module.parameters(), torch.zeros(0))
+    # Where a network cannot take such a sample, whoever uses it is told.
+    with torch.no_grad(), contextlib.suppress(Exception):
+        module(like.new_zeros(N_SAMPLES, *input_shape))
+        return [name for name in names if name]
+    return []
 
 
 def cut_network(module, layers, input_shape=None):

@@ -391,6 +391,33 @@ def test_the_last_layer_counts_of_whatever_class_it_is(make_network, width):
     assert found.shape == (2, width)
 
 
+class Listed(nn.Module):
+    """Keeps blocks in a list, returns more than a tensor, and has a part to spare."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Linear(2, 2)
+        self.head = nn.Linear(4, 2)
+        self.mix = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.blocks = nn.ModuleList([nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)])
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        x, _ = self.mix(*[x.flatten(2).mT] * 3)
+        return self.head(x.mean(1))
+
+
+def test_layers_of_networks_that_run_as_they_are_are_those_that_run():
+    network = Listed().eval()
+    names = layer_names(network, (3, 8, 8))
+    assert names == ["blocks.0", "blocks.1", "head"]
+    assert len(cut_network(network, names)(torch.zeros(2, 3, 8, 8))) == len(names)
+    assert not network.head._forward_hooks
+    defined = [name for name, _ in network.named_modules() if name]
+    assert layer_names(network) == layer_names(network, (5, 8, 8)) == defined
+
+
 class Wrapped(nn.Module):
     """Runs as it is, and defines a layer that it runs no more."""
 
