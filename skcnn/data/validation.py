@@ -6,6 +6,7 @@ from os import PathLike
 import numpy as np
 import torch
 from PIL import Image
+from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 from .labelled import check_images_alone
@@ -101,7 +102,7 @@ def check_image_array(
         length 0, paths, text, PIL images or images with their labels.
     """
     is_unordered = X is None or isinstance(X, (Mapping, Set, Iterator))
-    if is_unordered and not hasattr(X, "__array__"):
+    if is_unordered and not (hasattr(X, "__array__") or issparse(X)):
         raise TypeError(
             f"X is {X if X is None else 'a ' + type(X).__name__}, expected an array of "
             "images, or a list of images of one shape."
