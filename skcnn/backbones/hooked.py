@@ -142,8 +142,8 @@ class Ending:
             True for networks of timm without classes, and for those that end with an
             identity behind a layer without weights.
         """
-        has_no_classes = getattr(self.network, "num_classes", None) == 0
-        return has_no_classes or (out is not None and out is self._passed_on)
+        is_identity = out is not None and out is self._passed_on
+        return has_no_classes(self.network) or is_identity
 
     def _note_input(self, name, part, args, kwargs):
         for value in [*args, *kwargs.values()][:1]:
@@ -155,6 +155,21 @@ class Ending:
     def _note_identity(self, part, args, output):
         if output is not self._returned:
             self._passed_on = output
+
+
+def has_no_classes(network):
+    """Return whether a network is one of timm that was built without classes.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network.
+
+    Returns
+    -------
+    bool
+    """
+    return getattr(network, "num_classes", None) == 0
 
 
 def _copied(value):

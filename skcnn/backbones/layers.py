@@ -24,6 +24,7 @@ from .hooked import (
     WITH_WEIGHTS,
     HookedNetwork,
     check_tensor,
+    has_no_classes,
     no_penultimate,
 )
 from .tracing import trace
@@ -216,8 +217,10 @@ def _bare_end(graph, modules, module):
     See `skcnn.backbones.hooked.Ending`. None where it has a last layer.
     """
     (end,) = graph.output_node().args
-    if not isinstance(end, fx.Node) or getattr(module, "num_classes", None) == 0:
-        return end if isinstance(end, fx.Node) else None
+    if not isinstance(end, fx.Node):
+        return None
+    if has_no_classes(module):
+        return end
     before = _before(end, modules, nn.Identity)
     if before is end or _has_weights(_before(before, modules, SKIPPED), modules):
         return None

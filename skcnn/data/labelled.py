@@ -1,15 +1,13 @@
 """Images that come with their labels, as the datasets of torch hold them."""
 
 from collections.abc import Mapping
-from os import PathLike
 
 import numpy as np
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from .sources import OBJECT_KINDS, SOURCE_TYPES
+from .sources import OBJECT_KINDS, PATH_TYPES, SOURCE_TYPES
 
-PATH_TYPES = (str, PathLike)
 READERS = (
     "CNNFeatureTransformer, FineTunedClassifier and FineTunedRegressor read image "
     "files; others take numbers, of one shape in one array."

@@ -8,7 +8,8 @@ from os import PathLike
 import numpy as np
 from PIL import Image
 
-SOURCE_TYPES = (str, bytes, PathLike, Image.Image)
+PATH_TYPES = (str, PathLike)
+SOURCE_TYPES = (*PATH_TYPES, bytes, Image.Image)
 NEAR_TYPES = (bytearray, IOBase)
 UNORDERED_TYPES = (Set, Mapping, ValuesView)  # or of which it is not plain what counts
 OBJECT_KINDS = "OSTU"  # NumPy's letters for objects, bytes and text

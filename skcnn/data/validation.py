@@ -1,7 +1,6 @@
 """Checks that X is an array of images, in scikit-learn's words where it has them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from os import PathLike
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 from .labelled import check_images_alone
-from .sources import column_of_objects, is_image_files
+from .sources import PATH_TYPES, column_of_objects, is_image_files
 
 MAX_AXES = 5
 
@@ -101,28 +100,9 @@ def check_image_array(
         As scikit-learn's validation, and for more than five axes, an axis of
         length 0, paths, text, PIL images or images with their labels.
     """
-    is_unordered = X is None or isinstance(X, (Mapping, Set, Iterator))
-    if is_unordered and not (hasattr(X, "__array__") or issparse(X)):
-        raise TypeError(
-            f"X is {X if X is None else 'a ' + type(X).__name__}, expected an array of "
-            "images, or a list of images of one shape."
-        )
+    _check_is_ordered(X)
     X = as_array(_unpacked(X))
-    check_images_alone(X)
-    _check_alike(X)
-    if _holds_text(X):
-        raise ValueError(
-            f"X holds paths or text, and {type(estimator).__name__} takes arrays of "
-            "images. FineTunedClassifier and FineTunedRegressor read image files, "
-            "TextCNNClassifier sentences."
-        )
-    if _holds_pil_images(X):
-        raise TypeError(
-            f"X holds PIL images, and {type(estimator).__name__} takes arrays of "
-            "images. Pass np.stack([image.convert('RGB') for image in X]). "
-            "FineTunedClassifier, FineTunedRegressor and CNNFeatureTransformer take "
-            "PIL images of any mode."
-        )
+    _check_holds_arrays(X, type(estimator).__name__)
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
     # with ensure_2d scikit-learn counts features on axis 1, which is right for rows
@@ -151,6 +131,34 @@ def check_image_array(
     return result
 
 
+def _check_is_ordered(X):
+    """Raise a TypeError where X is nothing, or no sequence of samples."""
+    is_unordered = X is None or isinstance(X, (Mapping, Set, Iterator))
+    if is_unordered and not (hasattr(X, "__array__") or issparse(X)):
+        raise TypeError(
+            f"X is {X if X is None else 'a ' + type(X).__name__}, expected an array of "
+            "images, or a list of images of one shape."
+        )
+
+
+def _check_holds_arrays(X, name):
+    """Raise an error where X holds something else than arrays of one shape."""
+    check_images_alone(X)
+    _check_alike(X)
+    if _holds_text(X):
+        raise ValueError(
+            f"X holds paths or text, and {name} takes arrays of images. "
+            "FineTunedClassifier and FineTunedRegressor read image files, "
+            "TextCNNClassifier sentences."
+        )
+    if _holds_pil_images(X):
+        raise TypeError(
+            f"X holds PIL images, and {name} takes arrays of images. Pass "
+            "np.stack([image.convert('RGB') for image in X]). FineTunedClassifier, "
+            "FineTunedRegressor and CNNFeatureTransformer take PIL images of any mode."
+        )
+
+
 def _unpacked(X):
     """Return the samples of a column of arrays or lists as a list, else X itself."""
     if isinstance(X, (list, tuple)):
@@ -166,7 +174,7 @@ def _holds_text(X):
     if not is_image_files(X):
         return False
     entry = next(iter(X), None) if isinstance(X, Iterable) else X
-    return isinstance(entry, (str, PathLike))
+    return isinstance(entry, PATH_TYPES)
 
 
 def _holds_pil_images(X):
@@ -183,7 +191,7 @@ def _check_alike(X):
     is_object = isinstance(X, np.ndarray) and X.dtype.hasobject
     if not (is_object or isinstance(X, (list, tuple))):
         return
-    paths = {isinstance(image, (str, PathLike)) for image in X}
+    paths = {isinstance(image, PATH_TYPES) for image in X}
     if len(paths) > 1:
         raise TypeError(
             "X mixes paths and arrays. Pass arrays only, of one shape in one array."

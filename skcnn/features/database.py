@@ -25,7 +25,6 @@ from .locks import (
     find_worker_locks,
     is_locked,
     locked,
-    open_locked,
     process_lock,
 )
 from .rows import DamageError
@@ -174,12 +173,12 @@ class Database:
 
     def _repair_and_run(self, work, create):
         try:
-            with _locked_at_once(self._lock, shared=True):
+            with locked(self._lock, shared=True, timeout=0):
                 return self._run(work, create)
         except ERRORS as error:
             if not self._is_damage(error):
                 raise
-        with _locked_at_once(self._lock):
+        with locked(self._lock, timeout=0):
             try:  # somebody else may have replaced it
                 return self._run(work, create)
             except ERRORS as error:
@@ -261,21 +260,6 @@ class Database:
 
 class _NothingStored(Exception):
     """There is no database yet."""
-
-
-@contextlib.contextmanager
-def _locked_at_once(path, shared=False):
-    """Do as `locked`, without waiting."""
-    if os.name == "nt":
-        yield
-        return
-    descriptor = open_locked(path, shared)
-    if descriptor is None:
-        raise TimeoutError(f"{path} is locked")
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_busy(error):

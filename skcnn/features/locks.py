@@ -67,7 +67,7 @@ def _lock(descriptor, path, shared):
 
 
 @contextlib.contextmanager
-def locked(path, shared=False):
+def locked(path, shared=False, timeout=LOCK_TIMEOUT):
     """Wait for the lock of a lock file, and hold it within this context.
 
     It does nothing on Windows.
@@ -77,18 +77,21 @@ def locked(path, shared=False):
     path, shared
         As of `open_locked`.
 
+    timeout : float, default=30
+        Seconds to wait at most.
+
     Raises
     ------
     TimeoutError
-        If others hold the lock for half a minute.
+        If others hold the lock for longer.
     """
     if fcntl is None:
         yield
         return
-    deadline = time.monotonic() + LOCK_TIMEOUT
+    deadline = time.monotonic() + timeout
     while (descriptor := open_locked(path, shared)) is None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{path} was locked for {LOCK_TIMEOUT} s")
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"{path} is locked")
         time.sleep(RETRY_INTERVAL)
     try:
         yield
