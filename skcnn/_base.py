@@ -23,24 +23,26 @@ from .data import (
     check_image_array,
     make_augmentation,
 )
-from .modules import usual_torch
-from .training import (
+from .runtime import (
     DTYPES,
-    CallbackSupportMixin,
-    EarlyStopping,
-    FitProgress,
-    Plateau,
     PrivateRandomness,
-    WeightAveraging,
-    build_net,
-    check_callbacks,
     check_device,
-    choose_weight_decay,
     draw_privately,
     explain_out_of_memory,
     halve_until_it_fits,
     leased_gpu,
     make_generator,
+    usual_torch,
+)
+from .training import (
+    CallbackSupportMixin,
+    EarlyStopping,
+    FitProgress,
+    Plateau,
+    WeightAveraging,
+    build_net,
+    check_callbacks,
+    choose_weight_decay,
     predict_batches,
     range_test,
     renew_net,

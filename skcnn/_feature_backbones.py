@@ -30,7 +30,7 @@ from .features import (
     find_cache_folder,
 )
 from .modules import build_module
-from .training import PrivateRandomness, explain_out_of_memory, make_generator
+from .runtime import PrivateRandomness, explain_out_of_memory, make_generator
 
 N_UNUSED_OUTPUTS = 10
 # A batch of this many pixels is worth its overhead, and what a layer returns for it

@@ -18,8 +18,7 @@ from ._feature_backbones import (
 from .backbones import WeightsError, is_weights_file
 from .data import as_image_list, check_image_array, check_same_shape, is_image_files
 from .features import ArraySource, FeatureExtractor, FileSource, compute_features
-from .modules import usual_torch
-from .training import check_device
+from .runtime import check_device, usual_torch
 
 N_EXTRACTORS = 4
 

@@ -34,7 +34,7 @@ from ._feature_computation import FeatureComputation
 from .backbones import layer_names
 from .data import check_same_shape, first_sample
 from .features import POOLINGS, PRECISIONS
-from .modules import usual_torch
+from .runtime import usual_torch
 
 CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
 

@@ -17,7 +17,7 @@ from ._fine_tuning_head import HeadTraining
 from ._fine_tuning_images import PretrainedInput
 from ._parameters import TRAINING_CONSTRAINTS, CNNParameters
 from .backbones import FineTunedNetwork
-from .training import DTYPES
+from .runtime import DTYPES
 
 SMALLEST_BATCH = 16  # steps of smaller ones are too noisy for weights worth keeping
 FEATURES_ATOL = 5e-2  # of features in bfloat16, times the largest one

@@ -11,7 +11,8 @@ from ._feature_backbones import cached_features, explain_failure, wants_cache
 from .backbones import make_head
 from .data import Rows
 from .features import ArraySource, FeatureExtractor, compute_features
-from .training import DTYPES, build_net, check_device, make_generator, train_net
+from .runtime import DTYPES, check_device, make_generator
+from .training import build_net, train_net
 
 CACHE_BYTES_LIMIT = 10 * 2**30
 HEAD_LR = 0.003

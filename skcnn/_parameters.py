@@ -9,7 +9,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseCNN
 from .modules import ACTIVATIONS, build_module
-from .training import DTYPES, OPTIMIZERS, SCHEDULES
+from .runtime import DTYPES
+from .training import OPTIMIZERS, SCHEDULES
 
 ARCHITECTURE_PARAMETERS = (
     "n_layers",

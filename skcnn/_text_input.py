@@ -15,7 +15,8 @@ from ._base import BaseCNN, auto_batch_size
 from ._top_ngrams import ngram_text, strongest_windows
 from .data import N_SPECIAL, Sentences, Vocabulary, as_texts
 from .data.embeddings import read_embeddings
-from .modules import TextCNN, usual_torch
+from .modules import TextCNN
+from .runtime import usual_torch
 
 VOCABULARY_PARAMETERS = (
     "tokenizer",

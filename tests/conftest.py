@@ -1,6 +1,7 @@
 """What the tests share."""
 
 import os
+import random
 from pathlib import Path
 
 import matplotlib as mpl
@@ -61,3 +62,19 @@ def set_threads():
 def rng():
     """Generator of random test data, the same for each test."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def untouched_globals():
+    """Hold a test to leaving the global random states as they are."""
+    before = global_states()
+    yield
+    after = global_states()
+    assert torch.equal(before[0], after[0])
+    np.testing.assert_array_equal(before[1], after[1])
+    assert before[2] == after[2]
+
+
+def global_states():
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    return torch.get_rng_state(), numpy_state, random.getstate()

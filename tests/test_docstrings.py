@@ -27,13 +27,8 @@ from skcnn.backbones import FineTunedNetwork
 from skcnn.data import ChannelScaler, ImageFiles, Layout, Vocabulary
 from skcnn.features import CachedFeatures, FeatureCache
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
-from skcnn.training import (
-    FitProgress,
-    LearningRateCurve,
-    Monitor,
-    PrivateRandomness,
-    make_generator,
-)
+from skcnn.runtime import PrivateRandomness, make_generator
+from skcnn.training import FitProgress, LearningRateCurve, Monitor
 
 MODULES = [
     "skcnn",

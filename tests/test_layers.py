@@ -14,13 +14,14 @@ FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 # What the files of a folder may import besides their own folder; "" is the top
 # of the package, where the estimators are.
 BELOW = {
-    "modules": set(),
-    "parallel": set(),
-    "data": set(),
-    "backbones": {"modules"},
-    "training": {"data", "modules", "parallel"},
-    "features": {"backbones", "data", "modules", "parallel"},
-    "": {"training", "features", "backbones", "data", "modules", "parallel"},
+    "runtime": set(),
+    "modules": {"runtime"},
+    "parallel": {"runtime"},
+    "data": {"runtime"},
+    "backbones": {"modules", "runtime"},
+    "training": {"data", "modules", "parallel", "runtime"},
+    "features": {"backbones", "data", "modules", "parallel", "runtime"},
+    "": {"training", "features", "backbones", "data", "modules", "runtime"},
     "inspection": {"", "training", "features", "backbones", "data", "modules"},
 }
 SKORCH_DOORS = {Path("training/engine.py"), Path("training/callbacks.py")}
@@ -77,7 +78,7 @@ def complaints(source, path):
     upwards = imported_folders(everywhere, path) - BELOW[folder(path)]
     found = [f"{path} imports {name or 'the estimators'}" for name in sorted(upwards)]
     others = third_parties(everywhere, path)
-    if folder(path) == "modules" and others - {"torch"}:
+    if folder(path) in {"modules", "runtime"} and others - {"torch"}:
         found.append(f"{path} imports {sorted(others - {'torch'})} besides torch")
     if "skorch" in others and path not in SKORCH_DOORS:
         doors = sorted(map(str, SKORCH_DOORS))

@@ -26,7 +26,7 @@ from skcnn import (
     TextCNNClassifier,
 )
 from skcnn.backbones import load_backbone
-from skcnn.training import PrivateRandomness, make_generator
+from skcnn.runtime import PrivateRandomness, make_generator
 from skcnn.training.threads import SMALL_BATCH_FLOPS
 
 THREAD_COUNTS = (1, 2, 3, 4)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..modules import usual_torch
+from ..runtime import usual_torch
 from .catalogue import find_backbone
 from .download import fetch
 from .preprocessing import Preprocessing

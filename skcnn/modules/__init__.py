@@ -15,7 +15,6 @@ from .fcn import FCN
 from .lenet import LeNet5
 from .registry import ARCHITECTURES
 from .resnet import CIFARResNet
-from .settings import SharedSetting, usual_torch
 from .textcnn import CHANNELS, TextCNN
 
 __all__ = [
@@ -28,8 +27,6 @@ __all__ = [
     "ConvNet",
     "Dropout",
     "LeNet5",
-    "SharedSetting",
     "TextCNN",
     "build_module",
-    "usual_torch",
 ]

@@ -1,6 +1,5 @@
-"""Threads: how many torch computes with, and work that is shared by them."""
+"""Work that is shared by threads."""
 
-from .limits import limit_threads, use_threads
 from .workers import map_parts
 
-__all__ = ["limit_threads", "map_parts", "use_threads"]
+__all__ = ["map_parts"]

@@ -13,7 +13,7 @@ from threading import Thread
 
 import torch
 
-from .limits import limit_threads
+from ..runtime import limit_threads
 
 CALLBACK = CFUNCTYPE(None, c_void_p)
 # OpenMP ends the threads that a smaller team leaves out, so all of them are asked;

@@ -8,9 +8,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from ..data import Batches
-from .devices import autocast
+from ..runtime import autocast, make_generator
 from .monitor import Monitor
-from .randomness import make_generator
 from .state import copy_state
 
 SWA_START = 0.75

@@ -9,7 +9,7 @@ memory, so as few of them as possible write to memory that is new.
 import torch
 
 from ..data import MEMORY_FORMATS
-from ..parallel import limit_threads
+from ..runtime import limit_threads
 from .parts import add, map_rows
 
 aten = torch.ops.aten

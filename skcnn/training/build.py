@@ -6,11 +6,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import with_channels_last
-from .devices import DTYPES
+from ..runtime import DTYPES, PrivateRandomness, explain_large_network, make_generator
 from .engine import Net
-from .memory import explain_large_network
 from .optimizers import optimizer_arguments
-from .randomness import PrivateRandomness, make_generator
 
 
 def build_net(

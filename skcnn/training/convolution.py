@@ -17,7 +17,8 @@ from math import prod
 
 import torch
 
-from ..parallel import limit_threads, map_parts, use_threads
+from ..parallel import map_parts
+from ..runtime import limit_threads, use_threads
 from . import dense
 from .parts import add, count_parts, join, sum_channels
 

@@ -23,10 +23,9 @@ from skorch.callbacks import (
 from skorch.history import History
 
 from ..data import Batches, Images
+from ..runtime import count_gpus, memory_keeper
 from . import known
-from .allocation import memory_keeper
 from .callbacks import EpochLog, explain_missing_validation
-from .devices import count_gpus
 from .divergence import check_finite, check_network
 from .inference import compute_outputs
 from .schedules import SCHEDULES

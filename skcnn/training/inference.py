@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .devices import autocast
+from ..runtime import autocast
 
 ROWS = 4
 

@@ -9,7 +9,8 @@ from math import log2
 
 import torch
 
-from ..parallel import limit_threads, map_parts
+from ..parallel import map_parts
+from ..runtime import limit_threads
 
 MAX_PARTS = 8
 PART_FLOPS = 1.28e8  # 2 ms, many times what it takes to wake a worker

@@ -9,9 +9,8 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..data import Images, Rows
 from ..modules import Dropout
+from ..runtime import DTYPES, PrivateRandomness, autocast, make_generator
 from . import direct, known
-from .devices import DTYPES, autocast
-from .randomness import PrivateRandomness, make_generator
 from .recording import RecordedPasses, is_recordable
 from .row_updates import row_updates
 

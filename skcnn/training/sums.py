@@ -14,10 +14,9 @@ from functools import cache
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
-from ..parallel import limit_threads
+from ..runtime import fixed_kernels, limit_threads
 from .batch_norm import batch_norm, batch_norm_backward
 from .convolution import convolution, convolution_backward
-from .kernels import fixed_kernels
 from .parts import GRAIN_SIZE, group_norm, group_norm_backward, matmul
 from .threads import SMALL_BATCH_FLOPS, shared_threads
 

@@ -10,7 +10,7 @@ from torchvision import models
 
 from skcnn.backbones import FineTunedNetwork, cut_network
 from skcnn.modules import build_module
-from skcnn.training import PrivateRandomness, make_generator
+from skcnn.runtime import PrivateRandomness, make_generator
 
 SHAPE = (3, 64, 64)
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from skcnn.data import Batches, TrainingSet
-from skcnn.training import make_generator
+from skcnn.runtime import make_generator
 
 
 def read_only(X):

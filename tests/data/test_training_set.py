@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from skcnn.data import Batches, TrainingSet
-from skcnn.training import make_generator
+from skcnn.runtime import make_generator
 
 SIZES = [(n, b) for n in (1, 2, 7, 16, 33, 100) for b in (1, 2, 3, 16, 32, 64, 200)]
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from skcnn.modules import Dropout
-from skcnn.training import make_generator
+from skcnn.runtime import make_generator
 
 SHAPES = [(200, 50), (200, 50, 3), (200, 50, 3, 2), (200, 50, 2, 2, 2)]
 

@@ -1,13 +1,12 @@
-import random
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
 
 from skcnn.data import ChannelScaler, Images, TrainingSet, find_layout
 from skcnn.modules import build_module
-from skcnn.training import build_net, make_generator
+from skcnn.runtime import make_generator
+from skcnn.training import build_net
 
 
 @pytest.fixture
@@ -90,19 +89,3 @@ def make_net():
         return build_net(factory, **{**defaults, **arguments})
 
     return make
-
-
-@pytest.fixture
-def untouched_globals():
-    """Hold a test to leaving the global random states as they are."""
-    before = global_states()
-    yield
-    after = global_states()
-    assert torch.equal(before[0], after[0])
-    np.testing.assert_array_equal(before[1], after[1])
-    assert before[2] == after[2]
-
-
-def global_states():
-    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
-    return torch.get_rng_state(), numpy_state, random.getstate()

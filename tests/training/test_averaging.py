@@ -4,7 +4,8 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from skcnn.training import WeightAveraging, make_generator, train_net
+from skcnn.runtime import make_generator
+from skcnn.training import WeightAveraging, train_net
 from skcnn.training.averaging import renew_batch_norm
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")

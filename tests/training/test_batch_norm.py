@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from skcnn.training import make_generator
+from skcnn.runtime import make_generator
 from skcnn.training.sums import FixedOrderSums
 
 BATCH_NORMS = {

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skcnn.training import convolution, make_generator
+from skcnn.runtime import make_generator
+from skcnn.training import convolution
 from skcnn.training.convolution import MAX_SUMMED_WEIGHTS
 from skcnn.training.sums import FixedOrderSums
 

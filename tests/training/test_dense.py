@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from skcnn.training import dense, make_generator
+from skcnn.runtime import make_generator
+from skcnn.training import dense
 
 # Sides of the map, of the filters, and padding.
 DENSE = {

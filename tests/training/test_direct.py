@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from skcnn.modules import ConvNet, Dropout, build_module
-from skcnn.training import convolution, direct, known, make_generator
+from skcnn.runtime import make_generator
+from skcnn.training import convolution, direct, known
 from skcnn.training.sums import FixedOrderSums
 
 ARCHITECTURES = {

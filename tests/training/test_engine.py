@@ -9,14 +9,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skcnn.data import Batches, ChannelScaler, Images, TrainingSet, find_layout
-from skcnn.training import (
-    SCHEDULES,
-    WeightAveraging,
-    engine,
-    make_generator,
-    train_net,
-)
-from skcnn.training.allocation import memory_keeper
+from skcnn.runtime import make_generator
+from skcnn.runtime.allocation import memory_keeper
+from skcnn.training import SCHEDULES, WeightAveraging, engine, train_net
 from skcnn.training.direct import Passes
 from skcnn.training.engine import Net
 from skcnn.training.optimizers import FUSED

@@ -5,7 +5,8 @@ from torch import nn
 
 from skcnn.data import ChannelScaler, Images, find_layout
 from skcnn.modules import build_module
-from skcnn.training import DTYPES, predict_batches
+from skcnn.runtime import DTYPES
+from skcnn.training import predict_batches
 
 N_SAMPLES = 64
 BATCH_SIZES = [1, 2, 3, 7, 64]

@@ -6,7 +6,8 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn.training import LearningRateCurve, make_generator, range_test
+from skcnn.runtime import make_generator
+from skcnn.training import LearningRateCurve, range_test
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")
 ESTIMATORS = pytest.mark.parametrize("cls", [CNNClassifier, CNNRegressor])

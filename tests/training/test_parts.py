@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skcnn.training import make_generator
+from skcnn.runtime import make_generator
 from skcnn.training.parts import MAX_PARTS, PART_FLOPS, add, count_parts, join
 from skcnn.training.sums import FixedOrderSums
 

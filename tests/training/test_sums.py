@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from skcnn.modules import ACTIVATIONS
-from skcnn.training import OPTIMIZERS, make_generator
+from skcnn.runtime import make_generator
+from skcnn.training import OPTIMIZERS
 from skcnn.training.sums import FixedOrderSums, reproducible
 from skcnn.training.threads import SMALL_BATCH_FLOPS
 

@@ -15,8 +15,8 @@ from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback
 
 from skcnn import CNNClassifier, _base
-from skcnn.training import check_device, devices, leased_gpu, leases
-from skcnn.training.leases import lease
+from skcnn.runtime import check_device, devices, leased_gpu, leases
+from skcnn.runtime.leases import lease
 
 HOLD = """
 import runpy, sys

@@ -3,7 +3,7 @@ from contextlib import suppress
 import pytest
 import torch
 
-from skcnn.parallel import limit_threads
+from skcnn.runtime import limit_threads
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 8])

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from skcnn.training import allocation
-from skcnn.training.allocation import MemoryKeeper
+from skcnn.runtime import allocation
+from skcnn.runtime.allocation import MemoryKeeper
 
 KEPT = [(allocation.M_MMAP_THRESHOLD, 2**25), (allocation.M_TRIM_THRESHOLD, -1)]
 GIVEN_BACK = [
@@ -20,7 +20,7 @@ GIVEN_BACK = [
 STEPS = """
 import resource
 import torch
-from skcnn.training.allocation import memory_keeper
+from skcnn.runtime.allocation import memory_keeper
 
 def steps(n_values):
     for _ in range(3):

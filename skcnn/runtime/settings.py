@@ -56,9 +56,21 @@ class SharedSetting:
         self._before = []
 
 
+def _read_kernels():
+    cudnn = torch.backends.cudnn
+    return cudnn.deterministic, cudnn.benchmark
+
+
+def _write_kernels(value):
+    cudnn = torch.backends.cudnn
+    cudnn.deterministic, cudnn.benchmark = value
+
+
 float32_default = SharedSetting(
     torch.get_default_dtype, torch.set_default_dtype, torch.float32
 )
+# Kernels of a GPU that compute the same each time.
+fixed_kernels = SharedSetting(_read_kernels, _write_kernels, (True, False))
 
 
 class ForkedProcess:

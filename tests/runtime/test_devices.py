@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from skcnn.training import DTYPES, check_device
-from skcnn.training.devices import autocast, available_devices
+from skcnn.runtime import DTYPES, check_device
+from skcnn.runtime.devices import autocast, available_devices
 
 CPU = torch.device("cpu")
 

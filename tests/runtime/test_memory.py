@@ -8,8 +8,8 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from skcnn import CNNClassifier
-from skcnn.training import explain_out_of_memory, halve_until_it_fits
-from skcnn.training.memory import find_memory_size
+from skcnn.runtime import explain_out_of_memory, halve_until_it_fits
+from skcnn.runtime.memory import find_memory_size
 
 
 def too_much_memory():
@@ -56,7 +56,7 @@ def test_a_network_that_does_not_fit_is_no_matter_of_the_batch(batch_size, width
 
 def test_a_network_is_not_begun_that_memory_cannot_hold(monkeypatch):
     """Each block doubles the filters; what is promised for them is never written to."""
-    monkeypatch.setattr("skcnn.training.memory.find_memory_size", lambda: 2**27)
+    monkeypatch.setattr("skcnn.runtime.memory.find_memory_size", lambda: 2**27)
     clf = CNNClassifier(n_layers=20, random_state=0)
     with pytest.raises(MemoryError, match="fewer or narrower layers"):
         clf.fit(np.ones((40, 8, 8)), np.arange(40) % 2)

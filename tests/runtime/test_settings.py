@@ -4,8 +4,8 @@ from threading import Barrier
 import pytest
 import torch
 
-from skcnn.modules import SharedSetting, usual_torch
-from skcnn.training.kernels import fixed_kernels
+from skcnn.runtime import SharedSetting, usual_torch
+from skcnn.runtime.settings import fixed_kernels
 
 
 @pytest.fixture

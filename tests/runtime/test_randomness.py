@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skcnn.training import PrivateRandomness, make_generator
+from skcnn.runtime import PrivateRandomness, make_generator
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")
 ONES = torch.ones(40)

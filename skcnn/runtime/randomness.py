@@ -54,7 +54,7 @@ class PrivateRandomness(TorchDispatchMode):
     Examples
     --------
     >>> import torch
-    >>> from skcnn.training import PrivateRandomness, make_generator
+    >>> from skcnn.runtime import PrivateRandomness, make_generator
     >>> with PrivateRandomness(make_generator(0)):
     ...     first = torch.nn.Linear(2, 2)
     >>> with PrivateRandomness(make_generator(0)):
@@ -123,7 +123,7 @@ def draw_privately(randomness, function, *args, **kwargs):
     Examples
     --------
     >>> import torch
-    >>> from skcnn.training import PrivateRandomness, draw_privately, make_generator
+    >>> from skcnn.runtime import PrivateRandomness, draw_privately, make_generator
     >>> draw_privately(PrivateRandomness(make_generator(0)), torch.rand, 2)
     tensor([0.4963, 0.7682])
     """

@@ -1,0 +1,31 @@
+"""Devices, threads, private random numbers, memory errors. Imports torch alone."""
+
+from .allocation import memory_keeper
+from .devices import DTYPES, autocast, check_device, count_gpus, leased_gpu
+from .memory import explain_large_network, explain_out_of_memory, halve_until_it_fits
+from .randomness import PrivateRandomness, draw_privately, make_generator
+from .settings import SharedSetting, fixed_kernels, usual_torch
+from .threads import limit_threads, use_threads
+from .trusted import LIBRARIES, is_of
+
+__all__ = [
+    "DTYPES",
+    "LIBRARIES",
+    "PrivateRandomness",
+    "SharedSetting",
+    "autocast",
+    "check_device",
+    "count_gpus",
+    "draw_privately",
+    "explain_large_network",
+    "explain_out_of_memory",
+    "fixed_kernels",
+    "halve_until_it_fits",
+    "is_of",
+    "leased_gpu",
+    "limit_threads",
+    "make_generator",
+    "memory_keeper",
+    "use_threads",
+    "usual_torch",
+]
