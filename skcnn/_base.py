@@ -448,7 +448,11 @@ class BaseCNN(
         images = self._images(X, device, once=True)
         return self._with_memory(
             lambda batch_size: predict_batches(
-                module or self.module_, images, batch_size, self._precision
+                module or self.module_,
+                images,
+                batch_size,
+                self._precision,
+                self.net_.flops_,
             ),
             auto=self._predict_batch_size,
         )

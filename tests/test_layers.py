@@ -16,15 +16,14 @@ FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 BELOW = {
     "runtime": set(),
     "modules": {"runtime"},
-    "parallel": {"runtime"},
     "data": {"runtime"},
     "backbones": {"modules", "runtime"},
-    "training": {"data", "modules", "parallel", "runtime"},
-    "features": {"backbones", "data", "modules", "parallel", "runtime"},
+    "training": {"data", "modules", "runtime"},
+    "features": {"backbones", "data", "modules", "runtime"},
     "": {"training", "features", "backbones", "data", "modules", "runtime"},
     "inspection": {"", "training", "features", "backbones", "data", "modules"},
 }
-SKORCH_DOORS = {Path("training/engine.py"), Path("training/callbacks.py")}
+SKORCH_DOORS = {Path("training/net.py"), Path("training/callbacks.py")}
 # Imported in the function that uses them.
 HEAVY = {"torchvision", "timm", "matplotlib", "dask", "onnx", "onnxruntime"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -124,7 +123,7 @@ def test_the_doors_to_skorch_are_in_use(door):
         ("_base.py", "import torchvision.transforms as T"),
         ("_base.py", "try:\n    import timm\nexcept ImportError:\n    pass"),
         ("_base.py", "class A:\n    from dask import array"),
-        ("training/engine.py", "if True:\n    from matplotlib import pyplot"),
+        ("training/net.py", "if True:\n    from matplotlib import pyplot"),
     ],
 )
 def test_an_import_that_does_not_go_downwards_is_found(path, source):
@@ -139,7 +138,7 @@ def test_an_import_that_does_not_go_downwards_is_found(path, source):
             "import math\nfrom torch import nn\nfrom . import lenet",
         ),
         ("data/images.py", "from .layout import Layout\nimport numpy, torch, scipy"),
-        ("training/engine.py", "import skorch\nfrom ..data import Batches"),
+        ("training/net.py", "import skorch\nfrom ..data import Batches"),
         ("_base.py", "from .training import build_net\nfrom ._classifier import A"),
         ("_base.py", "def f():\n    import matplotlib.pyplot as plt"),
         ("_base.py", "class A:\n    def f(self):\n        import torchvision"),

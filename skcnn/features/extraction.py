@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backbones import cut_network, weightless_copy
 from ..data import with_channels_last
-from ..parallel import map_parts
+from ..runtime import map_in_threads
 from .pooling import pool
 from .winograd import use_winograd
 
@@ -154,7 +154,7 @@ class FeatureExtractor:
             outputs = [self._compute(batch, batch_size) for batch in images.split(size)]
         else:
             parts = images.split(_part_rows(size, prod(images.shape[2:])))
-            outputs = map_parts(self._compute, parts)
+            outputs = map_in_threads(self._compute, parts)
         return tuple(map(torch.cat, zip(*outputs, strict=True)))
 
     def _compute(self, batch, n_rows=None):

@@ -5,7 +5,7 @@ from .devices import DTYPES, autocast, check_device, count_gpus, leased_gpu
 from .memory import explain_large_network, explain_out_of_memory, halve_until_it_fits
 from .randomness import PrivateRandomness, draw_privately, make_generator
 from .settings import SharedSetting, fixed_kernels, usual_torch
-from .threads import limit_threads, use_threads
+from .threads import map_in_threads, use_threads, use_threads_for
 from .trusted import LIBRARIES, is_of
 
 __all__ = [
@@ -23,9 +23,10 @@ __all__ = [
     "halve_until_it_fits",
     "is_of",
     "leased_gpu",
-    "limit_threads",
     "make_generator",
+    "map_in_threads",
     "memory_keeper",
     "use_threads",
+    "use_threads_for",
     "usual_torch",
 ]

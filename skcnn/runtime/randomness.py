@@ -5,6 +5,8 @@ process: threads draw from it in turns. Every random operation of a network,
 its initialisation included, draws from a generator that belongs to the fit.
 """
 
+from functools import cache
+
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -71,8 +73,7 @@ class PrivateRandomness(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        given = kwargs.get("generator") is not None
-        if given or torch.Tag.nondeterministic_seeded not in func.tags:
+        if not _draws(func) or kwargs.get("generator") is not None:
             return func(*args, **kwargs)
         self.n_draws += 1
         generator = self._generator_on(_device_of(args, kwargs))
@@ -129,6 +130,12 @@ def draw_privately(randomness, function, *args, **kwargs):
     """
     with randomness:
         return function(*args, **kwargs)
+
+
+@cache
+def _draws(func):
+    """Return whether an operation draws random numbers."""
+    return torch.Tag.nondeterministic_seeded in func.tags
 
 
 def _drop_out(x, p, train, generator):

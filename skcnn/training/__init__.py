@@ -1,21 +1,19 @@
 """Training and inference.
 
-`engine` and `callbacks` are the only modules of the package that import skorch.
+`net` and `callbacks` are the only modules of the package that import skorch.
 """
 
 from .averaging import WeightAveraging
-from .build import build_net, renew_net
 from .callbacks import check_callbacks
-from .early_stopping import EarlyStopping
-from .engine import train_net
 from .inference import predict_batches
 from .lr_finder import LearningRateCurve, range_test
-from .monitor import Monitor
+from .monitors import EarlyStopping, Monitor, Validation
 from .muon import Muon
+from .net import train_net
+from .net_factory import build_net, renew_net
 from .optimizers import OPTIMIZERS, choose_weight_decay
 from .progress import CallbackSupportMixin, FitProgress
 from .schedules import SCHEDULES, Plateau
-from .validation import Validation
 
 __all__ = [
     "OPTIMIZERS",

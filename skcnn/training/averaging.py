@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -9,8 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from ..data import Batches
 from ..runtime import autocast, make_generator
-from .monitor import Monitor
-from .state import copy_state
+from .monitors import Monitor
 
 SWA_START = 0.75
 EMA_EPOCHS = 1.0
@@ -93,7 +93,7 @@ class WeightAveraging(Monitor):
         """Put the average in the place of the weights, its statistics renewed."""
         if self.average is None or self.hidden is not None:
             return
-        self.hidden = copy_state(net.module_.state_dict())
+        self.hidden = deepcopy(net.module_.state_dict())
         with torch.no_grad():
             for weight, average in zip(self.weights, self.average, strict=True):
                 weight.copy_(average)

@@ -1,14 +1,16 @@
 """Outputs of a trained network."""
 
+from math import inf
+
 import numpy as np
 import torch
 
-from ..runtime import autocast
+from ..runtime import autocast, use_threads_for
 
 ROWS = 4
 
 
-def predict_batches(module, images, batch_size, precision):
+def predict_batches(module, images, batch_size, precision, flops=inf):
     """Compute the outputs of `module`, in evaluation mode.
 
     Parameters
@@ -23,7 +25,11 @@ def predict_batches(module, images, batch_size, precision):
         Number of samples of one forward pass.
 
     precision : str
-        A key of `DTYPES`.
+        A key of `skcnn.runtime.DTYPES`.
+
+    flops : float, default=inf
+        Floating-point operations of the forward pass of one sample. Small batches
+        are computed with one thread.
 
     Returns
     -------
@@ -35,7 +41,8 @@ def predict_batches(module, images, batch_size, precision):
     ValueError
         If an output is not finite.
     """
-    outputs = compute_outputs(module, images, batch_size, precision)
+    with use_threads_for(flops * min(batch_size, len(images)), images.device):
+        outputs = compute_outputs(module, images, batch_size, precision)
     if not np.isfinite(outputs).all():
         raise ValueError(
             "The network returned NaN or infinity. X holds values far outside the "

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import Batches
-from .sums import reproducible
-from .threads import shared_threads
 
 SMOOTHING = 0.9
 DIVERGED = 4.0
@@ -100,11 +98,7 @@ def range_test(net, dataset, lrs, generator):
     2017.
     """
     losses, average = [], 0.0
-    with (
-        reproducible(net.count_flops(len(dataset)), net.device),
-        net.ready(dataset, generator),
-        shared_threads.computing(),
-    ):
+    with net.computing(len(dataset)), net.ready(dataset, generator):
         net._set_training(True)
         for lr, (X, y) in zip(lrs, _endless(dataset, net.batch_size), strict=False):
             net.set_learning_rate(lr)

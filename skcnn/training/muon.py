@@ -5,8 +5,6 @@ from math import sqrt
 import torch
 from torch.optim.adamw import adamw
 
-from ..parallel import map_parts
-
 # Of the odd polynomial that is iterated, from Jordan (2024).
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
 N_ITERATIONS = 5
@@ -114,9 +112,7 @@ class Muon(torch.optim.Optimizer):
                 state["average"] = torch.zeros_like(weight)
             average = state["average"].lerp_(weight.grad, 1 - group["momentum"])
             updates.append(weight.grad.lerp(average, group["momentum"]))  # Nesterov
-        on_cpu = all(weight.device.type == "cpu" for weight in filters)
-        updates = (map_parts if on_cpu else map)(orthogonalize, updates)
-        for weight, update in zip(filters, updates, strict=True):
+        for weight, update in zip(filters, map(orthogonalize, updates), strict=True):
             size = RMS * sqrt(max(len(weight), weight[0].numel()))
             weight.mul_(1 - group["lr"] * group["weight_decay"])
             weight.add_(update, alpha=-group["lr"] * size)

@@ -2,7 +2,7 @@
 
 from sklearn.utils import _safe_indexing
 
-from .monitor import Monitor
+from .monitors import Monitor
 
 try:
     from sklearn.callback import CallbackSupportMixin

@@ -4,14 +4,23 @@ import threading
 from collections import Counter, defaultdict
 
 import torch
+from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from .known import LOSSES, has_hooks, is_changed
+from ..runtime import is_of
 
 # Passes that run as they are, until all libraries have chosen their kernels.
 WARM_UP = 3
 MAX_PASSES = 4
-RECORDABLE_LAYERS = ("torch.nn.", "skcnn.", "torchvision.models.", "torchvision.ops.")
+RECORDABLE_LAYERS = ("torch.nn", "skcnn", "torchvision.models", "torchvision.ops")
+LOSSES = {nn.CrossEntropyLoss, nn.MSELoss}
+# What somebody may have added to a layer.
+HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+)
 
 
 def is_recordable(network, criterion):
@@ -35,17 +44,28 @@ def is_recordable(network, criterion):
         type(criterion) in LOSSES
         and not _has_any_global_hook()
         and all(map(_is_recordable, (criterion, *network.modules())))
-        and all(w.is_cuda and not has_hooks(w) for w in network.parameters())
+        and all(w.is_cuda and not _has_hooks(w) for w in network.parameters())
     )
 
 
 def _is_recordable(layer):
     return (
-        (type(layer).forward.__module__ or "").startswith(RECORDABLE_LAYERS)
-        and not is_changed(layer)
+        is_of(type(layer).forward, *RECORDABLE_LAYERS)
+        and not _is_changed(layer)
         and not getattr(layer, "sparse", False)
         and getattr(layer, "momentum", 0) is not None  # counts batches on the CPU
     )
+
+
+def _is_changed(layer):
+    """Return whether somebody has added a hook to a layer, or exchanged a method."""
+    is_patched = not {"forward", "_conv_forward"}.isdisjoint(vars(layer))
+    return is_patched or any(getattr(layer, hooks) for hooks in HOOKS)
+
+
+def _has_hooks(weight):
+    """Return whether something looks at the gradients of a weight."""
+    return bool(weight._backward_hooks or weight._post_accumulate_grad_hooks)
 
 
 class RecordingStreams:

@@ -8,7 +8,7 @@ from math import cos, pi
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from .monitor import Monitor
+from .monitors import Monitor
 
 WARM_UP = 0.25
 PLATEAU_FACTOR = 0.2

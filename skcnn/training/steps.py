@@ -9,14 +9,18 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..data import Images, Rows
 from ..modules import Dropout
-from ..runtime import DTYPES, PrivateRandomness, autocast, make_generator
-from . import direct, known
+from ..runtime import (
+    DTYPES,
+    PrivateRandomness,
+    autocast,
+    fixed_kernels,
+    is_of,
+    make_generator,
+    use_threads_for,
+)
 from .recording import RecordedPasses, is_recordable
 from .row_updates import row_updates
 
-# How much smaller a batch may be that pays for threads, where steps need no mode.
-WITHOUT_MODE = 2.5
-KNOWN_LAYERS = ("torch.nn.", "skcnn.")
 RANDOM_LAYERS = (_DropoutNd, nn.RReLU, nn.RNNBase, nn.Transformer)
 
 
@@ -26,10 +30,23 @@ class TrainingSteps:
     Warning: this class is not meant to be used, `Net` is.
     """
 
-    _is_direct = False  # whether something can stand in for the network in a step
-    _passes = None  # what does
     _recorded = None  # passes on a GPU that are replayed
-    _others_randomness = nullcontext()  # of code of others, during a training
+    _others_randomness = nullcontext()  # for code of others, during training
+
+    @contextmanager
+    def computing(self, n_samples):
+        """Use the threads that pay for a batch, and a GPU's deterministic kernels.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of samples of the fit.
+        """
+        device = torch.device(self.device)
+        flops = self.flops_ * min(self.batch_size, n_samples)
+        kernels = fixed_kernels.held() if device.type == "cuda" else nullcontext()
+        with kernels, use_threads_for(flops, device):
+            yield
 
     @contextmanager
     def ready(self, dataset, generator):
@@ -145,31 +162,19 @@ class TrainingSteps:
 
     def update_weights(self):
         """Make the optimiser's step; one that draws random numbers draws the fit's."""
-        with self._randomness_of(not known.is_usual(self.optimizer_)):
+        is_foreign = not is_of(type(self.optimizer_), "torch", "skcnn")
+        with self._randomness_of(is_foreign):
             self.optimizer_.step()
 
-    def _randomness_of(self, foreign):
+    def _randomness_of(self, is_foreign):
         """Return the context of code of others, in which it may draw."""
-        return self._others_randomness if foreign else nullcontext()
+        return self._others_randomness if is_foreign else nullcontext()
 
     def _compute_gradients(self, X, y):
         """Add the gradients of a batch to those of the weights; return the loss."""
-        with self._passes_of_step():
-            loss = self.get_loss(self.infer(X), y)
-            loss.backward()
+        loss = self.get_loss(self.infer(X), y)
+        loss.backward()
         return loss.detach()
-
-    def _passes_of_step(self):
-        """Return a context in which something may stand in for the network."""
-        return self._direct_passes() if self._is_direct else nullcontext()
-
-    @contextmanager
-    def _direct_passes(self):
-        try:
-            with direct.passes(getattr(torch, self.precision)) as self._passes:
-                yield
-        finally:
-            self._passes = None
 
     def _set_training(self, training=True):
         super()._set_training(training)
@@ -177,37 +182,12 @@ class TrainingSteps:
             for module in self.module_.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
-        self._is_direct = (
-            training and self._has_known_network() and known.is_ready(self.module_)
-        )
-
-    def _has_known_network(self):
-        return known.is_known(self.module_, self.criterion_, self.batch_size)
-
-    def count_flops(self, n_samples):
-        """Return what says how many threads pay, see `reproducible`.
-
-        Parameters
-        ----------
-        n_samples : int
-            Number of samples of the fit.
-
-        Returns
-        -------
-        float
-            Floating-point operations of a forward pass of a batch. Those of a network
-            that needs no mode count more.
-        """
-        flops = self.flops_ * min(self.batch_size, n_samples)
-        return flops * WITHOUT_MODE if self._has_known_network() else flops
 
     def infer(self, x, **fit_params):
         """Return the outputs of the network for a batch."""
         if not self.module_.training:
             with autocast(x.device, self.precision):
                 return self.module_(x).to(DTYPES[self.precision])
-        if self._passes is not None:
-            return self._passes.run(self.module_, x)
         with self._randomness, autocast(x.device, self.precision):
             out = self.module_(x).to(DTYPES[self.precision])
         if self._is_plain and not getattr(self._randomness, "n_draws", True):
@@ -246,5 +226,5 @@ def explain_lone_sample(batch_size):
 
 def is_never_random(module):
     """Return whether it is known that a layer does not draw random numbers."""
-    known = type(module).forward.__module__.startswith(KNOWN_LAYERS)
-    return known and not isinstance(module, RANDOM_LAYERS)
+    is_known = is_of(type(module).forward, "torch.nn", "skcnn")
+    return is_known and not isinstance(module, RANDOM_LAYERS)

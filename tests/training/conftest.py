@@ -10,41 +10,6 @@ from skcnn.training import build_net
 
 
 @pytest.fixture
-def assert_no_thread_count_matters(set_threads):
-    """Return a check that a function gives the same tensors with 1 to 4 threads."""
-
-    def check(function, *args):
-        results = []
-        for n_threads in (1, 2, 3, 4):
-            set_threads(n_threads)
-            results.append(function(*args))
-        for other in results[1:]:
-            for first, second in zip(results[0], other, strict=True):
-                assert (first is None) == (second is None)
-                assert first is None or torch.equal(first, second)
-
-    return check
-
-
-@pytest.fixture
-def many_parts(monkeypatch):
-    """Let operations have as many parts as they can, however small they are."""
-    monkeypatch.setattr("skcnn.training.parts.PART_FLOPS", 1)
-    monkeypatch.setattr("skcnn.training.batch_norm.MIN_SHARED_MAPS", 0)
-    monkeypatch.setattr("skcnn.training.batch_norm.MIN_SHARED_SUMS", 0)
-    monkeypatch.setattr("skcnn.training.convolution.MAX_WHOLE_FLOPS", 0)
-    monkeypatch.setattr("skcnn.training.convolution._n_parts", {})
-    monkeypatch.setattr("skcnn.training.convolution._teams", {})
-
-
-@pytest.fixture(params=["as they are", "many parts"])
-def any_parts(request):
-    """Let operations have the parts that suit their size, or as many as they can."""
-    if request.param == "many parts":
-        request.getfixturevalue("many_parts")
-
-
-@pytest.fixture
 def images(rng):
     """Twenty standardised grey images, the first ten with a bright left half."""
     X = rng.normal(size=(20, 8, 8))
@@ -68,8 +33,8 @@ def make_dataset(images):
 def make_net():
     """Return a function that builds a small net, its arguments those of build_net."""
 
-    def make(architecture="convnet", **arguments):
-        hyperparameters = {"n_layers": 2, "n_filters": 4, "dropout": 0.1}
+    def make(architecture="convnet", dropout=0.1, **arguments):
+        hyperparameters = {"n_layers": 2, "n_filters": 4, "dropout": dropout}
         factory = partial(build_module, architecture, (1, 8, 8), 2, hyperparameters)
         defaults = {
             "criterion": torch.nn.CrossEntropyLoss,

@@ -117,15 +117,6 @@ def test_training_goes_on_from_a_saved_state():
     assert all(map(torch.equal, weights, others))
 
 
-def test_threads_do_not_change_an_update(assert_no_thread_count_matters):
-    def step():
-        weights = [parameter(64, 32, 3, 3), parameter(64, 64, 3, 3), parameter(9, 1, 5)]
-        Muon(weights, lr=0.1).step()
-        return weights
-
-    assert_no_thread_count_matters(step)
-
-
 @pytest.mark.slow
 def test_a_classifier_takes_it_by_name():
     X, y = load_digits(return_X_y=True)

@@ -1,4 +1,4 @@
-from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -6,17 +6,13 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from skcnn.data import Batches, ChannelScaler, Images, TrainingSet, find_layout
+from skcnn.data import Batches
 from skcnn.runtime import make_generator
 from skcnn.runtime.allocation import memory_keeper
-from skcnn.training import SCHEDULES, WeightAveraging, engine, train_net
-from skcnn.training.direct import Passes
-from skcnn.training.engine import Net
-from skcnn.training.optimizers import FUSED
-from skcnn.training.sums import find_rule, is_fixed_order
-from skcnn.training.threads import shared_threads
+from skcnn.training import SCHEDULES, WeightAveraging, train_net
+from skcnn.training import net as net_file
+from skcnn.training.net import Net
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")
 
@@ -228,129 +224,65 @@ def test_random_layers_of_others_draw_from_the_generator(
     assert_equal_weights(*nets)
 
 
-class WithoutConvolutions(nn.Sequential):
-    """Layers whose sums the package takes itself; those of convolutions are torch's."""
-
-    def __init__(self, input_shape, n_outputs):
-        super().__init__(
-            nn.PixelUnshuffle(2),  # (4, 4, 4)
-            nn.BatchNorm2d(4 * input_shape[0]),
-            nn.Flatten(),
-            nn.Linear(64, 100),
-            nn.ReLU(),
-            nn.Linear(100, n_outputs),
-        )
+def seen_threads(make_net, make_dataset, flops):
+    """Return the numbers of threads with which a network of some size computes."""
+    net, seen = make_net(), set()
+    net.flops_ = flops
+    net.module_.register_forward_hook(lambda *_: seen.add(torch.get_num_threads()))
+    train(net, make_dataset())
+    return seen
 
 
-def train_as_if_large(make_net, make_dataset, *args, **arguments):
-    net = make_net(*args, **arguments)
-    net.flops_ = 1e12
-    return train(net, make_dataset())
+def test_small_fits_run_on_one_thread(make_net, make_dataset, set_threads):
+    set_threads(2)
+    assert seen_threads(make_net, make_dataset, flops=1) == {1}
+    assert seen_threads(make_net, make_dataset, flops=1e12) == {2}
+    assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize("architecture", ["convnet", WithoutConvolutions])
-@pytest.mark.parametrize("n_threads", [2, 4])
-def test_a_large_fit_does_not_depend_on_the_number_of_threads(
-    make_net, make_dataset, set_threads, n_threads, architecture
+@pytest.mark.numerics
+def test_a_large_fit_differs_by_rounding_at_another_number_of_threads(
+    make_net, make_dataset, images, set_threads
 ):
-    args = make_net, make_dataset, architecture
-    with_one = train_as_if_large(*args)
-    set_threads(n_threads)
-    assert_equal_weights(with_one, train_as_if_large(*args))
+    images.dtype = torch.float64
+    nets = []
+    for n_threads in (1, 2, 2):
+        set_threads(n_threads)
+        net = make_net(precision="float64")
+        net.flops_ = 1e12
+        nets.append(weights(train(net, make_dataset())))
+    for first, second, again in zip(*nets, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-6, atol=1e-9)
+        assert torch.equal(second, again)
 
 
-DIRECT = {
-    "default": ({}, True),
-    "other optimizer": ({"optimizer": "muon"}, True),
-    "steps of skorch": ({"callbacks": [OnBatches()]}, True),
-    "half precision": ({"precision": "bfloat16"}, True),
-    "other network": ({"architecture": WithoutConvolutions}, False),
-}
+@pytest.mark.numerics
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_training_is_a_plain_loop_of_torch(make_net, make_dataset, images, optimizer):
+    images.dtype = torch.float64
+    net = make_net(precision="float64", optimizer=optimizer, dropout=0.0)
+    plain = deepcopy(net.module_).train()
+    step_by = deepcopy(net.optimizer_)
+    step_by.param_groups[0]["params"] = list(plain.parameters())
+    train(net, make_dataset(), epochs=2, lr_schedule=None)
+    dataset = make_dataset()
+    for _ in range(2):
+        for X, y in Batches(dataset, 8, shuffle=True):
+            step_by.zero_grad()
+            nn.functional.cross_entropy(plain(X), y).backward()
+            step_by.step()
+    for ours, theirs in zip(weights(net), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs.detach())
 
 
-@pytest.mark.parametrize("name", DIRECT)
-def test_large_fits_of_the_plain_network_are_direct(
-    make_net, make_dataset, monkeypatch, name
-):
-    arguments, is_direct = DIRECT[name]
-    calls, finish = [], Passes.finish
-    monkeypatch.setattr(Passes, "finish", lambda p: finish(p) or calls.append(p))
-    train(make_net(**arguments), make_dataset())
-    assert calls == []
-    train_as_if_large(make_net, make_dataset, **arguments)
-    assert len(calls) == (6 if is_direct else 0)  # two epochs of three batches
-
-
-class Recorder(TorchDispatchMode):
-    """Within this context, `seen` gathers the operations that run."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.seen.add(func)
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("shape", [(20, 8, 8), (20, 8, 8, 3), (20, 64)], ids=str)
-@pytest.mark.parametrize("dtype", ["uint8", "bool", "float32", "float64", "int64"])
-def test_what_runs_without_the_mode_needs_none(rng, dtype, shape):
-    X = rng.integers(0, 2, shape).astype(dtype)
-    image_shape = (8, 8) if X.ndim == 2 else None
-    scaler = ChannelScaler(find_layout(shape[1:], image_shape=image_shape)).fit(X)
-    images = Images(X, scaler, torch.device("cpu"), torch.float32)
-    targets, weights = torch.arange(20) % 2, torch.linspace(0.5, 1.5, 20)
-    dataset = TrainingSet(images, targets, weights, make_generator(0))
-    parameters = [nn.Parameter(torch.ones(3, 3)), nn.Parameter(torch.ones(5))]
-    for parameter in parameters:
-        parameter.grad = torch.ones_like(parameter)
-    with Recorder() as recorder:
-        assert len(list(Batches(dataset, 8, shuffle=True))) == 3
-        for optimizer in FUSED:
-            optimizer(parameters, fused=True, weight_decay=0.01).step()
-    assert not [func for func in recorder.seen if find_rule(func)]
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop"])
-@pytest.mark.parametrize("augment", [None, lambda X: (X, None)], ids=["as is", "more"])
-def test_the_rest_of_a_direct_step_runs_without_the_mode_where_it_can(
-    monkeypatch, make_net, make_dataset, optimizer, augment
-):
-    modes, step = [], Net.step
-    monkeypatch.setattr(
-        Net, "step", lambda *args: modes.append(is_fixed_order()) or step(*args)
-    )
-    net, dataset = make_net(optimizer=optimizer), make_dataset()
-    net.flops_, dataset.augment = 1e12, augment
-    train(net, dataset, epochs=1)
-    needs_mode = optimizer == "rmsprop" or augment is not None
-    assert modes == 3 * [needs_mode]
-
-
-@pytest.mark.parametrize(
-    ("flops", "epochs", "is_kept"), [(1e12, 4, True), (1e12, 3, False), (1, 4, False)]
-)
-def test_memory_is_kept_in_long_and_large_fits(
-    make_net, make_dataset, monkeypatch, flops, epochs, is_kept
+@pytest.mark.parametrize(("epochs", "is_kept"), [(4, True), (3, False)])
+def test_memory_is_kept_in_long_fits(
+    make_net, make_dataset, monkeypatch, epochs, is_kept
 ):
     calls, keep = [], memory_keeper.keep
     monkeypatch.setattr(memory_keeper, "keep", lambda: calls.append(1) or keep())
-    net = make_net()
-    net.flops_ = flops
-    train(net, make_dataset(), epochs=epochs)  # of three batches
+    train(make_net(), make_dataset(), epochs=epochs)  # of three batches
     assert bool(calls) == is_kept
-
-
-def test_a_large_fit_does_not_depend_on_a_small_one_beside_it(
-    make_net, make_dataset, set_threads
-):
-    set_threads(2)
-    args = make_net, make_dataset, WithoutConvolutions
-    alone = train_as_if_large(*args)
-    with ThreadPoolExecutor(1) as pool, shared_threads.fitting(1):
-        beside = pool.submit(train_as_if_large, *args).result()
-    assert_equal_weights(alone, beside)
 
 
 def test_a_diverging_loss_says_when_and_what_to_lower(make_net, make_dataset):
@@ -468,7 +400,7 @@ def test_a_net_of_a_gpu_that_is_not_there_loads_on_the_first(
     def load(net, state):
         vars(net).update(state)
 
-    monkeypatch.setattr(engine, "count_gpus", lambda: n_gpus)
+    monkeypatch.setattr(net_file, "count_gpus", lambda: n_gpus)
     monkeypatch.setattr(NeuralNet, "__setstate__", load)
     net = Net.__new__(Net)
     net.__setstate__({"device": device, "module": None, "module_": "network"})

@@ -7,6 +7,7 @@ them.
 """
 
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from math import inf
 from numbers import Real
 
@@ -22,20 +23,16 @@ from skorch.callbacks import (
 )
 from skorch.history import History
 
-from ..data import Batches, Images
-from ..runtime import count_gpus, memory_keeper
-from . import known
+from ..data import Batches
+from ..runtime import count_gpus, is_of, memory_keeper
 from .callbacks import EpochLog, explain_missing_validation
 from .divergence import check_finite, check_network
 from .inference import compute_outputs
 from .schedules import SCHEDULES
-from .state import copy_state
 from .steps import TrainingSteps
-from .sums import is_fixed_order, reproducible, suspended
-from .threads import shared_threads
 
-# Steps after which it pays to keep the memory of one for the next: what was kept is
-# given back, and a step on new memory takes a third longer.
+# Number of steps from which on it pays to keep the memory of one for the next: what
+# was kept is given back, and a step on new memory takes a third longer.
 MIN_STEPS = 10
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
@@ -152,8 +149,8 @@ class Net(TrainingSteps, NeuralNet):
         return {
             "attributes": dict(vars(self)),
             "n_epochs": len(self.history),
-            "weights": copy_state(self.module_.state_dict()),
-            "optimizer": copy_state(self.optimizer_.state_dict()),
+            "weights": deepcopy(self.module_.state_dict()),
+            "optimizer": deepcopy(self.optimizer_.state_dict()),
         }
 
     def restore(self, snapshot):
@@ -309,7 +306,7 @@ class Net(TrainingSteps, NeuralNet):
     def _has_harmless_callbacks(self):
         """Return whether callbacks are skorch's or ours, and none freezes layers."""
         return all(
-            type(callback).__module__.startswith(("skorch.", "skcnn."))
+            is_of(type(callback), "skorch", "skcnn")
             and not isinstance(callback, ParamMapper)
             for _, callback in self.callbacks_
         )
@@ -325,32 +322,16 @@ class Net(TrainingSteps, NeuralNet):
         """Train on each batch; the loss stays on the device until the end."""
         self._set_training(True)
         losses, sizes = [], []
-        without_mode = suspended() if self._needs_no_mode(batches) else nullcontext()
-        with shared_threads.computing(), without_mode:
-            for X, y in batches:
-                shared_threads.share()
-                self._set_learning_rate()
-                losses.append(self.step(X, y))
-                sizes.append(len(X))
+        for X, y in batches:
+            self._set_learning_rate()
+            losses.append(self.step(X, y))
+            sizes.append(len(X))
         return float(np.average(torch.stack(losses).tolist(), weights=sizes))
-
-    def _needs_no_mode(self, batches):
-        """Return whether an epoch is the same without the mode that orders sums."""
-        samples = batches.dataset
-        is_plain = isinstance(samples.images, Images) and samples.augment is None
-        return self._is_direct and is_plain and known.is_fused(self.optimizer_)
 
     def train_step(self, batch, **fit_params):
         """Make a step of skorch's own, at the scheduled learning rate."""
         self._set_learning_rate()
-        with shared_threads.computing():
-            return super().train_step(batch, **fit_params)
-
-    def train_step_single(self, batch, **fit_params):
-        """Run forward and backward pass as skorch does."""
-        self._set_training(True)
-        with self._passes_of_step():
-            return super().train_step_single(batch, **fit_params)
+        return super().train_step(batch, **fit_params)
 
     def _step_optimizer(self, step_fn):
         """Step as skorch does, but compute gradients before hooks look at them."""
@@ -382,7 +363,7 @@ class Net(TrainingSteps, NeuralNet):
         ndarray of shape (n_samples, n_outputs)
             Outputs in double precision, perhaps not finite.
         """
-        with shared_threads.computing(), self._evaluation:
+        with self._evaluation:
             return compute_outputs(
                 self.module_, images, self.batch_size, self.precision
             )
@@ -437,7 +418,9 @@ def train_net(net, dataset, epochs, *, lr_schedule, generator, monitors=()):
             "callback out."
         )
     is_long = epochs * len(Batches(dataset, net.batch_size)) >= MIN_STEPS
-    with reproducible(net.count_flops(len(dataset)), net.device):
-        keeps = is_long and is_fixed_order()  # as in larger fits on the CPU
-        with memory_keeper.keep() if keeps else nullcontext():
-            net.train(dataset, epochs, schedule, generator, monitors)
+    keeps_memory = is_long and net.device == "cpu"
+    with (
+        net.computing(len(dataset)),
+        memory_keeper.keep() if keeps_memory else nullcontext(),
+    ):
+        net.train(dataset, epochs, schedule, generator, monitors)

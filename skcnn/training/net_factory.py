@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import with_channels_last
 from ..runtime import DTYPES, PrivateRandomness, explain_large_network, make_generator
-from .engine import Net
+from .net import Net
 from .optimizers import optimizer_arguments
 
 
