@@ -1,8 +1,10 @@
 """Training speed against a skorch net and against a plain torch loop.
 
-    python benchmarks/fit_speed.py [--threads 4] [--repeats 7]
+    python benchmarks/fit_speed.py [--threads 1 2] [--repeats 7]
 
-The skorch net is written as users write it: a Sequential, float32 arrays, a
+The networks: the default one on images of 8 × 8 and 28 × 28 pixels, a residual network
+(resnet20) on colour images of 32 × 32, and one of the user's own with attention. The
+skorch net is written as users write it: a Sequential, float32 arrays, a
 DataLoader. The plain loop is the fastest we can write for the same network:
 channels last, batches indexed out of one tensor, a fused optimiser; in bfloat16
 (autocast), too, on processors and GPUs that multiply matrices in it. The
@@ -53,11 +55,37 @@ class UsersNet(nn.Sequential):
         super().__init__(*layers, nn.Flatten(), nn.Linear(n_in * side**2, 10))
 
 
-def skorch_net(X, device, epochs=EPOCHS, seed=0):
+class AttentionNet(nn.Module):
+    """A small network of one's own, with attention between the positions of a map."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(input_shape[0], 32, 3, stride=2, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, stride=2, padding=1),
+        )
+        self.norm = nn.LayerNorm(64)
+        self.attention = nn.MultiheadAttention(64, 4, batch_first=True)
+        self.head = nn.Linear(64, n_outputs)
+
+    def forward(self, x):
+        """Map images to scores."""
+        tokens = self.norm(self.stem(x).flatten(2).mT)
+        mixed, _ = self.attention(tokens, tokens, tokens, need_weights=False)
+        return self.head((tokens + mixed).mean(1))
+
+
+def skorch_net(X, device, architecture, epochs=EPOCHS, seed=0):
     """Return a net as users of skorch write it."""
     torch.manual_seed(seed)
+    if architecture == "convnet":
+        make_module = partial(UsersNet, X.shape[1])
+    else:
+        make_module = partial(build_module, architecture, input_shape(X), 10)
     return NeuralNetClassifier(
-        partial(UsersNet, X.shape[1]),
+        make_module,
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.AdamW,
         lr=LR,
@@ -70,9 +98,20 @@ def skorch_net(X, device, epochs=EPOCHS, seed=0):
     )
 
 
-def fit_skorch(X, y, device, **params):
+def fit_skorch(X, y, device, architecture="convnet", **params):
     """Train a skorch net."""
-    return skorch_net(X, device, **params).fit(standardise(X)[:, None], y)
+    net = skorch_net(X, device, architecture, **params)
+    return net.fit(channels_first(standardise(X)), y)
+
+
+def input_shape(X):
+    """Return the shape of an image with channels first."""
+    return (1, *X.shape[1:]) if X.ndim == 3 else (X.shape[3], *X.shape[1:3])
+
+
+def channels_first(X):
+    """Return images with channels first."""
+    return np.ascontiguousarray(X.reshape(*X.shape[:3], -1).transpose(0, 3, 1, 2))
 
 
 def standardise(X, like=None):
@@ -82,13 +121,14 @@ def standardise(X, like=None):
     return (X - np.float32(like.mean())) / np.float32(like.std())
 
 
-def fit_plain(X, y, device, epochs=EPOCHS, precision="float32"):
+def fit_plain(X, y, device, architecture="convnet", epochs=EPOCHS, precision="float32"):
     """Train the network in the fastest plain loop."""
     reduced = torch.autocast(device, torch.bfloat16, precision == "bfloat16")
     torch.manual_seed(0)
-    module = build_module("convnet", (1, *X.shape[1:]), 10)
+    module = build_module(architecture, input_shape(X), 10)
     module = module.to(device, memory_format=torch.channels_last)
-    images = torch.from_numpy(standardise(X))[:, None].to(device)
+    images = torch.from_numpy(channels_first(standardise(X))).to(device)
+    images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(y).to(device)
     optimizer = torch.optim.AdamW(module.parameters(), lr=LR, fused=True)
     module.train()
@@ -102,9 +142,12 @@ def fit_plain(X, y, device, epochs=EPOCHS, precision="float32"):
             optimizer.step()
 
 
-def fit_skcnn(X, y, device, epochs=EPOCHS, seed=0, precision="float32"):
+def fit_skcnn(
+    X, y, device, architecture="convnet", epochs=EPOCHS, seed=0, precision="float32"
+):
     """Train CNNClassifier with the same network, optimiser and batches."""
     return CNNClassifier(
+        architecture,
         lr=LR,
         dropout=0.0,
         lr_schedule=None,
@@ -131,6 +174,15 @@ def read_mnist(folder):
     return X.reshape(shape), y, X_test.reshape(shape), y_test
 
 
+# Name -> architecture, number of images, their shape.
+NETWORKS = {
+    "8x8": ("convnet", 1792, (8, 8)),
+    "28x28": ("convnet", 1280, (28, 28)),
+    "resnet20": ("resnet20", 256, (32, 32, 3)),
+    "attention": (AttentionNet, 640, (28, 28)),
+}
+
+
 def find_ways(device):
     """Return the functions that train, by name."""
     ways = {"skorch": fit_skorch, "plain loop": fit_plain, "skcnn": fit_skcnn}
@@ -140,22 +192,23 @@ def find_ways(device):
     return ways
 
 
-def measure(name, X, y, device, repeats):
+def measure(name, X, y, device, architecture, repeats):
     """Print the speeds of all ways."""
     ways = find_ways(device)
     seconds = interleave(
-        {way: partial(fit, X, y, device) for way, fit in ways.items()}, repeats
+        {way: partial(fit, X, y, device, architecture) for way, fit in ways.items()},
+        repeats,
     )
     images = EPOCHS * len(y)
     for way in ways:
         print(
-            f"{name:14} {way:20} {images / median(seconds[way]):10.0f} images/s   "
+            f"{name:10} {way:20} {images / median(seconds[way]):10.0f} images/s   "
             f"time / plain loop {median_ratio(seconds[way], seconds['plain loop']):.3f}"
         )
     for way in (way for way in ways if "skcnn" in way):
         plain = way.replace("skcnn", "plain loop")
         print(
-            f"{name:14} skorch / {way} "
+            f"{name:10} skorch / {way} "
             f"{median_ratio(seconds['skorch'], seconds[way]):.2f}, {way} / {plain} "
             f"{median_ratio(seconds[way], seconds[plain]):.2f}"
         )
@@ -178,19 +231,25 @@ def compare_accuracy(folder, device):
 def main():
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[torch.get_num_threads()]
+    )
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=[*NETWORKS])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--data", help="folder of MNIST's idx.gz files")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    describe_machine()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rng = np.random.default_rng(0)
     n_times = 10 if device == "cuda" else 1
-    for side, n_samples in ((8, 1792 * n_times), (28, 1280 * n_times)):
-        X = rng.integers(0, 256, (n_samples, side, side), dtype=np.uint8)
-        y = rng.integers(0, 10, n_samples)
-        measure(f"{side} x {side} uint8", X, y, device, args.repeats)
+    for n_threads in args.threads:
+        torch.set_num_threads(n_threads)
+        describe_machine()
+        for name in args.networks:
+            architecture, n_samples, shape = NETWORKS[name]
+            n_samples *= n_times
+            X = rng.integers(0, 256, (n_samples, *shape), dtype=np.uint8)
+            y = rng.integers(0, 10, n_samples)
+            measure(name, X, y, device, architecture, args.repeats)
     if args.data:
         compare_accuracy(args.data, device)
 
