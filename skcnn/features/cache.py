@@ -111,7 +111,7 @@ class FeatureCache:
             insert_vectors(db, rows)
             evict_vectors(db, self.bytes_limit)
 
-        self._database.run(insert, create=True)
+        self._database.run(insert, write=True)
 
     def stripe_of(self, key):
         """Return the stripe of a key.

@@ -54,17 +54,18 @@ class Database:
         self.path = folder / "features.sqlite"
         self.is_usable = True
 
-    def run(self, work, default=None, create=False):
+    def run(self, work, default=None, write=False):
         """Return what `work` returns for a connection, in a transaction.
 
         It is called twice, the second time for an empty database, if the first one is
-        damaged. If there is no database, or it cannot be used, return `default`.
+        damaged. If there is no database to be read, or it cannot be used, return
+        `default`.
         """
         try:
-            if not self._is_available(create):
+            if not self._is_available(create=write):
                 return default
             with process_lock, self._locked():
-                return self._run_or_replace(work)
+                return self._run_or_replace(work, write)
         except ERRORS as error:
             self.give_up(error)
             return default
@@ -74,7 +75,7 @@ class Database:
 
         If the folder cannot be used, the lock is not held.
         """
-        lock = FileLock(self.folder / name, mode=0o600)
+        lock = self._make_lock(name)
         try:
             if self._is_available(create=True):
                 lock.acquire(timeout=timeout)
@@ -111,15 +112,17 @@ class Database:
         _check_owner(self.folder)
         return True
 
-    @contextlib.contextmanager
-    def _locked(self):
-        lock = FileLock(self.folder / "features.lock", mode=0o600)
-        with lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=POLL_INTERVAL):
-            yield
+    def _make_lock(self, name):
+        """Return a lock that any thread of this process may release."""
+        return FileLock(self.folder / name, mode=0o600, thread_local=False)
 
-    def _run_or_replace(self, work):
+    def _locked(self):
+        lock = self._make_lock("features.lock")
+        return lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=POLL_INTERVAL)
+
+    def _run_or_replace(self, work, write):
         try:
-            return self._transact(work)
+            return self._transact(work, write)
         except ERRORS as error:
             if not self._is_damage(error):
                 raise
@@ -129,9 +132,9 @@ class Database:
                 "emptied. Its features are computed again.",
                 stacklevel=2,
             )
-        return self._transact(work)
+        return self._transact(work, write)
 
-    def _transact(self, work):
+    def _transact(self, work, write):
         """Do the work; if it fails, closing the connection undoes it."""
         if not self.path.exists():  # SQLite would let others read it
             self.path.touch(mode=0o600)
@@ -140,7 +143,7 @@ class Database:
             if is_new:
                 db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
                 db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            db.execute("BEGIN IMMEDIATE")
+            db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             _ensure_schema(db)
             result = work(db)
             db.commit()
