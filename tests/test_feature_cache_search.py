@@ -338,7 +338,9 @@ def test_a_trained_network_is_searched_with_its_features(images, tmp_path):
     network = CNNClassifier(n_layers=1, n_filters=4, max_epochs=2, random_state=0)
     scores = [
         mean_scores(
-            make_search(CNNFeatureTransformer(network, memory=memory))
+            make_search(
+                CNNFeatureTransformer(network, memory=memory), grid={"svc__C": [1.0]}
+            )
             .set_params(cv=2)
             .fit(X, y)
         )
