@@ -203,7 +203,7 @@ def search_in_another_process(search, images, backend, tmp_path, module_folder):
 def test_no_image_goes_through_the_network_in_a_new_process(
     network, log, images, tmp_path, module_folder
 ):
-    search = make_search(make_transformer(network, memory=tmp_path / "cache"), 2)
+    search = make_search(make_transformer(network, memory=tmp_path / "cache"))
     search.fit(*images)
     scores = search_in_another_process(search, images, "loky", tmp_path, module_folder)
     assert count(log) == N

@@ -1,10 +1,10 @@
 """Feature cache: feature vectors by the hash of all that they depend on.
 
 It is shared by the threads, processes and later starts of Python that use the same
-folder, which holds one SQLite database and some lock files. Each key belongs to one of
-`N_STRIPES` stripes, each of which has a lock. A worker that holds the lock looks the
-keys of the stripe up, computes what is missing, stores it, and releases the lock, so
-that nothing is computed twice.
+folder, which holds one SQLite database and some lock files. Images belong to one of
+`N_STRIPES` stripes, by their hash. A worker that holds the lock of a stripe looks its
+images up, computes those that are missing, stores them, and releases the lock, so that
+nothing is computed twice.
 """
 
 import os
@@ -113,20 +113,20 @@ class FeatureCache:
 
         self._database.run(insert, write=True)
 
-    def stripe_of(self, key):
-        """Return the stripe of a key.
+    def stripe_of(self, digest):
+        """Return the stripe of an image.
 
         Parameters
         ----------
-        key : bytes
-            Any bytes that are the same wherever the lock is meant to be the same.
+        digest : bytes
+            Hash of the image, at least one byte.
 
         Returns
         -------
         int
             A number in ``range(N_STRIPES)``.
         """
-        return key[-1] % N_STRIPES
+        return digest[-1] % N_STRIPES
 
     def lock(self, stripe, timeout=0):
         """Lock a stripe.
