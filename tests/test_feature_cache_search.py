@@ -16,9 +16,11 @@ from sklearn.svm import SVC
 from skcnn import CNNClassifier, CNNFeatureTransformer, clear_cache
 from skcnn.features import FeatureExtractor
 
+PATH = [path for path in [os.environ.get("PYTHONPATH")] if path]
 N = 40
 N_FOLDS = 5
-GRID = {"svc__C": list(np.logspace(-2, 2, 10)), "svc__kernel": ["linear", "rbf"]}
+MANY = {"svc__C": list(np.logspace(-2, 2, 10)), "svc__kernel": ["linear", "rbf"]}
+FEW = {"svc__C": [0.1, 1.0, 10.0]}
 # A module that worker processes can import too.
 NETWORK = """
 import os
@@ -45,12 +47,15 @@ class CountingNet(nn.Module):
         os.close(file)
         return self.head(self.conv(x).relu().mean((2, 3)))
 """
-FEW = {"svc__C": [0.1, 1.0, 10.0]}
-AGAIN = """
+IN_ANOTHER_PROCESS = """
 import sys
 import joblib
 search, X, y = joblib.load(sys.argv[1])
-joblib.dump(search.fit(X, y).cv_results_["mean_test_score"], sys.argv[2])
+if sys.argv[2] == "multiprocessing":  # fork when the cache has been used
+    search.estimator[0].fit_transform(X[:10])
+with joblib.parallel_config(sys.argv[2]):
+    search.fit(X, y)
+joblib.dump(search.cv_results_["mean_test_score"], sys.argv[3])
 """
 
 
@@ -100,7 +105,7 @@ def make_transformer(network, **parameters):
     )
 
 
-def make_search(transformer, n_jobs=1, grid=GRID, **parameters):
+def make_search(transformer, n_jobs=1, grid=FEW, **parameters):
     pipeline = make_pipeline(transformer, StandardScaler(), SVC())
     return GridSearchCV(
         pipeline, grid, cv=N_FOLDS, n_jobs=n_jobs, error_score="raise", **parameters
@@ -122,52 +127,54 @@ def count(log):
     return sum(size for _, size in read_log(log))
 
 
-@pytest.fixture(scope="module")
-def scores_without_cache(module_folder, images, tmp_path_factory):
-    """What the search should find, where the network runs in every fit."""
-    from counting_network import CountingNet
-
-    log = tmp_path_factory.mktemp("plain") / "forwards"
-    search = make_search(make_transformer(CountingNet(log))).fit(*images)
-    # 20 candidates × 5 folds, each image once in each, and the refit
-    assert count(log) == 101 * N
-    return mean_scores(search)
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize(
-    "return_train_score", [pytest.param(False, marks=pytest.mark.slow), True]
+    ("n_jobs", "grid", "return_train_score"),
+    [
+        (1, FEW, False),
+        (1, FEW, True),
+        pytest.param(1, MANY, True, marks=pytest.mark.slow),
+        pytest.param(2, MANY, False, marks=pytest.mark.slow),
+        pytest.param(2, MANY, True, marks=pytest.mark.slow),
+    ],
 )
 def test_each_image_goes_through_the_network_once(
-    network,
-    log,
-    images,
-    tmp_path,
-    n_jobs,
-    return_train_score,
-    scores_without_cache,
+    network, log, images, tmp_path, n_jobs, grid, return_train_score
 ):
     transformer = make_transformer(network, memory=tmp_path / "cache")
-    search = make_search(transformer, n_jobs, return_train_score=return_train_score)
+    search = make_search(
+        transformer, n_jobs, grid, return_train_score=return_train_score
+    )
     search.fit(*images)
     assert count(log) == N
     assert n_jobs == 1 or os.getpid() not in {pid for pid, _ in read_log(log)}
     search.predict(images[0])
     search.score(*images)
     assert count(log) == N
-    np.testing.assert_array_equal(mean_scores(search), scores_without_cache)
+
+
+@pytest.mark.parametrize(
+    "grid", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_scores_are_those_without_a_cache(network, log, images, tmp_path, grid):
+    plain = make_search(make_transformer(network), grid=grid).fit(*images)
+    # each image once in each fold of each candidate, and in the refit
+    n_candidates = len(mean_scores(plain))
+    assert count(log) == (n_candidates * N_FOLDS + 1) * N
+    transformer = make_transformer(network, memory=tmp_path / "cache")
+    search = make_search(transformer, grid=grid).fit(*images)
+    np.testing.assert_array_equal(mean_scores(search), mean_scores(plain))
 
 
 def test_each_image_goes_through_the_network_once_in_threads(
-    network, log, images, tmp_path, scores_without_cache
+    network, log, images, tmp_path
 ):
     transformer = make_transformer(network, memory=tmp_path / "cache")
     with joblib.parallel_config(backend="threading"):
-        search = make_search(transformer, n_jobs=2).fit(*images)
+        make_search(transformer, n_jobs=2, return_train_score=True).fit(*images)
     assert count(log) == N
-    np.testing.assert_array_equal(mean_scores(search), scores_without_cache)
 
 
+@pytest.mark.slow
 def test_a_class_that_workers_cannot_import_is_the_same_network_to_them(
     log, images, tmp_path
 ):
@@ -175,8 +182,21 @@ def test_a_class_that_workers_cannot_import_is_the_same_network_to_them(
     scope = {"__name__": "__main__"}
     exec(NETWORK, scope)
     transformer = make_transformer(scope["CountingNet"](log), memory=tmp_path / "cache")
-    make_search(transformer, n_jobs=2, grid=FEW).fit(*images)
+    make_search(transformer, n_jobs=2).fit(*images)
     assert count(log) == N
+
+
+def search_in_another_process(search, images, backend, tmp_path, module_folder):
+    """Return the scores of a search in a new process."""
+    joblib.dump((search, *images), tmp_path / "search")
+    paths = tmp_path / "search", backend, tmp_path / "scores"
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", IN_ANOTHER_PROCESS, *paths],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(module_folder), *PATH])},
+        check=True,
+        timeout=120,
+    )
+    return joblib.load(tmp_path / "scores")
 
 
 @pytest.mark.slow
@@ -184,15 +204,22 @@ def test_no_image_goes_through_the_network_in_a_new_process(
     network, log, images, tmp_path, module_folder
 ):
     search = make_search(make_transformer(network, memory=tmp_path / "cache"))
-    joblib.dump((search, *images), tmp_path / "search")
-    search.set_params(n_jobs=2).fit(*images)
-    subprocess.run(
-        [sys.executable, "-c", AGAIN, tmp_path / "search", tmp_path / "scores"],
-        env=os.environ | {"PYTHONPATH": str(module_folder)},
-        check=True,
+    search.fit(*images)
+    scores = search_in_another_process(search, images, "loky", tmp_path, module_folder)
+    assert count(log) == N
+    np.testing.assert_array_equal(scores, mean_scores(search))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_each_image_goes_through_the_network_once_in_forked_processes(
+    network, log, images, tmp_path, module_folder
+):
+    search = make_search(make_transformer(network, memory=tmp_path / "cache"), 2)
+    search_in_another_process(
+        search, images, "multiprocessing", tmp_path, module_folder
     )
     assert count(log) == N
-    np.testing.assert_array_equal(joblib.load(tmp_path / "scores"), mean_scores(search))
 
 
 def test_layers_that_are_asked_for_together_come_from_one_pass(
@@ -200,7 +227,7 @@ def test_layers_that_are_asked_for_together_come_from_one_pass(
 ):
     both = ["conv", "penultimate"]
     transformer = make_transformer(network, layer=both, memory=tmp_path / "cache")
-    make_search(transformer, grid=FEW).fit(*images)
+    make_search(transformer).fit(*images)
     assert count(log) == N
     for layer in both:  # a part of what is kept
         features = transformer.set_params(layer=layer).fit_transform(images[0])
@@ -264,7 +291,7 @@ def note_misses_in(path):
     return note_and_score
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_named_backbone_computes_each_image_once(
     named, log, images, tmp_path, n_jobs
 ):
@@ -274,7 +301,7 @@ def test_a_named_backbone_computes_each_image_once(
     )
     search = make_search(transformer, n_jobs, scoring=note_misses_in(log))
     search.fit(*images)
-    assert len(read_log(log)) == 20 * N_FOLDS
+    assert len(read_log(log)) == len(mean_scores(search)) * N_FOLDS
     assert count(log) == N
     assert search.best_estimator_[0].cache_info_ == (N, 0)
     features = transformer.fit(images[0]).transform(images[0])
@@ -297,7 +324,7 @@ def test_a_named_backbone_runs_on_each_image_once_in_threads(
     transformer = CNNFeatureTransformer(
         named[0], weights=named[1], image_size=32, memory=tmp_path / "cache"
     )
-    search = make_search(transformer, 2, grid=FEW, return_train_score=True)
+    search = make_search(transformer, 2, return_train_score=True)
     with joblib.parallel_config(backend="threading"):
         search.fit(*images)
     assert sum(sizes) == N
@@ -311,7 +338,9 @@ def test_a_trained_network_is_searched_with_its_features(images, tmp_path):
     network = CNNClassifier(n_layers=1, n_filters=4, max_epochs=2, random_state=0)
     scores = [
         mean_scores(
-            make_search(CNNFeatureTransformer(network, memory=memory), grid=FEW)
+            make_search(
+                CNNFeatureTransformer(network, memory=memory), grid={"svc__C": [1.0]}
+            )
             .set_params(cv=2)
             .fit(X, y)
         )

@@ -1,52 +1,32 @@
-"""The feature cache: rows of features by the hash of all that they depend on.
+"""Feature cache: feature vectors by the hash of all that they depend on.
 
 It is shared by the threads, processes and later starts of Python that use the same
-folder. `database` keeps one SQLite file there, `rows` says how features are stored
-in it, and `claims` who computes what, so that several workers that meet the same
-images at the same time compute each of them once::
-
-    found = cache.lookup(keys)
-    with cache.claims() as claims:
-        while missing := [key for key in keys if key not in found]:
-            mine = claims.take(missing, batch_size)
-            if mine:
-                computed = compute(mine)
-                cache.store(computed)
-                found |= computed
-            else:
-                cache.wait(missing)
-                found |= cache.lookup(missing)
+folder, which holds one SQLite database and some lock files. Images belong to one of
+`N_STRIPES` stripes, by their hash. A worker that holds the lock of a stripe looks its
+images up, computes those that are missing, stores them, and releases the lock, so that
+nothing is computed twice.
 """
 
-import contextlib
 import os
-import sqlite3
 import sys
-import time
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
-from .claims import Claims, is_any_free, release_claims
 from .database import Database
-from .rows import encode, find_rows, insert_rows
+from .feature_vectors import encode, evict_vectors, find_vectors, insert_vectors
 
 BYTES_LIMIT = 10 * 2**30
-USE_RESOLUTION = 3600  # seconds; uses are noted this seldom, as it is a write
-EVICTION_SLACK = 0.01  # of the limit, so that not every batch has to evict
-MOST_EVICTED = 2**26  # bytes at a time, so that others do not wait for long
-FIND_OLDEST = (
-    "SELECT id, coalesce(CAST(size AS INTEGER), 0) FROM uses ORDER BY time, id"
-)
-POLL_INTERVALS = (0.01, 0.2)  # seconds, the first and the longest
+N_STRIPES = 16
 
 
 class FeatureCache:
-    """A folder of features that are looked up by a key.
+    """Folder of features that are looked up by a key.
 
-    Whatever goes wrong with the folder, the caller goes on without it, with one
-    warning for each instance.
+    If the folder cannot be used, nothing is found or stored, and one warning is
+    issued. A folder that belongs to another user, or that others may write to, is
+    not used.
 
     Parameters
     ----------
@@ -54,9 +34,8 @@ class FeatureCache:
         The folder, created with access for its owner alone when first stored to.
 
     bytes_limit : int, default=10737418240
-        Size of the file above which those rows are removed that have not been used
-        for the longest time, to the hour. It may be exceeded by what is stored at
-        a time.
+        Maximum size of the database. When it is exceeded, the least recently used
+        features are removed; uses are noted to the hour.
 
     Attributes
     ----------
@@ -64,7 +43,7 @@ class FeatureCache:
         The folder.
 
     bytes_limit : int
-        The limit.
+        Maximum size of the database.
 
     Raises
     ------
@@ -89,17 +68,16 @@ class FeatureCache:
         self._database = Database(self.folder)
 
     def __len__(self):
-        return self._database.read(_count, 0)
+        return self._database.run(_count, 0)
 
     @property
     def nbytes(self):
-        """Size of the file in bytes."""
-        with contextlib.suppress(OSError):
-            return self._database.path.stat().st_size
-        return 0
+        """Size of the database in bytes."""
+        path = self._database.path
+        return path.stat().st_size if path.exists() else 0
 
     def lookup(self, keys):
-        """Find what is stored.
+        """Look features up.
 
         Parameters
         ----------
@@ -112,70 +90,85 @@ class FeatureCache:
             The features of those keys that are stored and not damaged, read-only.
         """
         keys = list(keys)
-        return self._database.read(lambda db: _lookup(db, keys), {})
+        return self._database.run(lambda db: find_vectors(db, keys), {})
 
-    def store(self, rows):
-        """Store features, in one transaction, and end the claims on them.
+    def store(self, vectors):
+        """Store features in one transaction.
 
         Parameters
         ----------
-        rows : dict of bytes to ndarray of shape (n_features,)
+        vectors : dict of bytes to ndarray of shape (n_features,)
             The features of each key, float32 or float64.
 
         Raises
         ------
         ValueError
-            If a row has another number of dimensions or another dtype.
+            If an array has another number of dimensions or another dtype.
         """
-        rows = [encode(key, row) for key, row in rows.items()]
-        if not self._database.write(lambda db: self._store(db, rows), False):
-            release_claims(self._database)
+        rows = [encode(key, vector) for key, vector in vectors.items()]
 
-    def claims(self):
-        """Return the claims of one worker, for a ``with`` statement.
+        def insert(db):
+            insert_vectors(db, rows)
+            evict_vectors(db, self.bytes_limit)
 
-        Returns
-        -------
-        Claims
-        """
-        return Claims(self._database)
+        self._database.run(insert, write=True)
 
-    def wait(self, keys):
-        """Wait until a key is stored or can be claimed, or the cache fails.
-
-        What this worker itself has claimed should be computed first.
+    def stripe_of(self, digest):
+        """Return the stripe of an image.
 
         Parameters
         ----------
-        keys : iterable of bytes
-            Keys that others have claimed.
+        digest : bytes
+            Hash of the image, at least one byte.
+
+        Returns
+        -------
+        int
+            A number in ``range(N_STRIPES)``.
         """
-        keys = set(keys)
-        interval, longest = POLL_INTERVALS
-        while keys and not self._is_any_free(keys):
-            time.sleep(interval)
-            interval = min(2 * interval, longest)
+        return digest[-1] % N_STRIPES
+
+    def lock(self, stripe, timeout=0):
+        """Lock a stripe.
+
+        To avoid deadlocks, no worker should wait for a stripe while it holds another.
+        The lock ends with the process that holds it.
+
+        Parameters
+        ----------
+        stripe : int
+            A stripe.
+
+        timeout : float, default=0
+            Maximum time to wait, in seconds.
+
+        Returns
+        -------
+        FileLock or None
+            The lock, to be released; None if another worker holds it. If the cache
+            cannot be used, a lock that is not held.
+        """
+        return self._database.lock(f"features-{stripe:02}.lock", timeout)
+
+    def give_up(self, reason):
+        """Go on without the cache, with a warning.
+
+        Parameters
+        ----------
+        reason : str
+            What is wrong with it.
+        """
+        self._database.give_up(reason)
 
     def clear(self):
-        """Remove the files of the cache, and nothing else that is in the folder.
+        """Remove the database. Lock files, which are empty, stay in the folder.
 
         Raises
         ------
         OSError
-            If they cannot be removed.
+            If it cannot be removed.
         """
         self._database.remove()
-
-    def _store(self, db, rows):
-        db.executemany("DELETE FROM claims WHERE key = ?", [row[:1] for row in rows])
-        insert_rows(db, rows, time.time())
-        _evict(db, self.bytes_limit)
-        return True
-
-    def _is_any_free(self, keys):
-        return self._database.read(
-            lambda db: is_any_free(db, self.folder, keys), default=True
-        )
 
 
 def default_cache_folder():
@@ -292,51 +285,4 @@ def _absolute(folder):
 
 
 def _count(db):
-    return db.execute("SELECT count(*) FROM uses").fetchone()[0]
-
-
-def _lookup(db, keys):
-    now, rows, unnoted = time.time(), {}, []
-    for key, row, number, used in find_rows(db, keys):
-        rows[key] = row
-        if not now - USE_RESOLUTION < used <= now:
-            unnoted.append((now, number))
-    if unnoted:
-        _note_uses(db, unnoted)
-    return rows
-
-
-def _note_uses(db, uses):
-    """Note when rows were used, if that is possible without ado."""
-    with contextlib.suppress(sqlite3.OperationalError):
-        db.execute("PRAGMA busy_timeout = 1000")  # milliseconds
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany("UPDATE uses SET time = ? WHERE id = ?", uses)
-        db.execute("COMMIT")
-
-
-def _evict(db, bytes_limit):
-    """Remove the rows that have not been used for longest, and shrink the file."""
-    page_size, n_free = _pragma(db, "page_size"), _pragma(db, "freelist_count")
-    excess = (_pragma(db, "page_count") - n_free) * page_size - bytes_limit
-    if excess > 0:
-        wanted = excess + EVICTION_SLACK * bytes_limit
-        _remove_oldest_rows(db, min(wanted, MOST_EVICTED))
-    surplus = _pragma(db, "page_count") - bytes_limit // page_size
-    for _ in range(min(surplus, _pragma(db, "freelist_count"))):
-        db.execute("PRAGMA incremental_vacuum(1)")  # sqlite3 does one step at a call
-
-
-def _remove_oldest_rows(db, n_bytes):
-    oldest = []
-    for number, size in db.execute(FIND_OLDEST):
-        if n_bytes <= 0:
-            break
-        oldest.append((number,))
-        n_bytes -= size
-    for table in ("features", "uses"):
-        db.executemany(f"DELETE FROM {table} WHERE id = ?", oldest)
-
-
-def _pragma(db, name):
-    return db.execute(f"PRAGMA {name}").fetchone()[0]
+    return db.execute("SELECT count(*) FROM features").fetchone()[0]

@@ -1,8 +1,9 @@
-"""The features of all images of a source, each computed once."""
+"""Features of all images of a source, each computed once."""
 
+import warnings
 from collections import deque
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -15,6 +16,11 @@ from .sources import FileSource
 REVISION = 3
 DIGEST_SIZE = 16
 LOOKUP_SIZE = 1024
+PATIENCE = 600  # seconds that other workers may take to store something
+
+
+class WidthError(ValueError):
+    """Features of one layer have different widths."""
 
 
 class FeatureTable:
@@ -29,13 +35,15 @@ class FeatureTable:
         self.arrays = None
 
     def fill(self, rows, features):
-        """Write one array of shape (len(rows), n_features) for each layer."""
+        """Write one array of shape ([len(rows),] n_features) for each layer."""
         if self.arrays is None:
             self.arrays = [
-                np.full((self.n_samples, part.shape[1]), np.nan, part.dtype)
+                np.full((self.n_samples, part.shape[-1]), np.nan, part.dtype)
                 for part in features
             ]
         for array, part in zip(self.arrays, features, strict=True):
+            if part.shape[-1] != array.shape[1]:
+                raise WidthError(f"{part.shape[-1]} and {array.shape[1]} features")
             array[rows] = part
         self.n_filled += len(rows)
 
@@ -99,11 +107,14 @@ def _received(rows, wait, extractor):
 
 
 class CachedFeatures:
-    """The features of a source, looked up in a cache and computed where absent.
+    """Features of a source, looked up in a cache and computed if they are missing.
 
     An image goes through the network once, however often it occurs and however
-    many processes ask for it at the same time: who claims an image computes it,
-    the others wait.
+    many processes ask for it at the same time. A worker computes the images of those
+    stripes of the cache that it can lock at once, and begins with another stripe
+    whenever its batch has room, so that batches are full and several workers share
+    the images. It waits for others only while it holds no lock, so that there are no
+    deadlocks.
 
     Parameters
     ----------
@@ -132,61 +143,95 @@ class CachedFeatures:
         ]
         self.table = FeatureTable(len(source))
         self.n_computed = 0
+        self.digests = source.digests()
         self.rows_of = {}
-        for row, digest in enumerate(source.digests()):
+        for row, digest in enumerate(self.digests):
             if digest is not None:
                 self.rows_of.setdefault(digest, []).append(row)
 
     def compute(self):
         """Return what `compute_features` does."""
-        missing = self._look_up(self.rows_of)
-        with self.cache.claims() as claims:
-            while missing:
-                tried = self._compute_claimed(claims, missing)
-                others = [d for key, d in missing.items() if key not in tried]
-                if others and not tried:
-                    self.cache.wait(list(missing))
-                missing = self._look_up(others)
+        try:
+            self._fill_table()
+        except WidthError as error:  # damage that no checksum shows
+            self.cache.clear()
+            warnings.warn(
+                f"The feature cache in {self.cache.folder} held features of other "
+                f"widths ({error}) and has been emptied. They are computed again.",
+                stacklevel=2,
+            )
+            self.table = FeatureTable(len(self.source))
+            self._fill_table()
         deque(self.source.batches([]), maxlen=0)  # warns of files that no batch had
         return self.table.arrays
 
+    def _fill_table(self):
+        missing = self._look_up(list(self.rows_of))
+        while missing:
+            left = self._compute_free(missing)
+            hangs = len(left) == len(missing) and not self._wait(left[0])
+            missing = self._look_up(left)
+            if hangs and len(missing) == len(left):
+                self.cache.give_up("another process has locked it and stores nothing")
+
     def _look_up(self, digests):
-        """Fill in what is cached; return the others, by the key of what is absent."""
-        missing, digests = {}, iter(digests)
-        while chunk := list(islice(digests, LOOKUP_SIZE)):
+        """Fill in what is cached; return the digests of the other images."""
+        missing = []
+        for start in range(0, len(digests), LOOKUP_SIZE):
+            chunk = digests[start : start + LOOKUP_SIZE]
             found = self.cache.lookup([d + s for d in chunk for s in self.suffixes])
-            rows, features = [], []
             for digest in chunk:
                 parts = [found.get(digest + suffix) for suffix in self.suffixes]
-                absent = [part is None for part in parts]
-                if any(absent):
-                    missing[digest + self.suffixes[absent.index(True)]] = digest
-                    continue
-                for row in self.rows_of[digest]:
-                    rows.append(row)
-                    features.append(parts)
-            if rows:
-                self.table.fill(rows, list(map(np.stack, zip(*features, strict=True))))
+                if any(part is None for part in parts):
+                    missing.append(digest)
+                else:
+                    self.table.fill(self.rows_of[digest], parts)
         return missing
 
-    def _compute_claimed(self, claims, missing):
-        """Compute those images that nobody else does; return their keys."""
-        tried = set()
+    def _wait(self, digest):
+        """Return whether the stripe of an image was free within some time."""
+        lock = self.cache.lock(self.cache.stripe_of(digest), PATIENCE)
+        if lock is not None:
+            lock.release()
+        return lock is not None
+
+    def _compute_free(self, missing):
+        """Compute the images of free stripes; return the digests of the others."""
+        stripes, locks = {}, {}
+        for digest in missing:
+            stripes.setdefault(self.cache.stripe_of(digest), []).append(digest)
         batch_size = self.extractor.forward_size(self.batch_size, len(missing))
-        n_images = batch_size * self.extractor.n_at_once
+        chunks = self._chunks(stripes, locks, batch_size * self.extractor.n_at_once)
+        try:
+            for rows, features in _run(self.source, self.extractor, batch_size, chunks):
+                self._keep(rows.tolist(), features)
+                self._release_before(self.digests[rows[-1]], locks)
+        finally:
+            for lock in locks.values():
+                lock.release()
+        return list(chain.from_iterable(stripes.values()))
 
-        def chunks():
-            for keys in _claimed_chunks(claims, missing, n_images):
-                tried.update(keys)
-                yield np.array([self.rows_of[missing[key]][0] for key in keys])
-            yield from self._chunks_unread([missing[k] for k in tried], n_images)
+    def _chunks(self, stripes, locks, n_images):
+        """Yield the rows to compute, batch by batch."""
+        tried, digests = [], self._lock_free(stripes, locks)
+        while chunk := list(islice(digests, n_images)):
+            tried += chunk
+            yield np.array([self.rows_of[digest][0] for digest in chunk])
+        yield from self._chunks_unread(tried, n_images)
 
-        digest_of = {row: d for d in missing.values() for row in self.rows_of[d]}
-        for rows, features in _run(self.source, self.extractor, batch_size, chunks()):
-            self.n_computed += len(rows)
-            rows = rows.tolist()
-            self._keep(rows, [digest_of[row] for row in rows], features)
-        return tried
+    def _lock_free(self, stripes, locks):
+        """Move free stripes to the locks, one by one, and yield the missing digests."""
+        for stripe in list(stripes):
+            if (lock := self.cache.lock(stripe)) is not None:
+                locks[stripe] = lock
+                yield from self._look_up(stripes.pop(stripe))
+
+    def _release_before(self, digest, locks):
+        """Release the stripes that were locked before that of an image."""
+        for stripe in list(locks):
+            if stripe == self.cache.stripe_of(digest):
+                break
+            locks.pop(stripe).release()
 
     def _chunks_unread(self, digests, n_images):
         """Yield the other rows of those digests whose first row cannot be read.
@@ -206,30 +251,19 @@ class CachedFeatures:
         for start in range(0, len(unread), n_images):
             yield np.array(unread[start : start + n_images])
 
-    def _keep(self, rows, digests, features):
+    def _keep(self, rows, features):
         """Fill in features, and store them."""
+        self.n_computed += len(rows)
         stored = {}
-        for i, (row, digest) in enumerate(zip(rows, digests, strict=True)):
+        for i, row in enumerate(rows):
+            digest, parts = self.digests[row], [part[i] for part in features]
             equal = self.rows_of[digest]
-            # Where it is not the first row, others of them failed, or come yet.
-            filled = equal if row == equal[0] else [row]
-            self.table.fill(filled, [part[i : i + 1] for part in features])
-            for suffix, part in zip(self.suffixes, features, strict=True):
-                stored[digest + suffix] = part[i]
+            # If it is not the first row, others of them failed, or come yet.
+            self.table.fill(equal if row == equal[0] else [row], parts)
+            keys = [digest + suffix for suffix in self.suffixes]
+            stored.update(zip(keys, parts, strict=True))
         self.cache.store(stored)
 
 
 def _short_digest(text):
     return blake2b(text.encode(), digest_size=DIGEST_SIZE).digest()
-
-
-def _claimed_chunks(claims, keys, n_images):
-    """Yield keys that are this worker's to compute, chunk by chunk."""
-    keys, claimed = iter(keys), []
-    while window := list(islice(keys, n_images - len(claimed))):
-        claimed += claims.take(window, len(window))
-        if len(claimed) == n_images:
-            yield claimed
-            claimed = []
-    if claimed:
-        yield claimed

@@ -1,51 +1,28 @@
-"""The file of the feature cache: an SQLite database that is replaced when damaged.
+"""Database of the feature cache: an SQLite file that is replaced if it is damaged.
 
-A connection lives for one operation, so that none is carried over a fork or keeps
-a folder from being removed. Each operation shares the lock of the file
-``features.lock``. Who replaces or removes the database holds that lock alone, since
-SQLite would roll the journal of a removed database back into its successor.
-
-A database that others keep locked is waited for, and let go of all locks meanwhile.
-Where the wait was in vain, this process goes without the database, and tries again
-without waiting, until it can write to it or has not wanted it for a minute.
-
-Nothing waits for the disk. A process that is killed loses what it was writing and
-nothing else; what a power cut damages, the checksum of each row finds.
+Each operation has a connection of its own, in one transaction, and holds the lock of
+the file ``features.lock``: SQLite would roll the journal of a database that was
+replaced back into its successor. Nothing waits for the disk. A process that is killed
+loses only what it was writing; the checksum of each row finds what a power cut damages.
 """
 
 import contextlib
 import os
 import sqlite3
-import time
+import threading
 import warnings
 
-from .locks import (
-    LOCK_TIMEOUT,
-    RETRY_INTERVAL,
-    find_worker_locks,
-    is_locked,
-    locked,
-    process_lock,
-)
-from .rows import DamageError
+from filelock import FileLock, Timeout  # its hooks of a fork have to come before ours
 
-# Bytes. Rows of any length fill such pages well: 512 float32 take a sixth more than
+from .feature_vectors import SCHEMA, DamageError
+
+# Bytes. Vectors of any length fill such pages well: 512 float32 take a sixth more than
 # their own size, and would take twice of it in SQLite's pages of 4096.
 PAGE_SIZE = 2048
-# Seconds that SQLite waits at a time. Other threads cannot use any database then, nor
-# fork; but who commits has to keep new readers out until those before have ended.
-LOCK_WAIT = 0.1
-IMPATIENCE = 60  # seconds
-SCHEMA = (
-    "CREATE TABLE features (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, "
-    "dtype TEXT, length INTEGER, checksum INTEGER, data BLOB)",
-    # Not in the table above, so that to note a use does not rewrite the features.
-    "CREATE TABLE uses (id INTEGER PRIMARY KEY, time REAL, size INTEGER)",
-    "CREATE TABLE claims (key BLOB PRIMARY KEY, worker TEXT) WITHOUT ROWID",
-    "CREATE TABLE workers (name TEXT PRIMARY KEY, host TEXT, renewed REAL) "
-    "WITHOUT ROWID",
-)
-# The statements never change, so that it is the file where one makes no sense.
+LOCK_TIMEOUT = 10  # seconds, for the operations of other workers
+BUSY_TIMEOUT = 1  # seconds, for other programs that use the database
+POLL_INTERVAL = 0.005  # seconds
+# The statements never change: if one makes no sense, the file is damaged.
 DAMAGE = {
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_CORRUPT,
@@ -55,168 +32,131 @@ DAMAGE = {
 # The last comes of a message that quotes a damaged schema.
 ERRORS = (sqlite3.Error, OSError, UnicodeDecodeError)
 
-# When a database was last found locked, by its path, since a wait was in vain. An
-# estimator makes a `Database` for each call, which should not wait once more.
-_found_locked = {}
+# SQLite notes in memory which file locks its process holds, and a fork copies the
+# note but not the locks: no thread may be inside SQLite while another one forks.
+process_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=process_lock.acquire,
+        after_in_parent=process_lock.release,
+        after_in_child=process_lock.release,
+    )
 
 
 class Database:
-    """The database of a feature cache, and what happens when it cannot be used.
+    """Database of a feature cache, in a folder that is an absolute path.
 
-    Parameters
-    ----------
-    folder : Path
-        The folder of the cache, an absolute path.
-
-    Attributes
-    ----------
-    folder : Path
-        The folder of the cache.
-
-    path : Path
-        The database in it.
+    After the first operation that fails, it warns, and does nothing any more.
     """
 
     def __init__(self, folder):
         self.folder = folder
         self.path = folder / "features.sqlite"
-        self._lock = folder / "features.lock"
-        self._has_warned = False
+        self.is_usable = True
 
-    def read(self, work, default):
-        """Return what ``work(connection)`` returns, on a database that exists.
+    def run(self, work, default=None, write=False):
+        """Return what `work` returns for a connection, in a transaction.
 
-        Parameters
-        ----------
-        work : callable
-            What is done. It may be called twice, the second time on a new database.
-
-        default : object
-            What is returned where there is no database, or where it cannot be used,
-            with one warning for each instance.
-
-        Returns
-        -------
-        object
+        It is called twice, the second time for an empty database, if the first one is
+        damaged. If there is no database to be read, or it cannot be used, return
+        `default`.
         """
-        return self._use(work, default, create=False)
+        try:
+            if not self._is_available(create=write):
+                return default
+            with process_lock, self._locked():
+                return self._run_or_replace(work, write)
+        except ERRORS as error:
+            self.give_up(error)
+            return default
 
-    def write(self, work, default):
-        """Do as `read`, in one write transaction, on a database created if need be.
+    def lock(self, name, timeout):
+        """Return the lock of a file in the folder, None if others hold it for longer.
 
-        Parameters
-        ----------
-        work, default
-            As of `read`.
-
-        Returns
-        -------
-        object
+        If the folder cannot be used, the lock is not held.
         """
-        return self._use(work, default, create=True)
+        lock = self._make_lock(name)
+        try:
+            if self._is_available(create=True):
+                lock.acquire(timeout=timeout)
+        except Timeout:
+            return None
+        except OSError as error:
+            self.give_up(error)
+        return lock
+
+    def give_up(self, reason):
+        """Leave the database alone from now on, with a warning."""
+        self.is_usable = False
+        warnings.warn(
+            f"The feature cache in {self.folder} cannot be used ({reason}). Features "
+            "are computed and not kept. Free some space, make the folder writable for "
+            "you alone, or choose another one.",
+            stacklevel=2,
+        )
 
     def remove(self):
-        """Remove the database and what belongs to it, while nobody uses it.
-
-        The lock files of workers that live stay until these end.
-
-        Raises
-        ------
-        OSError
-            If a file cannot be removed.
-        """
-        if not self.folder.is_dir():
-            return
-        lock_files = [*find_worker_locks(self.folder).values(), self._lock]
-        if any(path.exists() for path in [*self._files, *lock_files]):
-            with process_lock, locked(self._lock):
+        """Remove the database. Lock files stay, as others may wait for them."""
+        if any(path.exists() for path in self._files):
+            with process_lock, self._locked():
                 self._unlink()
-                for path in lock_files:
-                    if path == self._lock or not is_locked(path):
-                        path.unlink(missing_ok=True)
 
-    def _use(self, work, default, create):
+    def _is_available(self, create):
+        """Return whether there is a database, in a folder that is ours alone."""
+        if not self.is_usable:
+            return False
+        if create:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not self.path.exists():
+            return False
+        _check_owner(self.folder)
+        return True
+
+    def _make_lock(self, name):
+        """Return a lock that any thread of this process may release."""
+        return FileLock(self.folder / name, mode=0o600, thread_local=False)
+
+    def _locked(self):
+        lock = self._make_lock("features.lock")
+        return lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=POLL_INTERVAL)
+
+    def _run_or_replace(self, work, write):
         try:
-            if create:
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            elif not self.path.exists():
-                return default
-            return self._wait_and_run(work, create)
-        except _NothingStored:
-            return default
-        except ERRORS as error:
-            self._warn(error)
-            return default
-
-    def _wait_and_run(self, work, create):
-        """Try for `LOCK_TIMEOUT` while others lock it, once if that was in vain."""
-        deadline = time.monotonic() + LOCK_TIMEOUT
-        while True:
-            try:
-                with process_lock:
-                    result = self._repair_and_run(work, create)
-            except ERRORS as error:
-                if not _is_busy(error):
-                    raise
-                if self._is_impatient() or time.monotonic() > deadline:
-                    _found_locked[self.path] = time.monotonic()
-                    raise
-                time.sleep(RETRY_INTERVAL)
-            else:
-                if create:  # who only reads may keep us from writing, not from reading
-                    _found_locked.pop(self.path, None)
-                return result
-
-    def _is_impatient(self):
-        moment = _found_locked.get(self.path)
-        return moment is not None and time.monotonic() - moment < IMPATIENCE
-
-    def _repair_and_run(self, work, create):
-        try:
-            with locked(self._lock, shared=True, timeout=0):
-                return self._run(work, create)
+            return self._transact(work, write)
         except ERRORS as error:
             if not self._is_damage(error):
                 raise
-        with locked(self._lock, timeout=0):
-            try:  # somebody else may have replaced it
-                return self._run(work, create)
-            except ERRORS as error:
-                if not self._is_damage(error):
-                    raise
-                self._unlink()
-                self._warn_of_damage(error)
-            return self._run(work, create)
+            self._unlink()
+            warnings.warn(
+                f"The feature cache {self.path} was damaged ({error}) and has been "
+                "emptied. Its features are computed again.",
+                stacklevel=2,
+            )
+        return self._transact(work, write)
 
-    def _run(self, work, create):
-        """Do the work; where it fails, closing the connection undoes it."""
-        if create:
-            self._create_file()
-        elif not self.path.exists():
-            raise _NothingStored
+    def _transact(self, work, write):
+        """Do the work; if it fails, closing the connection undoes it."""
+        if not self.path.exists():  # SQLite would let others read it
+            self.path.touch(mode=0o600)
+        is_new = self.path.stat().st_size == 0
         with contextlib.closing(self._connect()) as db:
-            if create:
-                _begin(db, is_new=self.path.stat().st_size == 0)
-            elif not _has_tables(db):
-                raise _NothingStored
+            if is_new:
+                db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+                db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            _ensure_schema(db)
             result = work(db)
-            if create:
-                db.execute("COMMIT")
+            db.commit()
             return result
-
-    def _create_file(self):
-        """Create the file before SQLite does, which would let others read it."""
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
     def _connect(self):
         db = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
             uri=True,
-            timeout=RETRY_INTERVAL if self._is_impatient() else LOCK_WAIT,
+            timeout=BUSY_TIMEOUT,
             isolation_level=None,
         )
-        db.text_factory = _decode_text
+        db.text_factory = bytes  # damaged text may not be decoded
         db.execute("PRAGMA synchronous = OFF")
         db.execute("PRAGMA cell_size_check = ON")
         return db
@@ -224,9 +164,12 @@ class Database:
     @property
     def _files(self):
         """The database first: without its journal it may look whole and not be."""
-        name = self.path.name
         suffixes = "", "-journal", "-wal", "-shm"
-        return [self.folder / (name + suffix) for suffix in suffixes]
+        return [self.folder / (self.path.name + suffix) for suffix in suffixes]
+
+    def _unlink(self):
+        for path in self._files:
+            path.unlink(missing_ok=True)
 
     def _is_damage(self, error):
         """Return whether an error shows that the file is damaged."""
@@ -236,60 +179,26 @@ class Database:
         is_damage = isinstance(error, (DamageError, UnicodeDecodeError))
         return is_damage or code & 0xFF in DAMAGE
 
-    def _unlink(self):
-        for path in self._files:
-            path.unlink(missing_ok=True)
 
-    def _warn(self, error):
-        if not self._has_warned:
-            self._has_warned = True
-            warnings.warn(
-                f"The feature cache in {self.folder} cannot be used ({error}). "
-                "Features are computed and not kept. Free some space, make the folder "
-                "writable or choose another one.",
-                stacklevel=2,
-            )
-
-    def _warn_of_damage(self, error):
-        warnings.warn(
-            f"The feature cache {self.path} was damaged ({error}) and has been "
-            "emptied. Its features are computed again.",
-            stacklevel=2,
-        )
+def _check_owner(folder):
+    """Raise an error if other users may have written to a folder."""
+    if not hasattr(os, "geteuid"):
+        return
+    status = folder.stat()
+    if status.st_uid != os.geteuid():
+        raise PermissionError("the folder belongs to another user")
+    if status.st_mode & 0o022:
+        raise PermissionError("other users may write to the folder")
 
 
-class _NothingStored(Exception):
-    """There is no database yet."""
-
-
-def _is_busy(error):
-    """Return whether others have locked what is wanted."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
-    return code & 0xFF == sqlite3.SQLITE_BUSY or isinstance(error, TimeoutError)
-
-
-def _decode_text(text):
-    """Return text, also where damage has made it no text."""
-    return text.decode(errors="replace")
-
-
-def _has_tables(db):
-    """Return whether a database has our tables, and not others instead of them."""
+def _ensure_schema(db):
+    """Create the tables in a new database; raise an error if there are others."""
     found = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
     statements = {statement for (statement,) in found}
-    if statements.isdisjoint(SCHEMA) and statements:
-        raise sqlite3.DatabaseError("it has a features.sqlite of some other kind")
-    if statements and statements != set(SCHEMA):
-        raise DamageError("the tables are not as they were created")
-    return bool(statements)
-
-
-def _begin(db, is_new):
-    """Begin a write transaction on a database that has all tables."""
-    if is_new:
-        db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    db.execute("BEGIN IMMEDIATE")
-    if not _has_tables(db):
+    if not statements:
         for statement in SCHEMA:
-            db.execute(statement)
+            db.execute(statement.decode())
+    elif statements.isdisjoint(SCHEMA):
+        raise sqlite3.DatabaseError("it has a features.sqlite of some other kind")
+    elif statements != set(SCHEMA):
+        raise DamageError("the tables are not as they were created")

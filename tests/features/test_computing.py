@@ -1,4 +1,4 @@
-"""The features of all images of a source, each computed once."""
+"""Features of all images of a source, each computed once."""
 
 import contextlib
 import sqlite3
@@ -199,7 +199,7 @@ def test_workers_that_meet_the_same_images_share_the_work(tmp_path):
     assert sum(counts) == 60
 
 
-def test_what_a_failed_worker_has_claimed_is_computed_by_the_next(tmp_path):
+def test_what_a_failed_worker_has_locked_is_computed_by_the_next(tmp_path):
     class Failing(Extractor):
         def __call__(self, *args):
             if len(self.batches) == 2:
@@ -214,8 +214,88 @@ def test_what_a_failed_worker_has_claimed_is_computed_by_the_next(tmp_path):
     assert 12 <= features.n_computed <= 16  # the batch before the fault may be lost
 
 
+def test_images_that_another_worker_is_at_come_last(tmp_path):
+    other = FeatureCache(tmp_path)
+    lock = other.lock(3)
+
+    class Watched(Extractor):
+        """Has the other worker store its image after two of three batches."""
+
+        def __call__(self, *args):
+            outputs = super().__call__(*args)
+            if len(self.batches) == 2:
+                pool.submit(finish)
+            return outputs
+
+    def finish():
+        """Store the image 3 and let go of 3 and 19, which is still missing."""
+        store(other, features, 3)
+        time.sleep(0.2)
+        lock.release()
+
+    extractor = Watched()
+    features = cached(range(20), extractor, tmp_path, batch_size=6)
+    with ThreadPoolExecutor(1) as pool:
+        assert_features(features.compute(), range(20))
+    assert [len(batch) for batch in extractor.batches] == [6, 6, 6, 1]
+    assert extractor.batches[-1] == [19]
+    assert features.n_computed == 19
+
+
+def store(cache, features, value):
+    """Store the features of a value as another worker would."""
+    parts = [part[0] for part in expected([value])]
+    keys = [value.to_bytes(16, "big") + suffix for suffix in features.suffixes]
+    cache.store(dict(zip(keys, parts, strict=True)))
+
+
+def test_a_worker_that_hangs_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("skcnn.features.computing.PATIENCE", 0.1)
+    lock = FeatureCache(tmp_path).lock(3)
+    features = cached([3, 19, 4], Extractor(), tmp_path)
+    with pytest.warns(UserWarning, match="locked it and stores nothing"):
+        assert_features(features.compute(), [3, 19, 4])
+    assert features.n_computed == 3
+    lock.release()
+
+
+def test_a_worker_that_is_slow_is_waited_for(tmp_path):
+    class Slow(FeatureCache):
+        """Another worker stores one image in the time that one waits for it."""
+
+        values = [3, 19, 35]
+
+        def lock(self, stripe, timeout=0):
+            if timeout:
+                store(self, features, self.values.pop())
+            return None if self.values else super().lock(stripe, timeout)
+
+    source = Source([3, 19, 35])
+    features = CachedFeatures(source, Extractor(), 4, Slow(tmp_path), "")
+    assert_features(features.compute(), [3, 19, 35])
+    assert features.n_computed == 0
+
+
+@pytest.mark.parametrize("n_wrong", [1, 5])
+def test_rows_of_another_width_are_damage(n_wrong, tmp_path):
+    features = cached(range(6), Extractor(), tmp_path)
+    FeatureCache(tmp_path).store(
+        {
+            value.to_bytes(16, "big") + suffix: np.zeros(5, "float32")
+            for value in range(n_wrong)
+            for suffix in features.suffixes
+        }
+    )
+    with pytest.warns(UserWarning, match="features of other widths .* emptied"):
+        found = features.compute()
+    assert_features(found, range(6))
+    again = cached(range(6), Extractor(), tmp_path)
+    assert_features(again.compute(), range(6))
+    assert again.n_computed == 0
+
+
 def test_unreadable_rows_of_other_workers_are_waited_for_by_no_one(tmp_path):
-    """What was claimed and could not be read is given back at the end."""
+    """Stripes with images that could not be read are released at the end."""
 
     class Decoding(Source):
         def digests(self):  # the fault shows when the image is decoded
@@ -301,14 +381,14 @@ def test_a_cache_that_stays_locked_costs_one_wait_and_no_features(
     tmp_path, monkeypatch
 ):
     cached(range(8), Extractor(), tmp_path).compute()
-    monkeypatch.setattr("skcnn.features.database.LOCK_TIMEOUT", 0.5)
+    monkeypatch.setattr("skcnn.features.database.BUSY_TIMEOUT", 0.2)
     path = tmp_path / "features.sqlite"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("BEGIN EXCLUSIVE")
         begin = time.monotonic()
         with pytest.warns(UserWarning, match="locked") as caught:
             found = cached(range(72), Extractor(), tmp_path, batch_size=8).compute()
-        assert time.monotonic() - begin < 6  # of 19 waits, it would be 10
+        assert time.monotonic() - begin < 2  # of 19 waits, it would be 4
     assert len(caught) == 1
     assert_features(found, range(72))
     again = cached(range(72), Extractor(), tmp_path)
