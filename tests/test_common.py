@@ -36,6 +36,8 @@ from skcnn import CNNClassifier, CNNFeatureTransformer, CNNRegressor
 
 # Without batch statistics and mini-batches, in double precision.
 EXACT = {"norm": None, "batch_size": 1000, "precision": "float64"}
+# As small as can learn what the checks ask for.
+TINY = {"n_layers": 2, "n_filters": 4, "lr": 0.03, "batch_size": 16, "max_epochs": 8}
 WEIGHTS_ARE_NOT_REPEATS = {
     "check_sample_weight_equivalence_on_dense_data": (
         "A repeated sample has its own places in mini-batches and counts twice in "
@@ -45,21 +47,25 @@ WEIGHTS_ARE_NOT_REPEATS = {
 }
 # Each instance that scikit-learn checks, with the checks that may fail and why.
 INSTANCES = [
+    (CNNClassifier(**TINY), WEIGHTS_ARE_NOT_REPEATS),
+    (CNNRegressor(**TINY), WEIGHTS_ARE_NOT_REPEATS),
+    (CNNFeatureTransformer("convnet", weights=None), {}),
+    (CNNFeatureTransformer(CNNClassifier(**TINY)), {}),
+]
+SLOW_INSTANCES = [
     (CNNClassifier(), WEIGHTS_ARE_NOT_REPEATS),
     (CNNRegressor(), WEIGHTS_ARE_NOT_REPEATS),
-    (CNNFeatureTransformer("convnet", weights=None), {}),
-    (CNNFeatureTransformer(CNNClassifier(max_epochs=2)), {}),
-    (CNNFeatureTransformer(CNNRegressor(max_epochs=2)), {}),
-    (CNNClassifier(**EXACT), {}),
-    (CNNRegressor(**EXACT), {}),
+    (CNNFeatureTransformer(CNNRegressor(**TINY)), {}),
+    (CNNClassifier(**TINY | EXACT), {}),
+    (CNNRegressor(**TINY | EXACT), {}),
 ]
-N_REPORTED = 5
 MINIMUM_N_CHECKS = 55
 MINIMUM_N_CHECKS_OF_TRANSFORMERS = 45
 
 
 def expected_failed_checks(estimator):
-    return next(reasons for known, reasons in INSTANCES if known is estimator)
+    every = INSTANCES + SLOW_INSTANCES
+    return next(reasons for known, reasons in every if known is estimator)
 
 
 @parametrize_with_checks(
@@ -67,6 +73,15 @@ def expected_failed_checks(estimator):
     expected_failed_checks=expected_failed_checks,
 )
 def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [estimator for estimator, _ in SLOW_INSTANCES],
+    expected_failed_checks=expected_failed_checks,
+)
+def test_scikit_learn_check_of_larger_networks(estimator, check):
     check(estimator)
 
 
@@ -174,25 +189,29 @@ class Case:
         return estimator.partial_fit(self.X, self.y, **classes)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param((estimator_class, kind), id=f"{estimator_class.__name__}-{kind}")
-        for estimator_class in (CNNClassifier, CNNRegressor)
-        for kind in KINDS
-    ]
+def parametrize_cases(*cases):
+    """Return a fixture of cases, each an estimator class and a kind of X."""
+
+    @pytest.fixture(params=cases, ids=[f"{c.__name__}-{kind}" for c, kind in cases])
+    def fixture(request):
+        return Case(*request.param)
+
+    return fixture
+
+
+# For what happens to any X alike.
+case = parametrize_cases((CNNClassifier, "channels-last"), (CNNRegressor, "signals"))
+# For what depends on how X is read.
+any_case = parametrize_cases(
+    (CNNClassifier, "grey"),
+    (CNNClassifier, "channels-last"),
+    (CNNClassifier, "flat"),
+    (CNNRegressor, "signals"),
+    (CNNRegressor, "channels-first"),
+    (CNNRegressor, "clips"),
 )
-def case(request):
-    return Case(*request.param)
-
-
-@pytest.fixture(params=list(KINDS))
-def classifier_case(request):
-    return Case(CNNClassifier, request.param)
-
-
-@pytest.fixture(params=list(KINDS))
-def regressor_case(request):
-    return Case(CNNRegressor, request.param)
+classifier_case = parametrize_cases((CNNClassifier, "grey"))
+regressor_case = parametrize_cases((CNNRegressor, "signals"))
 
 
 def outputs(estimator, X):
@@ -290,19 +309,19 @@ def test_predict_changes_nothing(case):
         assert torch.equal(value, weights[name])
 
 
-def test_attributes_tell_what_was_fitted(case):
-    estimator = case.fitted()
-    assert estimator.image_shape_ == case.image_shape
-    assert estimator.n_features_in_ == prod(case.shape)
+def test_attributes_tell_what_was_fitted(any_case):
+    estimator = any_case.fitted()
+    assert estimator.image_shape_ == any_case.image_shape
+    assert estimator.n_features_in_ == prod(any_case.shape)
     assert estimator.n_iter_ == SMALL["max_epochs"]
     assert isinstance(estimator.module_, torch.nn.Module)
     assert estimator.net_.module_ is estimator.module_
-    assert estimator.scaler_.mean_.shape == (case.input_shape[0],)
+    assert estimator.scaler_.mean_.shape == (any_case.input_shape[0],)
     assert not hasattr(estimator, "feature_names_in_")
     device = next(estimator.module_.parameters()).device
-    blank = torch.zeros(2, *case.input_shape, device=device)
-    assert estimator.module_(blank).shape == (2, 3 if case.is_classifier else 1)
-    if case.is_classifier:
+    blank = torch.zeros(2, *any_case.input_shape, device=device)
+    assert estimator.module_(blank).shape == (2, 3 if any_case.is_classifier else 1)
+    if any_case.is_classifier:
         np.testing.assert_array_equal(estimator.classes_, [0, 1, 2])
 
 
@@ -355,31 +374,32 @@ def test_global_random_states_are_neither_used_nor_changed(case):
     assert_same_model(case.fitted(dropout=0.5), estimator, case.X)
 
 
-def test_predictions_do_not_depend_on_the_order_of_samples(case):
-    estimator = case.fitted()
+def test_predictions_do_not_depend_on_the_order_of_samples(any_case):
+    estimator = any_case.fitted()
     order = np.random.default_rng(1).permutation(N_SAMPLES)
-    assert_same(outputs(estimator, case.X[order]), outputs(estimator, case.X)[order])
+    assert_same(
+        outputs(estimator, any_case.X[order]), outputs(estimator, any_case.X)[order]
+    )
 
 
-def test_predictions_do_not_depend_on_the_other_samples(case):
-    estimator = case.fitted()
-    expected = outputs(estimator, case.X)
+def test_predictions_do_not_depend_on_the_other_samples(any_case):
+    estimator = any_case.fitted()
+    expected = outputs(estimator, any_case.X)
     for size in (1, 2, 3, 7, 16):
-        parts = np.split(case.X, range(size, N_SAMPLES, size))
+        parts = np.split(any_case.X, range(size, N_SAMPLES, size))
         single = np.concatenate([outputs(estimator, part) for part in parts])
         assert_same(single, expected, PREDICTION_ATOL)
 
 
-@pytest.mark.parametrize("estimator_class", [CNNClassifier, CNNRegressor])
-def test_default_networks_predict_a_sample_alone_as_among_others(estimator_class):
-    X = np.random.default_rng(0).normal(size=(64, 28, 28))
-    estimator = estimator_class(max_epochs=1, random_state=0)
-    estimator.fit(X, np.arange(64) % 10)
-    for size in (1, 2, 3, 5, 13):
-        parts = np.split(X, range(size, 64, size))
+def test_the_default_network_predicts_a_sample_alone_as_among_others():
+    X = np.random.default_rng(0).normal(size=(32, 28, 28))
+    estimator = CNNClassifier(max_epochs=1, random_state=0)
+    expected = outputs(estimator.fit(X, np.arange(32) % 10), X)
+    for size in (1, 3, 5):
+        parts = np.split(X, range(size, 32, size))
         single = np.concatenate([outputs(estimator, part) for part in parts])
         # the tolerance of scikit-learn's check_methods_subset_invariance
-        assert_same(single, outputs(estimator, X), max(1e-7, SAME_ATOL))
+        assert_same(single, expected, max(1e-7, SAME_ATOL))
 
 
 def test_predictions_do_not_depend_on_the_batch_size(case):
@@ -461,22 +481,22 @@ def test_bfloat16_and_trainable_tensors_are_read(case):
     assert_same(outputs(model, trainable), outputs(model, case.X))
 
 
-def test_lists_are_like_arrays(case):
-    model, expected = fit_on_both(case, case.X.tolist(), case.X)
-    assert_same_model(model, expected, case.X)
-    images = list(case.X)
-    assert_same(outputs(model, images), outputs(expected, case.X))
-    model.fit(images, case.y.tolist())
-    assert_same_model(model, expected, case.X)
+def test_lists_are_like_arrays(any_case):
+    model, expected = fit_on_both(any_case, any_case.X.tolist(), any_case.X)
+    assert_same_model(model, expected, any_case.X)
+    images = list(any_case.X)
+    assert_same(outputs(model, images), outputs(expected, any_case.X))
+    model.fit(images, any_case.y.tolist())
+    assert_same_model(model, expected, any_case.X)
 
 
-def test_flat_rows_are_like_images(case):
-    rows = case.X.reshape(N_SAMPLES, -1)
-    model = case.make(image_shape=case.image_shape).fit(rows, case.y)
-    images = case.X.reshape(N_SAMPLES, *case.image_shape)
-    expected = case.make(image_shape=None).fit(images, case.y)
+def test_flat_rows_are_like_images(any_case):
+    rows = any_case.X.reshape(N_SAMPLES, -1)
+    model = any_case.make(image_shape=any_case.image_shape).fit(rows, any_case.y)
+    images = any_case.X.reshape(N_SAMPLES, *any_case.image_shape)
+    expected = any_case.make(image_shape=None).fit(images, any_case.y)
     assert_same(outputs(model, rows), outputs(expected, images))
-    assert model.image_shape_ == expected.image_shape_ == case.image_shape
+    assert model.image_shape_ == expected.image_shape_ == any_case.image_shape
 
 
 @pytest.mark.parametrize("estimator_class", [CNNClassifier, CNNRegressor])
@@ -501,29 +521,29 @@ def test_constant_images_are_learnt_from(case):
 
 
 @pytest.mark.parametrize("parameters", [{}, {"batch_size": 1}, {"norm": "group"}])
-def test_one_sample_is_learnt_from(case, parameters):
-    estimator = case.make(**parameters).fit(case.X[:1], case.y[:1])
-    assert estimator.predict(case.X).shape == (N_SAMPLES,)
-    if case.is_classifier:
-        np.testing.assert_array_equal(estimator.predict(case.X[:1]), case.y[:1])
+def test_one_sample_is_learnt_from(any_case, parameters):
+    estimator = any_case.make(**parameters).fit(any_case.X[:1], any_case.y[:1])
+    assert estimator.predict(any_case.X).shape == (N_SAMPLES,)
+    if any_case.is_classifier:
+        np.testing.assert_array_equal(estimator.predict(any_case.X[:1]), any_case.y[:1])
 
 
-def test_other_shapes_are_refused_by_name(case):
-    estimator = case.fitted()
-    wrong = [case.X[..., :-1], case.X.repeat(2, axis=1)]
-    if case.X.ndim > 2:
-        wrong += [case.X[..., 0], case.X.reshape(N_SAMPLES, -1)]
-    if case.X.ndim < 5:
-        wrong += [case.X[..., None], case.X[:, None]]
+def test_other_shapes_are_refused_by_name(any_case):
+    estimator = any_case.fitted()
+    wrong = [any_case.X[..., :-1], any_case.X.repeat(2, axis=1)]
+    if any_case.X.ndim > 2:
+        wrong += [any_case.X[..., 0], any_case.X.reshape(N_SAMPLES, -1)]
+    if any_case.X.ndim < 5:
+        wrong += [any_case.X[..., None], any_case.X[:, None]]
     for X in wrong:
         with pytest.raises(ValueError, match="X has") as caught:
             estimator.predict(X)
-        for shape in (X.shape[1:], case.shape):
+        for shape in (X.shape[1:], any_case.shape):
             words = str(shape), f" {prod(shape)} features"
             assert any(word in str(caught.value) for word in words)
         with pytest.raises(ValueError, match="X has"):
-            estimator.partial_fit(X, case.y)
-    assert_same_model(estimator, case.fitted(), case.X)
+            estimator.partial_fit(X, any_case.y)
+    assert_same_model(estimator, any_case.fitted(), any_case.X)
 
 
 # Feature names, pandas
@@ -633,12 +653,12 @@ def test_no_weights_are_equal_weights(case):
 
 
 @pytest.mark.parametrize("parameters", [{}, EXACT], ids=["default", "exact"])
-def test_weight_zero_is_like_removal(case, parameters):
+def test_weight_zero_is_like_removal(any_case, parameters):
     keep = np.arange(N_SAMPLES) % 5 > 0
-    X = np.where(keep.reshape(-1, *[1] * len(case.shape)), case.X, 1e6)
-    weighted = case.make(**parameters).fit(X, case.y, keep.astype(float))
-    removed = case.make(**parameters).fit(case.X[keep], case.y[keep])
-    assert_same_model(weighted, removed, case.X, atol=1e-5)
+    X = np.where(keep.reshape(-1, *[1] * len(any_case.shape)), any_case.X, 1e6)
+    weighted = any_case.make(**parameters).fit(X, any_case.y, keep.astype(float))
+    removed = any_case.make(**parameters).fit(any_case.X[keep], any_case.y[keep])
+    assert_same_model(weighted, removed, any_case.X, atol=1e-5)
 
 
 def test_whole_weights_are_like_repeats_in_full_batches(case):
@@ -744,15 +764,15 @@ def test_warm_start_refuses_new_labels(classifier_case):
         estimator.fit(classifier_case.X, classifier_case.y + 1)
 
 
-def test_fit_learns_another_shape_afresh(case):
-    estimator = case.make().set_params(image_shape=None).fit(case.X, case.y)
-    axis = -1 if case.X.ndim == 2 else -2
-    X = np.concatenate([case.X, case.X.take([0], axis)], axis)
-    assert estimator.fit(X, case.y).predict(X).shape == case.y.shape
-    assert estimator.image_shape_ == X.shape[1:] != case.shape
+def test_fit_learns_another_shape_afresh(any_case):
+    estimator = any_case.make().set_params(image_shape=None).fit(any_case.X, any_case.y)
+    axis = -1 if any_case.X.ndim == 2 else -2
+    X = np.concatenate([any_case.X, any_case.X.take([0], axis)], axis)
+    assert estimator.fit(X, any_case.y).predict(X).shape == any_case.y.shape
+    assert estimator.image_shape_ == X.shape[1:] != any_case.shape
     assert estimator.n_features_in_ == prod(X.shape[1:])
     with pytest.raises(ValueError, match="X has"):
-        estimator.predict(case.X)
+        estimator.predict(any_case.X)
 
 
 # Callbacks, interruption
@@ -828,8 +848,8 @@ def test_a_diverging_fit_leaves_the_estimator_unfitted(case):
 
 
 def report():
-    """Print how many of scikit-learn's checks pass for the default estimators."""
-    for estimator, expected in INSTANCES[:N_REPORTED]:
+    """Print how many of scikit-learn's checks pass, the default networks first."""
+    for estimator, expected in SLOW_INSTANCES + INSTANCES:
         results = check_estimator(
             estimator, expected_failed_checks=expected, on_fail=None, on_skip=None
         )
