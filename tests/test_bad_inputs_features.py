@@ -127,6 +127,19 @@ needs_nine_pixels = nn.Sequential(nn.Conv2d(1, 4, 9), nn.ReLU(), nn.Conv2d(4, 2,
 needs_64_values = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Linear(3, 2))
 
 
+class NeedsOneSize(nn.Module):
+    """A network for images of 32 x 32 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        assert x.shape[2:] == (32, 32), "32 x 32 pixels"
+        return self.head(self.conv(x).mean((2, 3)))
+
+
 class NeedsNineValues(nn.Module):
     """A network that cannot be traced."""
 
@@ -219,24 +232,17 @@ REFUSED = [
     ),
     *refused(
         13,
-        "image-size",
-        transform(GREY, image_size=16),
-        "alexnet takes images of at least 63 x 63, got 16 x 16",
-        by=[named("alexnet")],
-    ),
-    *refused(
-        13,
         "wide",
-        transform(GREY, image_size=(60, 200)),
-        "alexnet takes images of at least 63 x 63, got 60 x 200",
-        by=[named("alexnet")],
+        transform(GREY, image_size=(20, 60)),
+        "squeezenet1_0 takes images of at least 21 x 21, got 20 x 60",
+        by=[named("squeezenet1_0")],
     ),
     *refused(
         13,
         "fixed",
-        transform(GREY, image_size=64),
-        "vit_b_16 takes images of 224 x 224 only, got 64 x 64",
-        by=[named("vit_b_16", layer="conv_proj")],
+        transform(GREY, preprocessing="resnet20", image_size=16),
+        "needsonesize takes images of 32 x 32 only, got 16 x 16",
+        by=[on(NeedsOneSize())],
     ),
     *refused(
         13,
