@@ -438,6 +438,7 @@ def assert_learnt(cls, X, y):
     return estimator
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("cls", BOTH)
 @pytest.mark.parametrize(
     ("low", "high", "dtype"),
@@ -456,6 +457,7 @@ def test_any_range_of_values_is_learnt_from(cls, low, high, dtype):
     np.testing.assert_allclose(estimator.scaler_.mean_, X.mean(dtype=float), rtol=1e-6)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("cls", BOTH, ids=lambda cls: f"row35-{cls.__name__}")
 def test_bool_images_are_learnt_from(cls):
     X, y = lit_halves(0, 1, float)
@@ -475,6 +477,7 @@ def memory_map(X, tmp_path):
     return np.load(tmp_path / "X.npy", mmap_mode="r")
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("cls", BOTH)
 @pytest.mark.parametrize(
     "view", [strided, fortran, memory_map], ids=lambda view: f"row36-{view.__name__}"
@@ -509,6 +512,7 @@ def test_one_class_is_predicted(y):
     np.testing.assert_array_equal(estimator.predict_proba(GREY), np.ones((N, 1)))
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("y", [CODES[:, None]], ids=["row43"])
 def test_a_column_of_labels_is_read_with_a_warning(y):
     with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):

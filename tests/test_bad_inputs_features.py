@@ -374,6 +374,7 @@ def pretrained(data_dir):
     return CNNFeatureTransformer("resnet20", weights=weights), folder.joinpath
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize(
     "name",
     [
@@ -396,6 +397,7 @@ def test_files_of_every_colour_mode_are_like_their_rgb_pixels(pretrained, name):
     )
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("name", ["hopper_16bit.pgm"], ids=["row34-file"])
 def test_files_of_16_bits_are_scaled_by_their_range(pretrained, name):
     transformer, path = pretrained
@@ -408,6 +410,7 @@ def test_files_of_16_bits_are_scaled_by_their_range(pretrained, name):
     np.testing.assert_allclose(features, expected, rtol=0, atol=0.02)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("name", ["dispose_bgnd_rgba.gif"], ids=["animation"])
 def test_the_first_frame_of_an_animation_is_used_with_a_warning(pretrained, name):
     transformer, path = pretrained
@@ -559,6 +562,7 @@ def test_a_module_with_weights_that_are_not_finite_gives_no_features(value):
 # The cache
 
 
+@pytest.mark.numerics
 def test_features_of_a_damaged_cache_are_computed_anew(tmp_path):
     transformer = learning(memory=tmp_path).fit(GREY)
     expected = transformer.transform(GREY)
@@ -571,6 +575,7 @@ def test_features_of_a_damaged_cache_are_computed_anew(tmp_path):
     assert transformer.cache_info_ == (N, 2 * N)
 
 
+@pytest.mark.numerics
 def test_features_are_returned_where_the_cache_cannot_be_used(tmp_path):
     expected = learning().fit_transform(GREY)
     (tmp_path / "file").touch()
@@ -583,6 +588,7 @@ def test_features_are_returned_where_the_cache_cannot_be_used(tmp_path):
 # What must simply work
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("y", [CODES[:, None]], ids=["row43"])
 def test_a_column_of_labels_is_read_with_a_warning(y):
     with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
@@ -675,6 +681,7 @@ def test_files_that_cannot_be_read_are_not_found_in_the_cache(tmp_path):
     assert transformer.cache_info_ == (1, 1)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("is_known", [True, False])
 def test_dask_arrays_may_have_empty_blocks_and_unknown_lengths(is_known):
     da = pytest.importorskip("dask.array")

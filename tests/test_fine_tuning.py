@@ -38,6 +38,7 @@ SMALL_TRAINING = {"max_epochs": 2, "head_epochs": 5, "random_state": 0}
 SMALL = {"image_size": 16, **SMALL_TRAINING}
 
 
+@pytest.mark.numerics
 @parametrize_with_checks(
     [FineTunedClassifier("convnet", **FROM_SCRATCH)],
     expected_failed_checks=lambda estimator: WEIGHTS_ARE_NOT_REPEATS,
@@ -99,6 +100,7 @@ def pretrained(weights, layer="penultimate"):
 # Phases
 
 
+@pytest.mark.numerics
 def test_a_head_alone_is_a_linear_model_of_the_features(make, weights):
     X, y = draw()
     clf = make(trainable="head", precision="float64").fit(X, y)
@@ -147,6 +149,7 @@ def test_a_head_is_trained_on_images_that_go_through_the_network_once(
     assert clf.score(X_val, y_val) == pytest.approx(last)
 
 
+@pytest.mark.numerics
 def test_head_training_on_features_is_like_training_on_images(make, monkeypatch):
     X, y = draw()
     params = {"trainable": "head", "lr": 0.01, "precision": "float64"}
@@ -161,6 +164,7 @@ def test_head_training_on_features_is_like_training_on_images(make, monkeypatch)
     )
 
 
+@pytest.mark.numerics
 def test_features_are_taken_from_the_cache(make, weights, tmp_path):
     X, y = draw()
     transformer = CNNFeatureTransformer(
@@ -176,6 +180,7 @@ def test_features_are_taken_from_the_cache(make, weights, tmp_path):
         np.testing.assert_array_equal(clf.predict_proba(X), first.predict_proba(X))
 
 
+@pytest.mark.numerics
 def test_decoded_files_share_no_rows_with_arrays_of_the_same_pixels(tmp_path):
     """Files are resized and cropped as they are read, arrays are afterwards."""
     network = nn.Sequential(nn.Conv2d(3, 4, 9), nn.Flatten(), nn.LazyLinear(2))
@@ -272,6 +277,7 @@ def as_files(X, tmp_path):
     return paths
 
 
+@pytest.mark.numerics
 def test_files_frames_images_and_bytes_are_like_arrays(make, fitted, tmp_path):
     pd = pytest.importorskip("pandas")
     X, y = draw()
@@ -294,6 +300,7 @@ def test_files_frames_images_and_bytes_are_like_arrays(make, fitted, tmp_path):
         np.testing.assert_allclose(clf.predict_proba(images), expected, atol=1e-6)
 
 
+@pytest.mark.numerics
 def test_files_of_unequal_size_validate_arrays_and_the_other_way_round(make, tmp_path):
     X, y = draw(size=24)
     paths = as_files([x[: 16 + i % 8] for i, x in enumerate(X)], tmp_path)
@@ -318,6 +325,7 @@ def test_files_are_decoded_once(make, tmp_path, monkeypatch):
     assert sorted(decoded) == list(range(32))
 
 
+@pytest.mark.numerics
 def test_weights_of_files_count(make, tmp_path):
     X, y = draw()
     paths = as_files(X, tmp_path)
@@ -330,6 +338,7 @@ def test_weights_of_files_count(make, tmp_path):
     )
 
 
+@pytest.mark.numerics
 def test_grey_and_flattened_images(make):
     X, y = draw()
     grey = X.mean(-1).astype(np.uint8)
@@ -346,6 +355,7 @@ def test_grey_and_flattened_images(make):
     assert flat.n_features_in_ == 256
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize(
     ("dtype", "scale"), [("float32", 1 / 255), ("float64", 1 / 255), ("uint16", 257)]
 )
@@ -476,6 +486,7 @@ def test_what_is_asked_of_the_backbone_must_be_there(make, tmp_path):
 # In scikit-learn
 
 
+@pytest.mark.numerics
 def test_a_clone_and_the_same_seed_are_the_same_model(make):
     X, y = draw()
     clf = make(dropout=0.2, max_epochs=1).fit(X, y)
@@ -567,6 +578,7 @@ def test_a_scale_is_learnt_from_what_is_trained_on(rng):
     assert clf.preprocessing_ is None
 
 
+@pytest.mark.numerics
 def test_a_fine_tuned_network_computes_features(fitted):
     X, _ = draw()
     features = CNNFeatureTransformer(fitted).fit_transform(X)
