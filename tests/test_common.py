@@ -801,7 +801,7 @@ def test_fit_learns_another_shape_afresh(any_case):
         estimator.predict(any_case.X)
 
 
-# Callbacks, interruption
+# Callbacks
 
 
 class Counting(Callback):
@@ -848,30 +848,6 @@ def test_callbacks_are_called_at_every_batch_and_change_nothing(case):
     plain = case.fitted(batch_size=5)
     assert_same_model(estimator, plain, case.X)
     np.testing.assert_allclose(estimator.loss_curve_, plain.loss_curve_, rtol=1e-5)
-
-
-class Interrupting(Callback):
-    """Presses Ctrl-C after the first epoch."""
-
-    def on_epoch_end(self, net, **kwargs):
-        raise KeyboardInterrupt
-
-
-def test_an_interrupted_fit_leaves_the_estimator_unfitted(case):
-    estimator = case.fitted()
-    estimator.set_params(callbacks=[Interrupting()])
-    with pytest.raises(KeyboardInterrupt):
-        estimator.fit(case.X, case.y)
-    with pytest.raises(NotFittedError):
-        estimator.predict(case.X)
-
-
-def test_a_diverging_fit_leaves_the_estimator_unfitted(case):
-    estimator = case.make(lr=1e12, optimizer="sgd", max_epochs=5)
-    with pytest.raises(ValueError, match=r"epoch \d.*lr .*1000000000000"):
-        estimator.fit(case.X, case.y)
-    with pytest.raises(NotFittedError):
-        estimator.predict(case.X)
 
 
 def report():

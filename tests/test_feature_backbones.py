@@ -202,20 +202,11 @@ def test_the_display_of_an_unfitted_transformer_loads_nothing(weights, monkeypat
     assert not hasattr(transformer, "module_")
 
 
-@pytest.mark.parametrize("content", ["missing", "text", "short", "nan"])
-def test_weights_that_are_no_good_are_named(weights, pixels, content, tmp_path):
-    from safetensors.torch import load_file, save_file
-
+@pytest.mark.parametrize("content", ["missing", "text"])
+def test_weights_that_are_no_good_are_named(pixels, content, tmp_path):
     path = tmp_path / "weights.safetensors"
-    tensors = load_file(weights["resnet20"])
     if content == "text":
         path.write_text("no weights")
-    elif content == "short":
-        tensors.popitem()
-        save_file(tensors, path)
-    elif content == "nan":
-        tensors["linear.bias"][0] = torch.nan
-        save_file(tensors, path)
     transformer = CNNFeatureTransformer("resnet20", weights=path)
     for method in (transformer.fit, transformer.transform):
         with pytest.raises(WeightsError, match=r"weights\.safetensors"):

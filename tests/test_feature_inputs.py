@@ -393,12 +393,6 @@ def broken_paths(paths, tmp_path):
 BROKEN = [2, 5, 6]
 
 
-def test_a_file_that_cannot_be_read_is_named_with_its_row(make, broken_paths, tmp_path):
-    for memory in (None, tmp_path / "cache"):
-        with pytest.raises(ValueError, match=r"Row 2 of X: .*missing\.png.*not exist"):
-            make(memory=memory).fit_transform(broken_paths)
-
-
 @pytest.mark.parametrize("cached", [False, True])
 def test_files_that_cannot_be_read_may_be_skipped(
     make, broken_paths, features, cached, tmp_path
