@@ -13,28 +13,7 @@ mpl.use("Agg")
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # share the cores between the workers
     n_workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))
-REGRESSORS_LIKE_CLASSIFIERS = (
-    "FineTunedRegressor",
-    "CNNFeatureTransformer(backbone=CNNRegressor",
-)
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Leave repeats of scikit-learn's checks to the slow run.
-
-    These are long checks on memory maps; all checks in double precision but those
-    of weights, for which double precision is tried; and the checks of regressors
-    that share nearly all of their code with a classifier that is checked as well.
-    """
-    for item in items:
-        if "test_scikit_learn_check" not in item.name:
-            continue
-        is_exact = "float64" in item.name and "sample_weight" not in item.name
-        names = (*REGRESSORS_LIKE_CLASSIFIERS, "readonly_memmap=True")
-        if is_exact or any(name in item.name for name in names):
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

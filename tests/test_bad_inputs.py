@@ -1,7 +1,8 @@
 """What bad input gets: an error that names what came, never a silent answer.
 
 Tests are numbered by their row in the project's list of bad inputs. The rows
-about image files, weights files and caches are tested where those are read.
+about image files, weights files and caches are tested where those are read, and most of
+what must simply work in ``test_common.py``.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
-from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -438,6 +439,7 @@ def assert_learnt(cls, X, y):
     return estimator
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("cls", BOTH)
 @pytest.mark.parametrize(
     ("low", "high", "dtype"),
@@ -456,70 +458,7 @@ def test_any_range_of_values_is_learnt_from(cls, low, high, dtype):
     np.testing.assert_allclose(estimator.scaler_.mean_, X.mean(dtype=float), rtol=1e-6)
 
 
-@pytest.mark.parametrize("cls", BOTH, ids=lambda cls: f"row35-{cls.__name__}")
-def test_bool_images_are_learnt_from(cls):
-    X, y = lit_halves(0, 1, float)
-    assert_learnt(cls, X > 0.5, y)
-
-
-def strided(X, tmp_path):
-    return np.repeat(X, 2, axis=0)[::2, ::-1][:, ::-1]
-
-
-def fortran(X, tmp_path):
-    return np.asfortranarray(X)
-
-
-def memory_map(X, tmp_path):
-    np.save(tmp_path / "X.npy", X)
-    return np.load(tmp_path / "X.npy", mmap_mode="r")
-
-
-@pytest.mark.parametrize("cls", BOTH)
-@pytest.mark.parametrize(
-    "view", [strided, fortran, memory_map], ids=lambda view: f"row36-{view.__name__}"
-)
-def test_views_and_memory_maps_are_learnt_from(cls, view, tmp_path):
-    X, y = lit_halves(0, 255, "uint8")
-    estimator = assert_learnt(cls, view(X, tmp_path), y)
-    expected = assert_learnt(cls, X, y)
-    np.testing.assert_array_equal(estimator.predict(X), expected.predict(X))
-
-
-@pytest.mark.parametrize(
-    "labels",
-    [
-        pytest.param(["cat", "dog"], id="row41-strings"),
-        pytest.param([-7, -1], id="row41-negative"),
-        pytest.param([5, 9], id="row41-gapped"),
-    ],
-)
-def test_labels_come_back_as_they_were(labels):
-    X, codes = lit_halves(0, 255, "uint8")
-    y = np.array(labels)[codes]
-    estimator = CNNClassifier(n_layers=2, n_filters=8, random_state=0).fit(X, y)
-    np.testing.assert_array_equal(estimator.classes_, labels)
-    np.testing.assert_array_equal(estimator.predict(X), y)
-
-
-@pytest.mark.parametrize("y", [np.full(N, 7)], ids=["row42"])
-def test_one_class_is_predicted(y):
-    estimator = fit(GREY, y)(CNNClassifier)
-    np.testing.assert_array_equal(estimator.predict(GREY), y)
-    np.testing.assert_array_equal(estimator.predict_proba(GREY), np.ones((N, 1)))
-
-
-@pytest.mark.parametrize("y", [CODES[:, None]], ids=["row43"])
-def test_a_column_of_labels_is_read_with_a_warning(y):
-    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
-        estimator = fit(GREY, y)(CNNClassifier)
-    expected = fit(GREY)(CNNClassifier)
-    np.testing.assert_array_equal(
-        estimator.predict_proba(GREY), expected.predict_proba(GREY)
-    )
-    assert fit(GREY, y)(CNNRegressor).predict(GREY).shape == y.shape
-
-
+@pytest.mark.numerics
 # At run time
 
 

@@ -127,6 +127,19 @@ needs_nine_pixels = nn.Sequential(nn.Conv2d(1, 4, 9), nn.ReLU(), nn.Conv2d(4, 2,
 needs_64_values = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Linear(3, 2))
 
 
+class NeedsOneSize(nn.Module):
+    """A network for images of 32 x 32 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        assert x.shape[2:] == (32, 32), "32 x 32 pixels"
+        return self.head(self.conv(x).mean((2, 3)))
+
+
 class NeedsNineValues(nn.Module):
     """A network that cannot be traced."""
 
@@ -219,24 +232,17 @@ REFUSED = [
     ),
     *refused(
         13,
-        "image-size",
-        transform(GREY, image_size=16),
-        "alexnet takes images of at least 63 x 63, got 16 x 16",
-        by=[named("alexnet")],
-    ),
-    *refused(
-        13,
         "wide",
-        transform(GREY, image_size=(60, 200)),
-        "alexnet takes images of at least 63 x 63, got 60 x 200",
-        by=[named("alexnet")],
+        transform(GREY, image_size=(20, 60)),
+        "squeezenet1_0 takes images of at least 21 x 21, got 20 x 60",
+        by=[named("squeezenet1_0")],
     ),
     *refused(
         13,
         "fixed",
-        transform(GREY, image_size=64),
-        "vit_b_16 takes images of 224 x 224 only, got 64 x 64",
-        by=[named("vit_b_16", layer="conv_proj")],
+        transform(GREY, preprocessing="resnet20", image_size=16),
+        "needsonesize takes images of 32 x 32 only, got 16 x 16",
+        by=[on(NeedsOneSize())],
     ),
     *refused(
         13,
@@ -368,6 +374,7 @@ def pretrained(data_dir):
     return CNNFeatureTransformer("resnet20", weights=weights), folder.joinpath
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize(
     "name",
     [
@@ -390,6 +397,7 @@ def test_files_of_every_colour_mode_are_like_their_rgb_pixels(pretrained, name):
     )
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("name", ["hopper_16bit.pgm"], ids=["row34-file"])
 def test_files_of_16_bits_are_scaled_by_their_range(pretrained, name):
     transformer, path = pretrained
@@ -402,6 +410,7 @@ def test_files_of_16_bits_are_scaled_by_their_range(pretrained, name):
     np.testing.assert_allclose(features, expected, rtol=0, atol=0.02)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("name", ["dispose_bgnd_rgba.gif"], ids=["animation"])
 def test_the_first_frame_of_an_animation_is_used_with_a_warning(pretrained, name):
     transformer, path = pretrained
@@ -553,6 +562,7 @@ def test_a_module_with_weights_that_are_not_finite_gives_no_features(value):
 # The cache
 
 
+@pytest.mark.numerics
 def test_features_of_a_damaged_cache_are_computed_anew(tmp_path):
     transformer = learning(memory=tmp_path).fit(GREY)
     expected = transformer.transform(GREY)
@@ -565,6 +575,7 @@ def test_features_of_a_damaged_cache_are_computed_anew(tmp_path):
     assert transformer.cache_info_ == (N, 2 * N)
 
 
+@pytest.mark.numerics
 def test_features_are_returned_where_the_cache_cannot_be_used(tmp_path):
     expected = learning().fit_transform(GREY)
     (tmp_path / "file").touch()
@@ -577,6 +588,7 @@ def test_features_are_returned_where_the_cache_cannot_be_used(tmp_path):
 # What must simply work
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("y", [CODES[:, None]], ids=["row43"])
 def test_a_column_of_labels_is_read_with_a_warning(y):
     with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
@@ -669,6 +681,7 @@ def test_files_that_cannot_be_read_are_not_found_in_the_cache(tmp_path):
     assert transformer.cache_info_ == (1, 1)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("is_known", [True, False])
 def test_dask_arrays_may_have_empty_blocks_and_unknown_lengths(is_known):
     da = pytest.importorskip("dask.array")

@@ -83,6 +83,7 @@ def test_a_pickle_holds_no_published_weights(weights, pixels):
     assert len(pickle.dumps(fitted)) < 4000
 
 
+@pytest.mark.numerics
 def test_half_precision_files_give_features_that_are_near(weights, data_dir, pixels):
     fp16 = data_dir / "weights" / "squeezenet1_0_imagenet.fp16.safetensors"
     found, expected = (
@@ -114,6 +115,7 @@ def test_random_weights_are_those_of_the_random_state(backbone, pixels):
     np.testing.assert_array_equal(features(None), first)
 
 
+@pytest.mark.numerics
 def test_random_weights_are_drawn_anew_in_each_fit_without_random_state(pixels):
     transformer = CNNFeatureTransformer("resnet20", weights=None)
     first = transformer.fit_transform(pixels)
@@ -200,20 +202,11 @@ def test_the_display_of_an_unfitted_transformer_loads_nothing(weights, monkeypat
     assert not hasattr(transformer, "module_")
 
 
-@pytest.mark.parametrize("content", ["missing", "text", "short", "nan"])
-def test_weights_that_are_no_good_are_named(weights, pixels, content, tmp_path):
-    from safetensors.torch import load_file, save_file
-
+@pytest.mark.parametrize("content", ["missing", "text"])
+def test_weights_that_are_no_good_are_named(pixels, content, tmp_path):
     path = tmp_path / "weights.safetensors"
-    tensors = load_file(weights["resnet20"])
     if content == "text":
         path.write_text("no weights")
-    elif content == "short":
-        tensors.popitem()
-        save_file(tensors, path)
-    elif content == "nan":
-        tensors["linear.bias"][0] = torch.nan
-        save_file(tensors, path)
     transformer = CNNFeatureTransformer("resnet20", weights=path)
     for method in (transformer.fit, transformer.transform):
         with pytest.raises(WeightsError, match=r"weights\.safetensors"):
@@ -245,6 +238,7 @@ def test_a_file_that_is_replaced_after_fit_is_an_error(weights, pixels, tmp_path
 # Layers
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("backbone", ["resnet20", "squeezenet1_0"])
 def test_layers_side_by_side_are_the_single_layers(weights, pixels, backbone):
     def features(layer, pooling="avg"):
@@ -277,17 +271,18 @@ def test_every_layer_has_features_and_names(weights, pixels):
         assert found.shape == (1, len(transformer.get_feature_names_out()))
 
 
-@pytest.mark.parametrize(("layer", "n_features"), [("fc6", 4096), ("fc7", 4096)])
-def test_the_layers_of_the_alexnet_paper_have_their_names(pixels, layer, n_features):
+def test_the_layers_of_the_alexnet_paper_have_their_names(pixels):
     transformer = CNNFeatureTransformer(
-        "alexnet", weights=None, layer=layer, random_state=0
+        "alexnet", weights=None, layer=["fc6", "fc7"], random_state=0
     )
     found = transformer.fit_transform(pixels[:2])
-    assert found.shape == (2, n_features)
+    assert found.shape == (2, 2 * 4096)
     assert (found >= 0).all()
-    assert transformer.get_feature_names_out()[0] == f"alexnet_{layer}_0"
+    names = transformer.get_feature_names_out()
+    assert names[[0, 4096]].tolist() == ["alexnet_fc6_0", "alexnet_fc7_0"]
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_pooling_is_that_of_the_maps(weights, pixels, pooling):
     def features(pooling):
@@ -316,6 +311,7 @@ def test_parameters_that_are_set_after_fit_hold_for_the_names_too(weights, pixel
 # Networks of timm
 
 
+@pytest.mark.numerics
 def test_networks_of_timm_have_names(pixels):
     pytest.importorskip("timm")
     transformer = CNNFeatureTransformer(
@@ -361,6 +357,7 @@ def before_head(module, X):
     return seen[0].numpy()
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("cls", [nn.Sequential, Halved])
 @pytest.mark.parametrize("training", [True, False])
 def test_a_module_computes_its_own_features(pixels, cls, training):
@@ -400,6 +397,7 @@ def test_another_weight_of_a_module_is_another_entry_of_the_cache(pixels, tmp_pa
     assert not np.allclose(first, second)
 
 
+@pytest.mark.numerics
 def test_random_weights_may_be_changed_after_fit(pixels, tmp_path):
     make = partial(CNNFeatureTransformer, "resnet20", weights=None, memory=tmp_path)
     changed, other = (make(random_state=i).fit(pixels) for i in (0, 1))
@@ -424,6 +422,7 @@ class Viewing(nn.Module):
         return self.head(x.view(x.size(0), -1))
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("is_nested", [False, True])
 def test_maps_may_be_flattened_by_view(pixels, precision, is_nested):
@@ -454,6 +453,7 @@ def test_estimators_train_networks_that_flatten_by_view(n_channels):
     assert tuned.fit(X, y).predict(X).shape == (40,)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -481,6 +481,7 @@ def test_the_cache_tells_parameters_apart(weights, pixels, parameters, tmp_path)
 # Estimators
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("cls", [CNNClassifier, CNNRegressor])
 def test_an_unfitted_estimator_is_trained_on_y(digits, cls):
     X, y = digits
@@ -498,6 +499,7 @@ def test_an_unfitted_estimator_is_trained_on_y(digits, cls):
         clone(transformer).fit(X)
 
 
+@pytest.mark.numerics
 def test_an_unfitted_estimator_that_reads_files_is_trained_on_them(
     weights, pixels, tmp_path
 ):
@@ -518,6 +520,7 @@ def test_an_unfitted_estimator_that_reads_files_is_trained_on_them(
     np.testing.assert_array_equal(features, fitted.transform(paths))
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("routing", [False, True])
 def test_metadata_reach_an_unfitted_estimator(digits, routing):
     X, y = digits
@@ -549,6 +552,7 @@ def test_metadata_that_nothing_is_trained_with_are_refused(digits):
         fitted.fit(X, y, sample_weight=np.ones(len(X)))
 
 
+@pytest.mark.numerics
 def test_the_features_of_an_estimator_are_what_its_head_receives(digits):
     X, y = digits
     fitted = CNNClassifier(**SMALL, dropout=0.3).fit(X, y)
@@ -564,6 +568,7 @@ def test_the_features_of_an_estimator_are_what_its_head_receives(digits):
     )
 
 
+@pytest.mark.numerics
 def test_random_state_is_that_of_the_training_where_it_is_given(digits):
     X, y = digits
 
@@ -576,6 +581,7 @@ def test_random_state_is_that_of_the_training_where_it_is_given(digits):
     assert not np.allclose(features(0, None), features(1, None), rtol=1e-2)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("wrap", [lambda network: network, FrozenEstimator])
 def test_a_fitted_estimator_is_used_as_it_is(digits, wrap):
     X, y = digits
@@ -612,6 +618,7 @@ def test_a_fitted_estimator_is_used_as_it_is_in_a_search(digits):
     np.testing.assert_array_equal(best.set_params(pooling="avg").transform(X), expected)
 
 
+@pytest.mark.numerics
 def test_an_estimator_that_is_refitted_gives_its_new_features(digits, tmp_path):
     X, y = digits
     network = CNNClassifier(**SMALL).fit(X, y)
@@ -672,11 +679,12 @@ def test_other_estimators_are_no_networks(digits, backbone):
         CNNFeatureTransformer(backbone).fit(*digits)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet20"])
-def test_shared_networks_are_left_on_the_cpu_in_evaluation(name, pixels):
-    module = load_backbone(name, None).module
+def test_shared_networks_are_left_on_the_cpu_in_evaluation(pixels):
+    module = load_backbone("resnet20", None).module
     before = {key: value.clone() for key, value in module.state_dict().items()}
-    transformer = CNNFeatureTransformer(module, preprocessing=name, precision="float64")
+    transformer = CNNFeatureTransformer(
+        module, preprocessing="resnet20", precision="float64"
+    )
     transformer.fit_transform(pixels[:1])
     assert all(torch.equal(module.state_dict()[k], v) for k, v in before.items())
     assert {p.dtype for p in module.parameters()} == {torch.float32}

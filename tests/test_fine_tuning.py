@@ -25,10 +25,9 @@ from skcnn import (
 )
 from skcnn.backbones import WeightsError
 from skcnn.data import ImageFiles
-from skcnn.training import SCHEDULES
 
 # Trained from random weights, as the blobs of these checks show no images.
-FROM_SCRATCH = {"weights": None, "lr": 0.003, "lr_decay": 1.0, "max_epochs": 20}
+FROM_SCRATCH = {"weights": None, "lr": 0.01, "lr_decay": 1.0, "max_epochs": 5}
 WEIGHTS_ARE_NOT_REPEATS = {
     "check_sample_weight_equivalence_on_dense_data": (
         "A repeated sample has its own places in mini-batches and counts twice in "
@@ -39,25 +38,27 @@ SMALL_TRAINING = {"max_epochs": 2, "head_epochs": 5, "random_state": 0}
 SMALL = {"image_size": 16, **SMALL_TRAINING}
 
 
+@pytest.mark.numerics
 @parametrize_with_checks(
-    [
-        FineTunedClassifier("convnet", **FROM_SCRATCH),
-        FineTunedRegressor("convnet", **FROM_SCRATCH),
-    ],
+    [FineTunedClassifier("convnet", **FROM_SCRATCH)],
     expected_failed_checks=lambda estimator: WEIGHTS_ARE_NOT_REPEATS,
 )
 def test_scikit_learn_check(estimator, check):
     check(estimator)
 
 
-@pytest.fixture(scope="module")
-def weights(data_dir_of_module):
-    return str(data_dir_of_module / "weights" / "resnet20_cifar10.safetensors")
+@pytest.mark.slow
+@parametrize_with_checks(
+    [FineTunedRegressor("convnet", **FROM_SCRATCH)],
+    expected_failed_checks=lambda estimator: WEIGHTS_ARE_NOT_REPEATS,
+)
+def test_scikit_learn_check_of_the_regressor(estimator, check):
+    check(estimator)
 
 
 @pytest.fixture(scope="module")
-def data_dir_of_module(request):
-    return request.getfixturevalue("data_dir")
+def weights(data_dir):
+    return str(data_dir / "weights" / "resnet20_cifar10.safetensors")
 
 
 def draw(n_samples=32, size=16, seed=0):
@@ -70,7 +71,7 @@ def draw(n_samples=32, size=16, seed=0):
     return X, np.array(["blue", "red"])[codes]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make(weights):
     """Return a function that makes a classifier with pretrained weights."""
 
@@ -78,6 +79,12 @@ def make(weights):
         return cls("resnet20", **{"weights": weights, **SMALL, **params})
 
     return make
+
+
+@pytest.fixture(scope="module")
+def fitted(make):
+    """A classifier that `draw` has trained; tests leave it as it is."""
+    return make().fit(*draw())
 
 
 def state(module):
@@ -93,6 +100,7 @@ def pretrained(weights, layer="penultimate"):
 # Phases
 
 
+@pytest.mark.numerics
 def test_a_head_alone_is_a_linear_model_of_the_features(make, weights):
     X, y = draw()
     clf = make(trainable="head", precision="float64").fit(X, y)
@@ -141,6 +149,7 @@ def test_a_head_is_trained_on_images_that_go_through_the_network_once(
     assert clf.score(X_val, y_val) == pytest.approx(last)
 
 
+@pytest.mark.numerics
 def test_head_training_on_features_is_like_training_on_images(make, monkeypatch):
     X, y = draw()
     params = {"trainable": "head", "lr": 0.01, "precision": "float64"}
@@ -155,6 +164,7 @@ def test_head_training_on_features_is_like_training_on_images(make, monkeypatch)
     )
 
 
+@pytest.mark.numerics
 def test_features_are_taken_from_the_cache(make, weights, tmp_path):
     X, y = draw()
     transformer = CNNFeatureTransformer(
@@ -170,6 +180,7 @@ def test_features_are_taken_from_the_cache(make, weights, tmp_path):
         np.testing.assert_array_equal(clf.predict_proba(X), first.predict_proba(X))
 
 
+@pytest.mark.numerics
 def test_decoded_files_share_no_rows_with_arrays_of_the_same_pixels(tmp_path):
     """Files are resized and cropped as they are read, arrays are afterwards."""
     network = nn.Sequential(nn.Conv2d(3, 4, 9), nn.Flatten(), nn.LazyLinear(2))
@@ -191,7 +202,7 @@ def test_decoded_files_share_no_rows_with_arrays_of_the_same_pixels(tmp_path):
 # Freezing and rates
 
 
-@pytest.mark.parametrize("trainable", ["head", 0, 1, "layer3.2"])
+@pytest.mark.parametrize("trainable", ["head", 1, "layer3.2"])
 def test_frozen_parameters_and_statistics_keep_each_bit(make, weights, trainable):
     before = state(pretrained(weights).module_)
     clf = make(trainable=trainable, weight_averaging="ema", early_stopping=True)
@@ -201,7 +212,7 @@ def test_frozen_parameters_and_statistics_keep_each_bit(make, weights, trainable
         for name, value in clf.module_.backbone.state_dict().items()
         if not torch.equal(value, before[name])
     }
-    trained = {"head": "-", 0: "-", 1: "layer3."}.get(trainable, trainable)
+    trained = {"head": "-", 1: "layer3."}.get(trainable, trainable)
     assert all(name.startswith(trained) for name in changed)
     assert (len(changed) > 5) == (trainable in (1, "layer3.2"))
 
@@ -228,8 +239,8 @@ def test_the_backbone_that_is_given_is_not_changed(rng):
     assert clf.blocks_ == ("0", "1")
 
 
-@pytest.mark.parametrize("schedule", [*sorted(SCHEDULES), None])
-def test_rates_of_earlier_layers_are_smaller_under_every_schedule(make, schedule):
+@pytest.mark.parametrize("schedule", ["one_cycle", "plateau", None])
+def test_rates_of_earlier_layers_are_smaller_under_any_schedule(make, schedule):
     class Rates(Callback):
         def on_epoch_end(self, net, **kwargs):
             groups = net.optimizer_.param_groups
@@ -250,7 +261,7 @@ def test_rates_of_earlier_layers_are_smaller_under_every_schedule(make, schedule
 
 def test_find_lr_leaves_the_estimator_as_it_is(make):
     clf = make()
-    curve = clf.find_lr(*draw(), n_steps=20)
+    curve = clf.find_lr(*draw(), n_steps=8)
     assert 1e-6 <= curve.suggestion <= 1
     assert not hasattr(clf, "net_")
 
@@ -266,32 +277,30 @@ def as_files(X, tmp_path):
     return paths
 
 
-def test_files_frames_images_and_bytes_are_like_arrays(make, tmp_path):
+@pytest.mark.numerics
+def test_files_frames_images_and_bytes_are_like_arrays(make, fitted, tmp_path):
     pd = pytest.importorskip("pandas")
     X, y = draw()
     paths = as_files(X, tmp_path)
-    expected = make().fit(X, y)
+    expected = fitted.predict_proba(X)
+    frame = pd.DataFrame({"file": list(map(str, paths))})
+    clf = make().fit(frame, y)
+    np.testing.assert_allclose(clf.predict_proba(frame), expected, atol=1e-6)
+    refuse(lambda: clf.predict(frame.rename(columns={"file": "path"})), "names")
     clf = make().fit(paths, y)
     same = [
         paths,
-        np.array(list(map(str, paths))),
-        pd.Series(list(map(str, paths))),
+        frame["file"].to_numpy(),
+        frame["file"],
         [Image.fromarray(image) for image in X],
         [path.read_bytes() for path in paths],
         X,
     ]
     for images in same:
-        np.testing.assert_allclose(
-            clf.predict_proba(images), expected.predict_proba(X), atol=1e-6
-        )
-    frame = pd.DataFrame({"file": list(map(str, paths))})
-    clf = make().fit(frame, y)
-    np.testing.assert_allclose(
-        clf.predict_proba(frame), expected.predict_proba(X), atol=1e-6
-    )
-    refuse(lambda: clf.predict(frame.rename(columns={"file": "path"})), "names")
+        np.testing.assert_allclose(clf.predict_proba(images), expected, atol=1e-6)
 
 
+@pytest.mark.numerics
 def test_files_of_unequal_size_validate_arrays_and_the_other_way_round(make, tmp_path):
     X, y = draw(size=24)
     paths = as_files([x[: 16 + i % 8] for i, x in enumerate(X)], tmp_path)
@@ -316,6 +325,7 @@ def test_files_are_decoded_once(make, tmp_path, monkeypatch):
     assert sorted(decoded) == list(range(32))
 
 
+@pytest.mark.numerics
 def test_weights_of_files_count(make, tmp_path):
     X, y = draw()
     paths = as_files(X, tmp_path)
@@ -328,29 +338,33 @@ def test_weights_of_files_count(make, tmp_path):
     )
 
 
+@pytest.mark.numerics
 def test_grey_and_flattened_images(make):
     X, y = draw()
     grey = X.mean(-1).astype(np.uint8)
-    clf = make().fit(grey, y)
+    short = {"max_epochs": 1, "head_epochs": 2}
+    clf = make(**short).fit(grey, y)
     repeated = np.repeat(grey[..., None], 3, axis=-1)
     np.testing.assert_allclose(
-        clf.predict_proba(grey), make().fit(repeated, y).predict_proba(repeated)
+        clf.predict_proba(grey), make(**short).fit(repeated, y).predict_proba(repeated)
     )
-    flat = make(image_shape=(16, 16)).fit(grey.reshape(32, -1), y)
+    flat = make(image_shape=(16, 16), **short).fit(grey.reshape(32, -1), y)
     np.testing.assert_array_equal(
         flat.predict_proba(grey.reshape(32, -1)), clf.predict_proba(grey)
     )
     assert flat.n_features_in_ == 256
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize(
     ("dtype", "scale"), [("float32", 1 / 255), ("float64", 1 / 255), ("uint16", 257)]
 )
-def test_pixels_have_the_range_of_their_dtype(make, dtype, scale):
-    X, y = draw()
-    clf = make().fit(X, y)
+def test_pixels_have_the_range_of_their_dtype(fitted, dtype, scale):
+    X, _ = draw()
     np.testing.assert_allclose(
-        clf.predict_proba(X.astype(dtype) * scale), clf.predict_proba(X), atol=1e-4
+        fitted.predict_proba(X.astype(dtype) * scale),
+        fitted.predict_proba(X),
+        atol=1e-4,
     )
 
 
@@ -364,16 +378,17 @@ def refuse(call, *words, error=ValueError):
         assert word in str(info.value)
 
 
-def test_arrays_of_another_shape_are_refused(make):
+def test_arrays_of_another_shape_are_refused(make, fitted):
     X, y = draw()
-    clf = make().fit(X, y)
     name = "FineTunedClassifier was fitted on (16, 16, 3)"
-    refuse(lambda: clf.predict(X[..., :2]), "(16, 16, 2)", name)  # 9
-    refuse(lambda: clf.predict(X[:, :9]), "(9, 16, 3)", name)  # 10
-    refuse(lambda: clf.predict(X.transpose(0, 3, 1, 2)), "(3, 16, 16)", name)  # 11
-    refuse(lambda: clf.partial_fit(X[:, :9], y), "(9, 16, 3)", name)
+    refuse(lambda: fitted.predict(X[..., :2]), "(16, 16, 2)", name)  # 9
+    refuse(lambda: fitted.predict(X[:, :9]), "(9, 16, 3)", name)  # 10
+    refuse(lambda: fitted.predict(X.transpose(0, 3, 1, 2)), "(3, 16, 16)", name)  # 11
+    refuse(lambda: fitted.partial_fit(X[:, :9], y), "(9, 16, 3)", name)
     refuse(
-        lambda: clf.fit(X, y, X_val=X[:, :9], y_val=y), "validation data", "(9, 16, 3)"
+        lambda: make().fit(X, y, X_val=X[:, :9], y_val=y),
+        "validation data",
+        "(9, 16, 3)",
     )
 
 
@@ -405,20 +420,18 @@ def test_targets_of_files_are_checked(make, tmp_path):
     refuse(lambda: make().fit([*paths[:31], X[0]], y), "mixes", error=TypeError)  # 31
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+def test_files_of_every_mode_are_read(make, data_dir):
+    names = [
         "hopper_gray.jpg",  # 37
         "pil123rgba.png",  # 38
         "pil_sample_cmyk.jpg",  # 39
         "p_trns_single.png",  # 40
         "hopper_orientation_6.jpg",
-    ],
-)
-def test_files_of_every_mode_are_read(make, data_dir, name):
-    paths = [data_dir / "odd_images" / name, data_dir / "odd_images" / "hopper.jpg"]
-    clf = make(max_epochs=1).fit(paths, [0, 1])
-    assert clf.predict_proba(paths).shape == (2, 2)
+        "hopper.jpg",
+    ]
+    paths = [data_dir / "odd_images" / name for name in names]
+    clf = make(max_epochs=1).fit(paths, [0, 1] * 3)
+    assert clf.predict_proba(paths).shape == (6, 2)
 
 
 @pytest.mark.parametrize(
@@ -433,16 +446,15 @@ def test_files_of_every_mode_are_read(make, data_dir, name):
         "",  # 49, a folder
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(make, data_dir, name):
+def test_a_file_that_cannot_be_read_is_named(make, fitted, data_dir, name):
     good, bad = (data_dir / "odd_images" / n for n in ("hopper.jpg", name))
     refuse(lambda: make().fit([good, bad], [0, 1]), "Row 1 of X", str(bad))
-    clf = make(max_epochs=1).fit([good, good], [0, 1])
-    refuse(lambda: clf.predict([good, good, bad]), "Row 2 of X", str(bad))
+    refuse(lambda: fitted.predict([good, good, bad]), "Row 2 of X", str(bad))
 
 
 def test_labels_of_every_kind(make):
     X, _ = draw()
-    for labels in ([-5, 7, 100], ["a", "b", "c"], [False, True], [3]):  # 41, 42
+    for labels in ([-5, 7, 100], [3]):  # 41, 42
         y = np.array(labels)[np.arange(32) % len(labels)]
         clf = make(max_epochs=1).fit(X, y)
         assert set(clf.predict(X)) <= set(labels)
@@ -474,12 +486,13 @@ def test_what_is_asked_of_the_backbone_must_be_there(make, tmp_path):
 # In scikit-learn
 
 
+@pytest.mark.numerics
 def test_a_clone_and_the_same_seed_are_the_same_model(make):
     X, y = draw()
-    clf = make(dropout=0.2).fit(X, y)
+    clf = make(dropout=0.2, max_epochs=1).fit(X, y)
     again = clone(clf).fit(X, y)
     np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
-    other = make(dropout=0.2, random_state=1).fit(X, y)
+    other = clone(clf).set_params(random_state=1).fit(X, y)
     assert not np.allclose(other.predict_proba(X), clf.predict_proba(X))
 
 
@@ -519,9 +532,7 @@ def test_a_pickle_has_one_network(make):
 
 def test_searches_and_scores(make):
     X, y = draw()
-    search = GridSearchCV(
-        make(max_epochs=1), {"trainable": ["head", 1, "all"], "lr": [1e-3]}, cv=2
-    )
+    search = GridSearchCV(make(max_epochs=1), {"trainable": ["head", "all"]}, cv=2)
     search.fit(X, y)
     assert search.best_estimator_.score(X, y) > 0.5
     pipeline = make_pipeline(FunctionTransformer(np.flip), make(max_epochs=1))
@@ -535,13 +546,6 @@ def test_a_regressor_learns_values_below_zero(make):
     assert reg.score(X, values) > 0.8
     two = make(FineTunedRegressor).fit(X, np.c_[values, -values])
     assert two.predict(X).shape == (32, 2)
-
-
-def test_early_stopping_restores_the_best_network(make):
-    X, y = draw(64)
-    clf = make(early_stopping=True, validation_fraction=0.25, max_epochs=6, lr=0.01)
-    clf.fit(X, y)
-    assert clf.best_validation_score_ == max(clf.validation_scores_)
 
 
 # Networks of this package
@@ -574,13 +578,13 @@ def test_a_scale_is_learnt_from_what_is_trained_on(rng):
     assert clf.preprocessing_ is None
 
 
-def test_a_fine_tuned_network_computes_features(make):
-    X, y = draw()
-    clf = make(max_epochs=1).fit(X, y)
-    features = CNNFeatureTransformer(clf).fit_transform(X)
+@pytest.mark.numerics
+def test_a_fine_tuned_network_computes_features(fitted):
+    X, _ = draw()
+    features = CNNFeatureTransformer(fitted).fit_transform(X)
     with torch.inference_mode():
-        batch = clf._images(X, torch.device("cpu")).take(slice(None))
-        expected = clf.module_.eval().features(batch)
+        batch = fitted._images(X, torch.device("cpu")).take(slice(None))
+        expected = fitted.module_.eval().features(batch)
     np.testing.assert_allclose(features, expected, atol=1e-4)
 
 

@@ -658,7 +658,13 @@ def test_refusal_of_image_arrays_is_scikit_learns_own(tool):
     assert all(package not in Path(entry.path).parents for entry in caught.traceback)
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(
+    "tool",
+    [
+        pytest.param(tool, marks=() if tool in REFUSALS else pytest.mark.slow)
+        for tool in TOOLS
+    ],
+)
 def test_tool_takes_rows_with_an_image_shape(tool):
     run_on_rows(tool)
 

@@ -361,17 +361,6 @@ OF_COLUMNS = {
     "SelfTrainingClassifier",
     "permutation_importance",
 }
-# Long ones, which take one kind of X in the quick run and the other in the slow one.
-LONG = {
-    "GridSearchCV",
-    "GridSearchCV, backbones",
-    "RandomizedSearchCV",
-    "HalvingGridSearchCV",
-    "GridSearchCV in cross_val_score",
-    "StackingClassifier",
-    "learning_curve",
-    "Pipeline, followers",
-}
 STARTS_PROCESSES = {"cross_val_score, n_jobs=2"}
 
 
@@ -389,7 +378,7 @@ def test_tool_takes_image_arrays(tool):
     TOOLS[tool](*make_images())
 
 
-@pytest.mark.parametrize("tool", with_marks(TOOLS, LONG | STARTS_PROCESSES))
+@pytest.mark.parametrize("tool", with_marks(TOOLS, TOOLS.keys() - OF_COLUMNS))
 def test_tool_takes_rows_with_an_image_shape(tool):
     X, y = make_images()
     TOOLS[tool](X.reshape(len(X), -1), y)
