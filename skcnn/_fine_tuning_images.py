@@ -25,7 +25,7 @@ from .data import (
     find_layout,
     is_image_files,
 )
-from .data.decoded import DecodedImages
+from .data.image_files import DecodedImages
 from .features import PublishedScaling
 
 

@@ -1,12 +1,12 @@
-"""Sentences as codes of words, which become batches of their own length."""
+"""Batches of sentences, as codes of words."""
 
 import copy
 
 import numpy as np
 import torch
 
-from .reading import BatchReader
-from .transfer import send
+from .batch_readers import BatchReader
+from .device_transfer import send
 
 POOL = 50  # batches whose sentences are sorted by length together
 
@@ -14,8 +14,8 @@ POOL = 50  # batches whose sentences are sorted by length together
 class Sentences(BatchReader):
     """Codes of the words of sentences, read batch by batch.
 
-    Batches are put together by NumPy, whose calls cost less than torch's where
-    operations are this small.
+    Batches are assembled by NumPy, which is faster than torch at operations of this
+    size.
 
     Parameters
     ----------
@@ -23,61 +23,40 @@ class Sentences(BatchReader):
         Codes of the words, sentence after sentence, all above 0.
 
     offsets : ndarray of shape (n_samples + 1,), of int64
-        Where in `codes` each sentence begins, and the end of the last one.
+        Position in `codes` at which each sentence begins, and the end of the last
+        one.
 
     device : torch.device
-        Where the batches are wanted.
+        Device of the batches.
     """
-
-    index_device = torch.device("cpu")  # where batches are put together
 
     def __init__(self, codes, offsets, device):
         self.codes = codes
         self.offsets = offsets
         self.device = device
-        self.rows = None
-
-    def __len__(self):
-        return len(self.offsets) - 1 if self.rows is None else len(self.rows)
+        self.n_samples = len(offsets) - 1
 
     @property
     def lengths(self):
         """Number of words of each sentence, a torch.Tensor of shape (n_samples,)."""
-        lengths = np.diff(self.offsets)
-        return torch.from_numpy(lengths if self.rows is None else lengths[self.rows])
+        lengths = torch.from_numpy(np.diff(self.offsets))
+        return lengths if self.rows is None else lengths[self.rows]
 
     def on(self, device):
-        """Return the same sentences, to be read on another device.
+        """Return the same sentences, with batches on another device.
 
         Parameters
         ----------
         device : torch.device
-            Where the batches are wanted.
+            Device of the batches.
 
         Returns
         -------
         Sentences
-            They share the codes.
+            Sentences that share the codes.
         """
         view = copy.copy(self)
         view.device = device
-        return view
-
-    def subset(self, rows):
-        """Return some of the sentences, which share the codes.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n,) or None
-            Positions among all sentences, None for all.
-
-        Returns
-        -------
-        Sentences
-            The chosen ones.
-        """
-        view = copy.copy(self)
-        view.rows = rows
         return view
 
     def take(self, index):
@@ -86,19 +65,16 @@ class Sentences(BatchReader):
         Parameters
         ----------
         index : torch.Tensor of shape (n,) or slice
-            Which sentences.
+            Positions of the sentences.
 
         Returns
         -------
         torch.Tensor of shape (n, length), of int64
-            Codes, 0 after the last word; as long as the longest sentence, at
-            least 1.
+            Codes, 0 after the last word. The length is that of the longest sentence,
+            at least 1.
         """
-        if isinstance(index, torch.Tensor):
-            index = index.numpy()
-        else:
-            index = np.arange(len(self))[index]
-        rows = index if self.rows is None else self.rows[index]
+        rows = torch.arange(self.n_samples) if self.rows is None else self.rows
+        rows = rows[index].numpy()
         starts = self.offsets[rows][:, None]
         lengths = self.offsets[rows + 1][:, None] - starts
         places = np.arange(max(1, lengths.max()))
@@ -109,28 +85,29 @@ class Sentences(BatchReader):
 
     @property
     def reading_order(self):
-        """Sentences by length, a torch.Tensor of shape (n_samples,)."""
+        """Positions of the sentences, sorted by length, a torch.Tensor."""
         return self.lengths.argsort(stable=True)
 
     def group(self, order, n_batches, generator):
-        """Return batches of sentences that are about equally long.
+        """Return batches of sentences of about equal lengths.
 
         Parameters
         ----------
         order : torch.Tensor of shape (n_samples,)
-            All sentences, shuffled. Some batches after each other are sorted by
-            length together, so that sentences meet others in each pass.
+            Positions of all sentences, shuffled. The sentences of some consecutive
+            batches are sorted by length together, so that the composition of batches
+            differs from pass to pass.
 
         n_batches : int
-            How many batches to make.
+            Number of batches.
 
         generator : torch.Generator
-            Where the order of the batches comes from.
+            Source of the order of the batches.
 
         Returns
         -------
         list of torch.Tensor
-            The sentences of each batch; sizes differ by at most 1.
+            Positions of the sentences of each batch; sizes differ by at most 1.
         """
         lengths = self.lengths
         unsorted = torch.tensor_split(order, n_batches)

@@ -1,4 +1,3 @@
-from collections import deque
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import FunctionTransformer
 
-from skcnn.data.sources import as_image_list, is_image_files
+from skcnn.data import as_image_list, is_image_files
 
 NAMES = ["a.jpg", "b.png", "c.gif"]
 PICTURE = Image.new("RGB", (3, 2))
@@ -26,7 +25,6 @@ def objects(*values):
 HOLDERS = {
     "list": list,
     "tuple": tuple,
-    "deque": deque,
     "array": lambda values: objects(*values),
     "column of an array": lambda values: objects(*values)[:, None],
     "pandas series": lambda values: pd.Series(values, index=range(7, 7 + len(values))),
@@ -126,7 +124,7 @@ def test_a_numeric_table_is_not_looked_through():
 @pytest.mark.parametrize("X", ["a.jpg", Path("a.jpg"), b"\x89PNG", PICTURE])
 def test_a_file_alone_is_an_error_that_says_to_pass_a_list(X):
     assert is_image_files(X)
-    with pytest.raises(ValueError, match=r"X is one \w+, expected a list.*Pass \[X\]"):
+    with pytest.raises(ValueError, match=r"X is a single \w+\. Pass a list: \[X\]"):
         as_image_list(X)
 
 
@@ -187,15 +185,6 @@ def test_a_column_of_missing_objects_among_others_holds_no_files():
     assert not is_image_files(pd.DataFrame({"a": [None, None], "b": [1.0, 2.0]}))
 
 
-@pytest.mark.parametrize(
-    "X", [set(NAMES), dict.fromkeys(NAMES), dict.fromkeys(NAMES).keys()]
-)
-def test_what_is_no_sequence_of_files_is_an_error_that_says_what_came(X):
-    assert is_image_files(X)
-    with pytest.raises(TypeError, match=f"X is a {type(X).__name__}, expected a list"):
-        as_image_list(X)
-
-
 @pytest.mark.parametrize("dtype", ["string", "str", object])
 def test_a_missing_value_in_a_column_of_text_is_an_error(dtype):
     X = pd.DataFrame({"img": pd.Series(["a.jpg", None], dtype=dtype)})
@@ -213,13 +202,6 @@ def test_several_columns_are_an_error_that_names_them_and_the_one_to_choose(fram
         as_image_list(X)
     assert "('id', 'img', 'label')" in str(caught.value)
     assert "X['img']" in str(caught.value)
-
-
-def test_bytes_that_numpy_cut_short_are_an_error():
-    X = np.array([b"ab\0", b"cde"])
-    assert is_image_files(X)
-    with pytest.raises(TypeError, match="drops zero bytes"):
-        as_image_list(X)
 
 
 @pytest.mark.parametrize("X", [np.zeros((2, 3)), pd.DataFrame({"a": [1]}), 3, {"a": 1}])

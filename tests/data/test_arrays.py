@@ -103,7 +103,7 @@ def test_y_is_returned_where_it_is_given():
         (torch.full((3, 4, 5), torch.nan), "contains NaN"),
         (np.zeros((3, 4, 5), complex), "Complex data not supported"),
         ([[1, 2], [3]], "inhomogeneous"),
-        ([["a", "b"], ["c", "d"]], "X holds paths or text, 2 in row 0"),
+        (np.array([["a", "b"]]), "not compatible with arrays of bytes/strings"),
     ],
     ids=str,
 )

@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from skcnn.data.decoding import decode_image
-from skcnn.data.file_errors import ImageFileError
-from skcnn.data.files import BATCHES_AHEAD, ImageFiles
+from skcnn.data import ImageFiles, decode_files
+from skcnn.data.device_transfer import BATCHES_AHEAD
+from skcnn.data.image_decoding import ImageFileError, decode_image
+from skcnn.data.image_files import DecodedImages
 
 SIZE = (8, 6)
 N_FILES = 24
@@ -432,25 +433,29 @@ def test_failures_of_hashing_are_warned_of_where_nothing_is_decoded(paths):
         assert list(files.batches([])) == []
 
 
-def test_files_are_pickled_and_read_elsewhere(paths):
-    files = ImageFiles(paths, resize, n_threads=2)
-    ((_, expected),) = files.batches([np.arange(4)])
-    ((_, pixels),) = pickle.loads(pickle.dumps(files)).batches([np.arange(4)])
-    assert torch.equal(pixels, expected)
+@pytest.fixture
+def decoded(rng):
+    images = [
+        Image.fromarray(rng.integers(0, 256, (6, 4, 3), np.uint8)) for _ in range(70)
+    ]
+    return ImageFiles(images, lambda image: image)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_process_decodes_while_its_parent_does(paths):
-    files = ImageFiles(paths, resize, n_threads=2)
-    batches = files.batches(split(N_FILES, 8))
-    next(batches)
-    child = os.fork()
-    if child == 0:
-        try:
-            n_rows = sum(len(rows) for rows, _ in files.batches(split(N_FILES, 8)))
-            os._exit(n_rows)
-        finally:
-            os._exit(255)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == N_FILES
-    assert len(list(batches)) == 7
+@pytest.mark.parametrize("memory_limit", [2**20, 1])
+def test_pixels_are_those_of_the_files_in_their_order(decoded, memory_limit):
+    pixels = decode_files(decoded, (6, 4, 3), memory_limit)
+    assert isinstance(pixels, DecodedImages)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, [np.asarray(f) for f in decoded.sources])
+    assert isinstance(pixels[[1, 2]], DecodedImages)
+
+
+def test_beyond_the_limit_pixels_are_in_a_file_without_a_name(
+    decoded, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pixels = decode_files(decoded, (6, 4, 3), memory_limit=1)
+    assert isinstance(pixels.base, np.memmap)
+    assert list(tmp_path.iterdir()) == []
+    pixels[0] = 7
+    assert (pixels[0] == 7).all()

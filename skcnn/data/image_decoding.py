@@ -1,27 +1,26 @@
-"""One image file, decoded by PIL into 8-bit pixels."""
+"""Decoding of one image file by PIL, and errors that name it."""
 
 import io
-import struct
+import os
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as ExifTag
-
-from .file_errors import TOO_LARGE, ImageFileError, errors_naming
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 # PIL reads 16-bit files of these formats in its mode of 32-bit integers.
 SIXTEEN_BIT_FORMATS = ("PPM", "PNG")
 # Modes that PIL converts to one other only.
 INDIRECT_MODES = {"LAB": "RGB", "La": "LA"}
-# Further pictures in these are previews, gain maps or layers.
+# Formats in which further images are previews, gain maps or layers.
 STILL_FORMATS = ("MPO", "PSD")
-# JPEGs are reduced while they are decoded, to no less than this many times the
-# short side wanted. At 2, pixels of detailed photographs are within 14 grey levels
-# (0.5–1.0 on average) of those from the whole JPEG; at 1, within 66 (1–4).
+# JPEGs are reduced while they are decoded, to no less than this many times the short
+# side that is wanted. At 2, pixels of detailed photographs are within 14 grey levels
+# (0.5–1.0 on average) of those of the whole JPEG; at 1, within 66 (1–4).
 DRAFT_GAP = 2
-# And to no shorter side than this: small images are soon decoded as a whole, and what
-# is shrunk to some dozens of pixels has edges that a grey level more or less moves.
+# And to no shorter side than this: small images are soon decoded as a whole, and edges
+# of images that are shrunk to some dozens of pixels would move by a grey level.
 MIN_DRAFT_SIDE = 512
 # ImageOps.exif_transpose writes the EXIF block anew, and many odd ones make it fail.
 TRANSPOSES = {
@@ -35,17 +34,21 @@ TRANSPOSES = {
 }
 
 
+class ImageFileError(ValueError):
+    """An image file cannot be read; the message names it and says what to do."""
+
+
 def decode_image(source, mode="RGB", short_side=None):
     """Return an image with 8 bits a channel, the right way up.
 
     16-bit greys are scaled by their range, 0–65535. Floating-point greys are
     fractions in [0, 1], or whole numbers from 0 to 255. Alpha is dropped, as
-    :meth:`PIL.Image.Image.convert` does. Of several frames the first is read.
+    :meth:`PIL.Image.Image.convert` does. Of several frames, the first is read.
 
     Parameters
     ----------
     source : str, PathLike, bytes or PIL.Image.Image
-        A path, an encoded image, or an image, which is left as it is.
+        Path, encoded image, or image, which is not changed.
 
     mode : "RGB" or "L", default="RGB"
         Mode of the result.
@@ -58,7 +61,8 @@ def decode_image(source, mode="RGB", short_side=None):
     Returns
     -------
     PIL.Image.Image
-        ``info["is_animated"]`` says whether `source` has further frames.
+        Decoded image. ``info["is_animated"]`` tells whether `source` has further
+        frames.
 
     Raises
     ------
@@ -69,7 +73,8 @@ def decode_image(source, mode="RGB", short_side=None):
     with errors_naming(source):
         if isinstance(source, Image.Image):
             _check_pixel_count(source.size)
-            image, is_animated = _copy_image(source), False
+            image, is_animated = source.copy(), False
+            image.format = source.format
         else:
             image, is_animated = _read(source, short_side)
         transpose = TRANSPOSES.get(get_orientation(image))
@@ -81,25 +86,16 @@ def decode_image(source, mode="RGB", short_side=None):
 
 
 def open_source(source):
-    """Open a path or encoded bytes as a binary file.
-
-    Parameters
-    ----------
-    source : str, PathLike or bytes
-        A path or an encoded image.
-
-    Returns
-    -------
-    file object
-        To be closed by the caller.
-    """
+    """Open a path or encoded bytes as a binary file, to be closed by the caller."""
     return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
 
 
 def _read(source, short_side):
     """Return the pixels of a path or encoded bytes, and whether more frames follow."""
     with open_source(source) as file:
-        image = _identify(file)
+        if not file.read(1):
+            raise ImageFileError("is empty (0 bytes). Replace or remove it.")
+        image = Image.open(file)
         _check_pixel_count(image.size)
         is_animated = _has_more_frames(image)
         if short_side is not None:
@@ -109,62 +105,13 @@ def _read(source, short_side):
         return image, is_animated
 
 
-def _identify(file):
-    """Return the image that `file` holds, its pixels not read yet.
-
-    PIL's own ``open`` warns of large images, which no thread could keep it from.
-
-    Parameters
-    ----------
-    file : file object
-        Open for reading in binary mode.
-
-    Returns
-    -------
-    PIL.ImageFile.ImageFile
-        The image.
-
-    Raises
-    ------
-    ImageFileError
-        If `file` is empty or in no format that PIL knows.
-    """
-    Image.init()
-    prefix = file.read(16)
-    if not prefix:
-        raise ImageFileError("is empty (0 bytes). Replace or remove it.")
-    reason = None
-    for name in Image.ID:
-        factory, accept = Image.OPEN[name]
-        try:
-            accepted = accept is None or accept(prefix)
-        except (IndexError, struct.error):  # of a few bytes
-            continue
-        if isinstance(accepted, str):
-            reason = accepted
-        elif accepted:
-            file.seek(0)
-            try:
-                return factory(file, "")
-            except (SyntaxError, IndexError, TypeError, struct.error) as error:
-                reason = reason if accept is None else str(error)
-    if reason is None:
-        raise UnidentifiedImageError
-    raise ImageFileError(
-        f"is damaged or not supported: {reason}. Replace or remove it."
-    )
-
-
 def _check_pixel_count(size):
     """Raise an error for an image without pixels, or with more than PIL's limit."""
     limit, n_pixels = Image.MAX_IMAGE_PIXELS, size[0] * size[1]
     if n_pixels == 0:
         raise ImageFileError(f"has {size[0]} x {size[1]} pixels. Replace or remove it.")
     if limit is not None and n_pixels > limit:
-        raise ImageFileError(
-            f"has {size[0]} x {size[1]} = {n_pixels:,} pixels, more than the limit of "
-            f"{limit:,}. {TOO_LARGE}"
-        )
+        raise Image.DecompressionBombError
 
 
 def _has_more_frames(image):
@@ -177,26 +124,8 @@ def _has_more_frames(image):
         return False
 
 
-def _copy_image(image):
-    """Return a copy that shares nothing with `image`, and knows its format."""
-    copy = image.copy()
-    copy.format = image.format
-    return copy
-
-
 def get_orientation(image):
-    """Return how an image is to be turned.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        Loaded image.
-
-    Returns
-    -------
-    int
-        The EXIF orientation, 1 where there is none that can be read.
-    """
+    """Return the EXIF orientation of a loaded image, 1 if none can be read."""
     try:
         return image.getexif().get(ExifTag.Orientation, 1)
     except Exception:  # whatever odd EXIF raises, the pixels are good
@@ -204,26 +133,7 @@ def get_orientation(image):
 
 
 def _to_mode(image, mode):
-    """Return `image`, in any of PIL's modes, as 8-bit "RGB" or "L".
-
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        Loaded image; its ``info`` may lose the transparency.
-
-    mode : "RGB" or "L"
-        Wanted mode.
-
-    Returns
-    -------
-    PIL.Image.Image
-        `image` itself where it has that mode.
-
-    Raises
-    ------
-    ImageFileError
-        If the range of its integers or floats is not known.
-    """
+    """Return a loaded image of any mode as 8-bit "RGB" or "L"."""
     if image.mode in SIXTEEN_BIT_MODES or is_sixteen_bit(image):
         image = _scale_sixteen_bits(np.asarray(image))
     elif image.mode == "I":
@@ -238,18 +148,7 @@ def _to_mode(image, mode):
 
 
 def is_sixteen_bit(image):
-    """Return whether an image of 32-bit integers was read from a 16-bit file.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        Image of any mode.
-
-    Returns
-    -------
-    bool
-        True if its integers are in 0–65535.
-    """
+    """Return whether an image of 32-bit integers was read from a 16-bit file."""
     return image.mode == "I" and image.format in SIXTEEN_BIT_FORMATS
 
 
@@ -263,8 +162,8 @@ def _check_integers(pixels):
     low, high = pixels.min(), pixels.max()
     if low < 0 or high > 255:
         raise ImageFileError(
-            f"holds 32-bit integers from {low} to {high}, whose range is not known; "
-            "expected 0 to 255. Save it with 8 or 16 bits a pixel."
+            f"holds 32-bit integers from {low} to {high}, expected 0 to 255. Save it "
+            "with 8 or 16 bits a pixel."
         )
     return Image.fromarray(pixels.astype(np.uint8))
 
@@ -281,3 +180,62 @@ def _scale_floats(pixels):
         "[0, 1] or whole numbers from 0 to 255. Rescale it, or save it with 8 or 16 "
         "bits a pixel."
     )
+
+
+@contextmanager
+def errors_naming(source):
+    """Turn what is raised while `source` is read into an error that names it.
+
+    Parameters
+    ----------
+    source : str, PathLike, bytes or PIL.Image.Image
+        Image file that is read.
+
+    Raises
+    ------
+    ImageFileError
+        For every error but a lack of memory.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except ImageFileError as error:
+        raise ImageFileError(f"{name_of(source)} {error}") from None
+    except Exception as error:  # damaged files raise nearly anything in PIL
+        raise ImageFileError(f"{name_of(source)} {_describe(error)}") from error
+
+
+def name_of(source):
+    """Return the path of a source as it was given, or a description."""
+    if isinstance(source, Image.Image):
+        return f"PIL image of mode {source.mode}"
+    if isinstance(source, bytes):
+        return f"Encoded image of {len(source)} bytes"
+    return repr(os.fspath(source))
+
+
+def _describe(error):
+    """Say what is wrong with an image file, and what to do."""
+    match error:
+        case FileNotFoundError():
+            return (
+                "does not exist. Check the path; a relative one starts in the current "
+                "folder, and ~ is not expanded."
+            )
+        case IsADirectoryError():
+            return "is a folder. List the files that it holds."
+        case UnidentifiedImageError():
+            return "is not an image in a format that PIL reads. Replace or remove it."
+        case Image.DecompressionBombError() | Image.DecompressionBombWarning():
+            return (
+                "has too many pixels, more than the limit of "
+                f"{Image.MAX_IMAGE_PIXELS:,}. Shrink it, or raise "
+                "PIL.Image.MAX_IMAGE_PIXELS if you trust its source."
+            )
+        case OSError(strerror=str(reason)):
+            return f"cannot be read: {reason}. Check the file and its permissions."
+        case AssertionError() if not str(error):  # PIL's, of an image without its file
+            return "was closed before it was read. Call its load() before that."
+    reason = str(error) or repr(error)
+    return f"is truncated or damaged: {reason}. Replace or remove it."

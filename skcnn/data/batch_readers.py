@@ -1,0 +1,93 @@
+"""Readers of batches: their base class, and feature vectors."""
+
+import copy
+
+import torch
+
+
+class BatchReader:
+    """Samples that are read batch by batch; subsets share them.
+
+    A subclass has the number of its samples, `n_samples`, and a method ``take(index)``
+    that returns a batch, of the samples at `rows` if that is not None.
+    """
+
+    rows = None
+    index_device = torch.device("cpu")
+
+    def __len__(self):
+        return self.n_samples if self.rows is None else len(self.rows)
+
+    def subset(self, rows):
+        """Return some of the samples, which are not copied.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,) or None
+            Positions among all samples; None for all.
+
+        Returns
+        -------
+        BatchReader
+            The chosen samples.
+        """
+        view = copy.copy(self)
+        if rows is not None:
+            rows = torch.as_tensor(rows, device=self.index_device)
+        view.rows = rows
+        return view
+
+    def batches(self, indices):
+        """Yield batches.
+
+        Parameters
+        ----------
+        indices : iterable of slice, torch.Tensor or ndarray
+            Positions of the samples of each batch.
+
+        Yields
+        ------
+        index : slice, torch.Tensor or ndarray
+            Positions of the samples.
+
+        batch : torch.Tensor
+            Batch that `take` returns for them.
+        """
+        for index in indices:
+            yield index, self.take(index)
+
+
+class FeatureVectors(BatchReader):
+    """Rows of features, which are trained on like images.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_features)
+        Features.
+
+    device : torch.device
+        Device of the batches.
+
+    dtype : torch.dtype
+        Dtype of the batches.
+    """
+
+    def __init__(self, values, device, dtype):
+        self.values = torch.as_tensor(values).to(device, dtype)
+        self.n_samples = len(values)
+        self.device = self.index_device = device
+
+    def take(self, index):
+        """Return a batch.
+
+        Parameters
+        ----------
+        index : slice or torch.Tensor
+            Positions of the samples.
+
+        Returns
+        -------
+        torch.Tensor of shape (n, n_features)
+            Their features.
+        """
+        return self.values[index if self.rows is None else self.rows[index]]
