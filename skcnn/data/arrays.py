@@ -8,39 +8,81 @@ from PIL import Image
 from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
-from .columns import PATH_TYPES, is_frame, is_image_files, only_column
+from .columns import (
+    PATH_TYPES,
+    as_list,
+    is_frame,
+    is_image_files,
+    is_missing,
+    only_column,
+)
 from .images_with_labels import check_images_alone
 
 MAX_AXES = 5
+CONVERTED = (torch.Tensor, np.ma.MaskedArray)  # by as_array
 
 
-def as_array(X):
+def as_array(X, name="X"):
     """Return `X` as an object that scikit-learn's validation reads.
 
     Parameters
     ----------
     X : array-like or torch.Tensor
         Tensors, also those in a list, become arrays that share their memory if they
-        are on the CPU; bfloat16, which NumPy does not have, becomes float32.
+        are on the CPU; bfloat16, which NumPy does not have, becomes float32. Masked
+        arrays without masked values become plain arrays.
+
+    name : str, default="X"
+        Name of `X` in messages.
 
     Returns
     -------
     array-like
-        `X` itself if it is no tensor and holds none.
+        `X` itself if it is no tensor or masked array and holds none.
 
     Raises
     ------
+    ValueError
+        If an array has masked values, or a list or column of objects has missing ones.
+
     TypeError
         If a tensor is sparse.
     """
-    if isinstance(X, (list, tuple)) and any(isinstance(x, torch.Tensor) for x in X):
-        return [as_array(x) for x in X]
-    if not isinstance(X, torch.Tensor):
-        return X
-    if X.layout is not torch.strided:
-        raise TypeError("X is a sparse tensor, expected a dense one: X.to_dense().")
-    X = X.detach().cpu()
-    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    if isinstance(X, np.ma.MaskedArray):
+        return _without_mask(X, name)
+    if isinstance(X, torch.Tensor):
+        return _as_numpy(X, name)
+    entries = as_list(X)
+    row = next((row for row, x in enumerate(entries or ()) if is_missing(x)), None)
+    if row is not None:
+        raise ValueError(
+            f"{name} has a missing value ({entries[row]!r}) in row {row}. Drop the "
+            "row, or impute the value."
+        )
+    if isinstance(X, (list, tuple)) and any(isinstance(x, CONVERTED) for x in X):
+        return [as_array(x, f"{name}[{row}]") for row, x in enumerate(X)]
+    return X
+
+
+def _without_mask(X, name):
+    """Return the data of a masked array, if no value is masked."""
+    n_masked = np.ma.count_masked(X)
+    if n_masked:
+        raise ValueError(
+            f"{name} is a masked array with {n_masked} masked values, expected none. "
+            f"Pass {name}.filled(value)."
+        )
+    return X.data
+
+
+def _as_numpy(tensor, name):
+    """Return a dense tensor as an array."""
+    if tensor.layout is not torch.strided:
+        raise TypeError(
+            f"{name} is a sparse tensor, expected a dense one: {name}.to_dense()."
+        )
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
 def first_sample(X):

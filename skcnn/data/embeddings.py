@@ -5,7 +5,6 @@ from os import PathLike
 
 import numpy as np
 
-from .arrays import as_array
 from .embedding_files import read_entries
 
 EXPECTED = (
@@ -133,7 +132,7 @@ def _collect(entries, name):
 def _as_vector(values, place):
     """Return values as a vector of finite float32."""
     try:
-        vector = np.array(as_array(values))
+        vector = np.asarray(values)
         if vector.dtype.kind == "c":
             raise TypeError("complex values")
         with np.errstate(over="ignore"):  # what overflows is named below
