@@ -41,9 +41,9 @@ class ImageFileError(ValueError):
 def decode_image(source, mode="RGB", short_side=None):
     """Return an image with 8 bits a channel, the right way up.
 
-    16-bit greys are scaled by their range, 0–65535. Floating-point greys are
-    fractions in [0, 1], or whole numbers from 0 to 255. Alpha is dropped, as
-    :meth:`PIL.Image.Image.convert` does. Of several frames, the first is read.
+    Transparent images are composited on white. 16-bit greys are scaled by their range,
+    0–65535. Floating-point greys are fractions in [0, 1], or whole numbers from 0 to
+    255. Of several frames, the first is read.
 
     Parameters
     ----------
@@ -135,15 +135,15 @@ def get_orientation(image):
 def _to_mode(image, mode):
     """Return a loaded image of any mode as 8-bit "RGB" or "L"."""
     if image.mode in SIXTEEN_BIT_MODES or is_sixteen_bit(image):
-        image = _scale_sixteen_bits(np.asarray(image))
+        image = _scale_sixteen_bits(np.asarray(image), image.info.get("transparency"))
     elif image.mode == "I":
         image = _check_integers(np.asarray(image))
     elif image.mode == "F":
         image = _scale_floats(np.asarray(image))
     elif image.mode in INDIRECT_MODES:
         image = image.convert(INDIRECT_MODES[image.mode])
-    # PIL would look for a transparent colour in the result, or warn that it cannot
-    image.info.pop("transparency", None)
+    if image.has_transparency_data:
+        image = _on_white(image.convert("RGBA"))
     return image if image.mode == mode else image.convert(mode)
 
 
@@ -152,8 +152,15 @@ def is_sixteen_bit(image):
     return image.mode == "I" and image.format in SIXTEEN_BIT_FORMATS
 
 
-def _scale_sixteen_bits(pixels):
-    """Return greys in 0–65535 as an image of greys in 0–255, rounded."""
+def _on_white(image):
+    """Return an RGBA image as it looks on white paper."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
+def _scale_sixteen_bits(pixels, transparent=None):
+    """Return greys in 0–65535 as an image in 0–255, the transparent grey as white."""
+    if transparent is not None:
+        pixels = np.where(pixels == transparent, 65535, pixels)
     return Image.fromarray(((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 

@@ -80,7 +80,11 @@ def as_array(image):
 def as_pil_reads(path, mode="RGB"):
     with Image.open(path) as image:
         image.load()
-        return ImageOps.exif_transpose(image).convert(mode)
+        image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert(mode)
 
 
 def test_every_odd_image_is_either_good_or_damaged(odd_images):
@@ -102,6 +106,8 @@ def test_odd_images_of_16_bits_are_scaled_by_their_range(odd_images):
     for name in SIXTEEN_BIT:
         with Image.open(odd_images / name) as image:
             expected = np.rint(np.asarray(image) / 65535 * 255)
+            if "transparency" in image.info:
+                expected[np.asarray(image) == image.info["transparency"]] = 255
         for mode in ("L", "RGB"):
             pixels = as_array(decode_image(odd_images / name, mode))
             assert np.array_equal(pixels.reshape(*expected.shape, -1)[..., 0], expected)
@@ -182,14 +188,40 @@ def test_every_mode_of_pil_is_converted_and_turned(mode, wanted):
     assert (image.mode, image.size) == (wanted, (3, 4))
 
 
-@pytest.mark.parametrize("alpha", [0, bytes(range(4)), None])
-def test_palettes_lose_their_transparency_and_keep_their_colours(alpha):
+@pytest.mark.parametrize(
+    ("alpha", "expected"),
+    [
+        (None, [(0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)]),
+        (0, [(255, 255, 255), (200, 0, 0), (0, 200, 0), (0, 0, 200)]),
+        (b"\xff\0\x33", [(0, 0, 0), (255, 255, 255), (204, 244, 204), (0, 0, 200)]),
+    ],
+)
+def test_palettes_are_seen_on_white(alpha, expected):
     palette = Image.new("P", (4, 1))
     palette.putdata(range(4))
     palette.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0, 0, 0, 200])
-    data = encode(palette, **({} if alpha is None else {"transparency": alpha}))
-    pixels = [(0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)]
-    assert np.array_equal(decode_image(data), [pixels])
+    if alpha is not None:
+        palette.info["transparency"] = alpha
+    for source in (palette, encode(palette)):
+        assert np.array_equal(decode_image(source), [expected])
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("RGBA", (200, 0, 100, 255), (200, 0, 100)),
+        ("RGBA", (200, 0, 100, 0), (255, 255, 255)),
+        ("RGBA", (200, 0, 100, 51), (244, 204, 224)),
+        ("LA", (100, 51), (224, 224, 224)),
+        ("LA", (100, 0), (255, 255, 255)),
+    ],
+)
+def test_alpha_is_composited_on_white(mode, colour, expected):
+    image = Image.new(mode, (2, 2), colour)
+    for source in (image, encode(image), encode(image, "TIFF")):
+        assert decode_image(source).getpixel((0, 0)) == expected
+        grey = round(np.dot(expected, [0.299, 0.587, 0.114]))
+        assert decode_image(source, "L").getpixel((1, 1)) == grey
 
 
 def test_black_ink_is_black():
@@ -297,7 +329,8 @@ def test_all_sources_of_one_image_give_equal_pixels(gradient, tmp_path):
 @pytest.mark.parametrize("mode", ["RGB", "P", "L", "I;16"])
 def test_a_pil_image_is_left_as_it_is(mode):
     source = Image.new(mode, (4, 3), 1)
-    source.info.update(transparency=0, exif=ODD_EXIF)
+    transparent = (1, 1, 1) if mode == "RGB" else 0
+    source.info.update(transparency=transparent, exif=ODD_EXIF)
     before = (source.mode, source.size, dict(source.info), source.tobytes())
     decoded = decode_image(source)
     decoded.paste(9, (0, 0, 2, 2))
