@@ -1,6 +1,12 @@
 """Data: checks of X, and batches of tensors."""
 
-from .arrays import as_array, check_image_array, check_same_shape, first_sample
+from .arrays import (
+    as_array,
+    check_image_array,
+    check_one_shape,
+    check_same_shape,
+    first_sample,
+)
 from .augmentation import make_augmentation
 from .batch_readers import FeatureVectors
 from .columns import as_image_list, as_texts, is_image_files
@@ -34,6 +40,7 @@ __all__ = [
     "as_image_list",
     "as_texts",
     "check_image_array",
+    "check_one_shape",
     "check_same_shape",
     "decode_files",
     "find_layout",

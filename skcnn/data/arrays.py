@@ -220,7 +220,7 @@ def _unpacked(X):
 def _check_holds_arrays(X, name):
     """Raise an error if X holds something else than arrays of one shape."""
     check_images_alone(X)
-    _check_alike(X)
+    check_one_shape(X)
     if isinstance(X, PATH_TYPES) or (is_image_files(X) and _holds(X, PATH_TYPES)):
         raise ValueError(
             f"X holds paths or text, and {name} takes arrays of images. "
@@ -240,8 +240,22 @@ def _holds(X, types):
     return any(isinstance(entry, types) for entry in _column(X) or [])
 
 
-def _check_alike(X):
-    """Raise an error if a list mixes paths and arrays, or shapes of images."""
+def check_one_shape(X):
+    """Raise an error if a list mixes paths and arrays, or shapes of images.
+
+    Parameters
+    ----------
+    X : object
+        List, tuple or array of objects; anything else is accepted.
+
+    Raises
+    ------
+    ValueError
+        If images have several shapes, two of which are named.
+
+    TypeError
+        If paths and arrays are mixed.
+    """
     is_object = isinstance(X, np.ndarray) and X.dtype.hasobject
     if not (is_object or isinstance(X, (list, tuple))):
         return

@@ -1,4 +1,4 @@
-"""Columns of image files or texts: lists, arrays, Series and frames of objects."""
+"""Columns of images or texts: lists, arrays, Series and frames of objects."""
 
 from collections.abc import Iterator
 from io import IOBase
@@ -17,7 +17,7 @@ NO_SAMPLES = (
 
 
 def is_image_files(X):
-    """Return whether X holds image files, by the types of its entries.
+    """Return whether X holds images that are read one by one, by its entries.
 
     Parameters
     ----------
@@ -28,10 +28,10 @@ def is_image_files(X):
     -------
     bool
         True for a list, tuple, array, Series or column with a path, PIL image or
-        encoded image among its entries. Also True for what :func:`as_image_list`
-        refuses in better words than the validation of arrays: a file alone, an
-        iterator, open files, a frame with such a column among others, and objects or
-        text of which there are none or all are missing.
+        encoded image among its entries, or with arrays of unequal shapes. Also True
+        for what :func:`as_image_list` refuses in better words than the validation of
+        arrays: a file alone, an iterator, open files, a frame with such a column among
+        others, and objects or text of which there are none or all are missing.
 
     Examples
     --------
@@ -43,28 +43,28 @@ def is_image_files(X):
     """
     if isinstance(X, (*SOURCE_TYPES, Iterator)):
         return True
-    if is_frame(X):
-        columns = list(_object_columns(X).values())
-        is_alone = len(columns) == X.shape[1] == 1
-        return any(map(_holds_source, columns)) or (is_alone and _is_void(columns[0]))
-    entries = as_list(X)
-    return entries is not None and (_is_void(entries) or _holds_source(entries))
+    if is_frame(X) and X.shape[1] > 1:
+        return any(map(_holds_source, _object_columns(X).values()))
+    entries = only_column(X, "image files")
+    return entries is not None and (
+        _is_void(entries) or _holds_source(entries) or are_unequal_arrays(entries)
+    )
 
 
 def as_image_list(X):
-    """Return the image files of X as a list.
+    """Return the images of X as a list, which :class:`ImageFiles` reads.
 
     Parameters
     ----------
     X : list, tuple, ndarray, Series or one-column frame
-        Paths (str or PathLike), PIL images and encoded images (bytes). Arrays have
-        shape (n_samples,) or (n_samples, 1); Series and frames are those of pandas
-        or polars.
+        Paths (str or PathLike), PIL images and encoded images (bytes), or images of
+        unequal sizes as arrays. Arrays that hold these have shape (n_samples,) or
+        (n_samples, 1); Series and frames are those of pandas or polars.
 
     Returns
     -------
     list
-        The files, one for each sample.
+        The images, one for each sample.
 
     Raises
     ------
@@ -92,6 +92,8 @@ def as_image_list(X):
         )
     if not sources:
         raise ValueError(NO_SAMPLES)
+    if are_unequal_arrays(sources):
+        return sources
     for row, source in enumerate(sources):
         if is_missing(source):
             raise ValueError(
@@ -189,8 +191,8 @@ def only_column(X, content):
         return as_list(X)
     names = list(X.columns)
     columns = _object_columns(X)
-    if len(names) == 1:
-        return columns.get(names[0])
+    if len(names) <= 1:
+        return next(iter(columns.values()), None)
     shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
     name = next((name for name in columns if _holds_source(columns[name])), names[0])
     raise ValueError(
@@ -238,6 +240,12 @@ def _holds_objects(dtype):
     if hasattr(dtype, "kind"):
         return dtype.kind in OBJECT_KINDS
     return hasattr(dtype, "is_numeric") and not dtype.is_numeric()
+
+
+def are_unequal_arrays(entries):
+    """Return whether all entries are arrays of two or three axes, of several shapes."""
+    shapes = {getattr(entry, "shape", ()) for entry in entries}
+    return len(shapes) > 1 and all(len(shape) in (2, 3) for shape in shapes)
 
 
 def _is_void(entries):

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as ExifTag
 
+from .arrays import as_array
+
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 # PIL reads 16-bit files of these formats in its mode of 32-bit integers.
 SIXTEEN_BIT_FORMATS = ("PPM", "PNG")
@@ -48,7 +50,7 @@ def decode_image(source, mode="RGB", short_side=None):
     Parameters
     ----------
     source : str, PathLike, bytes or PIL.Image.Image
-        Path, encoded image, or image, which is not changed.
+        Path, encoded image, or PIL image, which is not changed.
 
     mode : "RGB" or "L", default="RGB"
         Mode of the result.
@@ -83,6 +85,51 @@ def decode_image(source, mode="RGB", short_side=None):
             image = image.transpose(transpose)
     image.info = {"is_animated": is_animated}
     return image
+
+
+def as_pil_image(pixels):
+    """Return an array as a PIL image, with pixels in the range of its dtype.
+
+    Ranges are those of one array for a pretrained network: floats lie in [0, 1],
+    uint16 in 0–65535, and other integers in 0–255.
+
+    Parameters
+    ----------
+    pixels : ndarray or torch.Tensor
+        Image of shape (height, width), (height, width, n_channels) or (n_channels,
+        height, width), with 1 or 3 channels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Grey or RGB image.
+
+    Raises
+    ------
+    ImageFileError
+        If `pixels` has another shape, or pixels outside the range.
+    """
+    pixels = np.asarray(as_array(pixels))
+    if pixels.ndim == 3 and pixels.shape[-1] not in (1, 3):
+        pixels = np.moveaxis(pixels, 0, -1)
+    if pixels.ndim == 3 and pixels.shape[-1] not in (1, 3):
+        raise ImageFileError("has neither 1 nor 3 channels. Select channels.")
+    if pixels.size == 0:
+        raise ImageFileError("has no pixels. Drop the row.")
+    if pixels.shape[2:] == (1,):
+        pixels = pixels[:, :, 0]
+    if pixels.dtype == np.uint16:
+        return _scale_sixteen_bits(pixels)
+    highest = 1 if pixels.dtype.kind in "bf" else 255
+    if not (pixels.min() >= 0 and pixels.max() <= highest):  # so that NaN is found
+        raise ImageFileError(
+            f"has pixels from {pixels.min():g} to {pixels.max():g}, but {pixels.dtype} "
+            f"pixels lie in 0 to {highest}. Scale them; for values of 8 bits use "
+            "astype('uint8')."
+        )
+    if highest == 1:
+        pixels = np.rint(pixels * 255.0)
+    return Image.fromarray(pixels.astype(np.uint8))
 
 
 def open_source(source):
@@ -195,8 +242,8 @@ def errors_naming(source):
 
     Parameters
     ----------
-    source : str, PathLike, bytes or PIL.Image.Image
-        Image file that is read.
+    source : str, PathLike, bytes, PIL.Image.Image or ndarray
+        Image that is read.
 
     Raises
     ------
@@ -215,6 +262,8 @@ def errors_naming(source):
 
 def name_of(source):
     """Return the path of a source as it was given, or a description."""
+    if hasattr(source, "shape"):
+        return f"Array of shape {tuple(source.shape)}"
     if isinstance(source, Image.Image):
         return f"PIL image of mode {source.mode}"
     if isinstance(source, bytes):

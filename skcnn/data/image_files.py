@@ -1,4 +1,4 @@
-"""Image files, decoded in threads ahead of the batch that is used."""
+"""Image files, and other images of any size, decoded in threads ahead of use."""
 
 import hashlib
 import os
@@ -17,6 +17,7 @@ from PIL import Image
 from .device_transfer import ahead, thread_pool
 from .image_decoding import (
     ImageFileError,
+    as_pil_image,
     decode_image,
     errors_naming,
     get_orientation,
@@ -36,8 +37,9 @@ class ImageFiles:
 
     Parameters
     ----------
-    sources : list of str, PathLike, bytes or PIL.Image.Image
-        Paths, encoded images and images. Of a PIL image, the current frame is read.
+    sources : list of str, PathLike, bytes, PIL.Image.Image or ndarray
+        Paths, encoded images, images and arrays, see :func:`as_pil_image`. Of a PIL
+        image, the current frame is read.
 
     resize : callable
         Function from a PIL image to a PIL image, all of one size. It raises
@@ -179,9 +181,12 @@ class ImageFiles:
     def _get_source(self, row, lock):
         """Return the source of a row; PIL images are loaded, by one thread at a time.
 
-        One PIL image may be in several rows.
+        One PIL image may be in several rows. Arrays become PIL images.
         """
         source = self.sources[row]
+        if hasattr(source, "shape"):
+            with errors_naming(source):
+                return as_pil_image(source)
         if isinstance(source, Image.Image):
             with lock, errors_naming(source):
                 source.load()

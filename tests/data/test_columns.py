@@ -94,6 +94,8 @@ def test_the_column_that_a_column_transformer_passes_is_listed(frame, column):
         objects(np.zeros((2, 2)), np.zeros((2, 2))),
         objects({"a": 1}, {"a": 2}),
         [np.zeros((2, 2)), np.zeros((2, 2))],
+        [np.zeros(2), np.zeros(3)],
+        [np.zeros((2, 2)), np.zeros(3)],
         [[0.0, 1.0], [1.0, 0.0]],
         [["a.jpg", "b.jpg"]],
         torch.zeros(3, 4),
@@ -208,3 +210,11 @@ def test_several_columns_are_an_error_that_names_them_and_the_one_to_choose(fram
 def test_anything_else_is_an_error_that_says_what_came(X):
     with pytest.raises(TypeError, match=f"X is a {type(X).__name__}, expected a list"):
         as_image_list(X)
+
+
+@pytest.mark.parametrize("hold", HOLDERS.values(), ids=HOLDERS.keys())
+def test_arrays_of_unequal_shapes_are_listed_like_images(hold):
+    arrays = [np.zeros((4, 5, 3)), np.zeros((5, 4, 3)), np.zeros((4, 5))]
+    X = hold(arrays)
+    assert is_image_files(X)
+    assert all(map(np.shares_memory, as_image_list(X), arrays))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageFile, ImageOps
 
 from skcnn.data.image_decoding import (
@@ -13,6 +14,7 @@ from skcnn.data.image_decoding import (
     MIN_DRAFT_SIDE,
     TRANSPOSES,
     ImageFileError,
+    as_pil_image,
     decode_image,
 )
 
@@ -455,3 +457,36 @@ def test_a_jpeg_that_is_not_much_larger_is_read_as_pil_reads_it(photo, tmp_path)
 def test_other_formats_are_never_reduced(gradient):
     for format in ("PNG", "WEBP", "TIFF"):
         assert decode_image(encode(gradient, format), short_side=1).size == (16, 24)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (1, 5), (1, 5, 1)])
+def test_an_array_is_read_by_the_range_of_its_dtype(rng, shape):
+    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+    arrays = {
+        "uint8": pixels,
+        "int64": pixels.astype(np.int64),
+        "uint16": pixels.astype(np.uint16) * 257,
+        "float": pixels / 255,
+        "float32": torch.from_numpy(pixels / np.float32(255)),
+        "channels first": np.moveaxis(pixels, -1, 0) if len(shape) == 3 else pixels,
+    }
+    for kind, array in arrays.items():
+        read = np.asarray(as_pil_image(array))
+        assert np.array_equal(read.reshape(shape), pixels), kind
+    mask = pixels.reshape(*shape[:2], -1)[..., 0] > 99
+    assert np.array_equal(as_pil_image(mask), 255 * mask)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.full((4, 5), 200.0), r"200 to 200, but float64 pixels lie in 0 to 1\."),
+        (np.full((4, 5), np.nan), "pixels from nan"),
+        (np.full((4, 5), -1), r"int64 pixels lie in 0 to 255\."),
+        (np.zeros((4, 5, 4), np.uint8), "neither 1 nor 3 channels"),
+        (np.zeros((0, 5), np.uint8), "no pixels"),
+    ],
+)
+def test_an_array_out_of_range_is_an_error(array, words):
+    with pytest.raises(ImageFileError, match=words):
+        as_pil_image(array)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
+from skcnn import CNNFeatureTransformer
 from skcnn.data import ImageFiles, decode_files
 from skcnn.data.device_transfer import BATCHES_AHEAD
 from skcnn.data.image_decoding import ImageFileError, decode_image
@@ -459,3 +460,39 @@ def test_beyond_the_limit_pixels_are_in_a_file_without_a_name(
     assert list(tmp_path.iterdir()) == []
     pixels[0] = 7
     assert (pixels[0] == 7).all()
+
+
+def test_arrays_of_unequal_sizes_are_read_like_pil_images(rng):
+    arrays = [rng.integers(0, 256, (n, 9, 3), dtype=np.uint8) for n in (5, 12, 7)]
+    images = [Image.fromarray(array) for array in arrays]
+    ours, theirs = ImageFiles(arrays, resize), ImageFiles(images, resize)
+    ((_, pixels),) = ours.batches([np.arange(3)])
+    ((_, expected),) = theirs.batches([np.arange(3)])
+    assert torch.equal(pixels, expected)
+    assert ours.digests(range(3)) == theirs.digests(range(3))
+
+
+def test_an_array_that_cannot_be_read_is_named():
+    arrays = [np.zeros((4, 5)), np.full((5, 4), 3.0)]
+    words = r"Row 1 of X: Array of shape \(5, 4\) has pixels from 3 to 3"
+    with pytest.raises(ImageFileError, match=words):
+        list(ImageFiles(arrays, resize).batches([[0, 1]]))
+    files = ImageFiles(arrays, resize, on_error="skip")
+    with pytest.warns(UserWarning, match="1 of 2 images cannot be read"):
+        ((rows, _),) = files.batches([[0, 1]])
+    assert rows.tolist() == [0]
+
+
+def test_estimators_that_resize_take_arrays_of_unequal_sizes(rng):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(2))
+    arrays = [rng.integers(0, 256, (n, 9, 3), dtype=np.uint8) for n in (10, 12, 11)]
+    resizing = CNNFeatureTransformer(
+        network, preprocessing="resnet20", layer="0", image_size=8
+    )
+    images = [Image.fromarray(array) for array in arrays]
+    np.testing.assert_array_equal(
+        resizing.fit_transform(arrays), resizing.transform(images)
+    )
+    other = CNNFeatureTransformer(network, layer="0")
+    with pytest.raises(ValueError, match=r"\(10, 9, 3\) and \(11, 9, 3\) among them"):
+        other.fit(arrays)
