@@ -64,12 +64,13 @@ def as_image_list(X):
     Returns
     -------
     list
-        The images, one for each sample.
+        The images, one for each sample. Missing values are left for
+        :class:`ImageFiles`, which names or skips them.
 
     Raises
     ------
     ValueError
-        If X is a single file, or has no samples, missing values or several columns.
+        If X is a single file, or has no samples or several columns.
 
     TypeError
         If X holds anything else.
@@ -95,17 +96,12 @@ def as_image_list(X):
     if are_unequal_arrays(sources):
         return sources
     for row, source in enumerate(sources):
-        if is_missing(source):
-            raise ValueError(
-                f"X has a missing value ({source!r}) in row {row}, expected an image "
-                "file. Drop the row or name its file."
-            )
         if isinstance(source, NEAR_TYPES):
             raise TypeError(
                 f"X holds a {type(source).__name__} in row {row}, expected a path, a "
                 "PIL image or bytes. Pass bytes(data), or file.read()."
             )
-        if not isinstance(source, SOURCE_TYPES):
+        if not (isinstance(source, SOURCE_TYPES) or is_missing(source)):
             raise TypeError(
                 f"X mixes image files with other objects: row {row} is a "
                 f"{type(source).__name__}. Pass paths, PIL images and encoded images "

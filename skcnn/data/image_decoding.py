@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,6 +16,8 @@ SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 SIXTEEN_BIT_FORMATS = ("PPM", "PNG")
 # Modes that PIL converts to one other only.
 INDIRECT_MODES = {"LAB": "RGB", "La": "LA"}
+# Formats that PIL hands to other programs, or of which it reads the size alone.
+FOREIGN_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 # Formats in which further images are previews, gain maps or layers.
 STILL_FORMATS = ("MPO", "PSD")
 # JPEGs are reduced while they are decoded, to no less than this many times the short
@@ -133,8 +136,26 @@ def as_pil_image(pixels):
 
 
 def open_source(source):
-    """Open a path or encoded bytes as a binary file, to be closed by the caller."""
-    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+    """Open a path or encoded bytes as a binary file, to be closed by the caller.
+
+    Opening a pipe or device does not wait for what it may give; it is an error.
+    """
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    try:
+        file = open(source, "rb", opener=_open_at_once)  # noqa: SIM115
+    except ValueError:
+        raise ImageFileError(
+            "has a NUL or a lone surrogate in its path. Check the path."
+        ) from None
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise ImageFileError("is a pipe or device, expected a regular file. Remove it.")
+
+
+def _open_at_once(path, flags):
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _read(source, short_side):
@@ -142,7 +163,9 @@ def _read(source, short_side):
     with open_source(source) as file:
         if not file.read(1):
             raise ImageFileError("is empty (0 bytes). Replace or remove it.")
-        image = Image.open(file)
+        Image.init()
+        formats = [name for name in Image.ID if name not in FOREIGN_FORMATS]
+        image = Image.open(file, formats=formats)
         _check_pixel_count(image.size)
         is_animated = _has_more_frames(image)
         if short_side is not None:
@@ -282,7 +305,10 @@ def _describe(error):
         case IsADirectoryError():
             return "is a folder. List the files that it holds."
         case UnidentifiedImageError():
-            return "is not an image in a format that PIL reads. Replace or remove it."
+            return (
+                "is not an image in a format that PIL decodes itself. Convert it to "
+                "PNG or JPEG, or remove it."
+            )
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
             return (
                 "has too many pixels, more than the limit of "

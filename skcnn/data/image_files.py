@@ -14,6 +14,7 @@ import torch
 import xxhash
 from PIL import Image
 
+from .columns import is_missing
 from .device_transfer import ahead, thread_pool
 from .image_decoding import (
     ImageFileError,
@@ -39,7 +40,8 @@ class ImageFiles:
     ----------
     sources : list of str, PathLike, bytes, PIL.Image.Image or ndarray
         Paths, encoded images, images and arrays, see :func:`as_pil_image`. Of a PIL
-        image, the current frame is read.
+        image, the current frame is read. A missing value counts as a file that cannot
+        be read.
 
     resize : callable
         Function from a PIL image to a PIL image, all of one size. It raises
@@ -63,6 +65,11 @@ class ImageFiles:
     ----------
     failed : dict of int to str
         Error message of each row that was left out.
+
+    Raises
+    ------
+    ImageFileError
+        If a source is missing and `on_error` is "raise".
     """
 
     def __init__(
@@ -85,6 +92,12 @@ class ImageFiles:
         self._animated = set()
         self._hashed = {}
         self._warned_of = set()
+        for row in (row for row, source in enumerate(sources) if is_missing(source)):
+            self._fail(
+                row,
+                f"X has a missing value ({sources[row]!r}) in row {row}, expected an "
+                "image file. Drop the row or name its file.",
+            )
 
     def __len__(self):
         return len(self.sources)
@@ -172,11 +185,13 @@ class ImageFiles:
         try:
             return step(self._get_source(row, lock), row)
         except ImageFileError as error:
-            message = f"Row {row} of X: {error}"
-            if self.on_error == "raise":
-                raise ImageFileError(message) from error
-            self.failed[row] = message
-            return None
+            return self._fail(row, f"Row {row} of X: {error}", error)
+
+    def _fail(self, row, message, cause=None):
+        """Leave a row out, or raise an error."""
+        if self.on_error == "raise":
+            raise ImageFileError(message) from cause
+        self.failed[row] = message
 
     def _get_source(self, row, lock):
         """Return the source of a row; PIL images are loaded, by one thread at a time.

@@ -358,8 +358,11 @@ def test_what_cannot_be_read_is_an_error_that_says_why(tmp_path):
     link.symlink_to(link)
     file = tmp_path / "file"
     file.touch()
-    for path in (link, file / "image.jpg", tmp_path / ("x" * 1000), "a\0b"):
-        with pytest.raises(ImageFileError, match=r"cannot be read|damaged"):
+    for path in (link, file / "image.jpg", tmp_path / ("x" * 1000)):
+        with pytest.raises(ImageFileError, match="cannot be read"):
+            decode_image(path)
+    for path in ("a\0b.jpg", Path("a\ud800.jpg")):
+        with pytest.raises(ImageFileError, match="a NUL or a lone surrogate"):
             decode_image(path)
     if Path("/proc/self/mem").exists():  # opens, and its first byte cannot be read
         with pytest.raises(ImageFileError, match="cannot be read: Input/output"):
@@ -490,3 +493,20 @@ def test_an_array_is_read_by_the_range_of_its_dtype(rng, shape):
 def test_an_array_out_of_range_is_an_error(array, words):
     with pytest.raises(ImageFileError, match=words):
         as_pil_image(array)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_or_device_is_an_error_at_once(tmp_path):
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/zero"):
+        with pytest.raises(ImageFileError, match="' is a pipe or device"):
+            decode_image(path)
+
+
+def test_formats_that_start_programs_are_refused(tmp_path):
+    path = tmp_path / "drawing.jpg"
+    Image.new("L", (8, 8)).save(path, "EPS")
+    for source in (path, path.read_bytes()):
+        with pytest.raises(ImageFileError, match=r"PIL decodes itself\. Convert it"):
+            decode_image(source)

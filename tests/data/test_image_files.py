@@ -496,3 +496,33 @@ def test_estimators_that_resize_take_arrays_of_unequal_sizes(rng):
     other = CNNFeatureTransformer(network, layer="0")
     with pytest.raises(ValueError, match=r"\(10, 9, 3\) and \(11, 9, 3\) among them"):
         other.fit(arrays)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_missing_values_are_errors_or_left_out_like_files(paths, missing):
+    sources = [paths[0], missing, paths[1], missing]
+    with pytest.raises(ImageFileError, match=r"missing value \(.*\) in row 1"):
+        ImageFiles(sources, resize)
+    files = ImageFiles(sources, resize, on_error="skip")
+    assert [digest is None for digest in files.digests(range(4))] == [0, 1, 0, 1]
+    with pytest.warns(UserWarning, match=r"2 of 4 images cannot be read.*row 1"):
+        ((rows, _),) = files.batches([np.arange(4)])
+    assert rows.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_a_transformer_gives_missing_values_rows_of_nan(paths, tmp_path, memory):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(2))
+    transformer = CNNFeatureTransformer(
+        network,
+        preprocessing="resnet20",
+        layer="0",
+        image_size=8,
+        on_error="skip",
+        memory=tmp_path / "cache" if memory else None,
+    )
+    for sources in ([paths[0], None, paths[1]], [None, None]):
+        with pytest.warns(UserWarning, match=f"{sources.count(None)} of"):
+            features = transformer.fit_transform(np.array(sources, dtype=object))
+        is_nan = np.isnan(features).all(axis=1)
+        assert is_nan.tolist() == [source is None for source in sources]
