@@ -56,6 +56,53 @@ class BatchReader:
         for index in indices:
             yield index, self.take(index)
 
+    def n_batches(self, batch_size):
+        """Return the number of batches of a pass in training.
+
+        Parameters
+        ----------
+        batch_size : int
+            Maximum size of a batch.
+
+        Returns
+        -------
+        int
+            Number of batches, the same in each pass.
+        """
+        return count_batches(len(self), batch_size)
+
+    def group(self, order, batch_size, generator):
+        """Return the samples of each batch of a pass in training.
+
+        Parameters
+        ----------
+        order : torch.Tensor of shape (n_samples,)
+            Positions of all samples, shuffled.
+
+        batch_size : int
+            Maximum size of a batch.
+
+        generator : torch.Generator
+            Source of random numbers.
+
+        Returns
+        -------
+        sequence of torch.Tensor
+            Positions of the samples of each batch, in nearly equal numbers.
+        """
+        return torch.tensor_split(order, self.n_batches(batch_size))
+
+
+def count_batches(n_samples, batch_size):
+    """Return the number of batches of nearly equal size, of at most `batch_size`.
+
+    If it is 2, a batch may have 3 samples, as batch norm cannot normalise a single
+    sample.
+    """
+    if batch_size == 2 <= n_samples:
+        return n_samples // 2
+    return -(-n_samples // batch_size)
+
 
 class FeatureVectors(BatchReader):
     """Rows of features, which are trained on like images.

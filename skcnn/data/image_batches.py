@@ -54,7 +54,6 @@ class Images(BatchReader):
         self.scaler = scaler
         self.device = device
         self.dtype = dtype
-        self.n_samples = len(X)
         is_moved = device.type == "cuda" and _fits(X, device, once)
         self.source = self._moved(X) if is_moved else _as_source(X)
         if isinstance(self.source, torch.Tensor):
@@ -69,6 +68,11 @@ class Images(BatchReader):
             self.scaler.check(chunk)
             source[start : start + step] = send(chunk, self.device)
         return source
+
+    @property
+    def n_samples(self):
+        """Number of images of the array."""
+        return self.source.shape[0]
 
     @property
     def is_resident(self):

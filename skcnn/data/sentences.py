@@ -5,10 +5,13 @@ import copy
 import numpy as np
 import torch
 
-from .batch_readers import BatchReader
+from .batch_readers import BatchReader, count_batches
 from .device_transfer import send
 
 POOL = 50  # batches whose sentences are sorted by length together
+# Maximum of sentences times the length of the longest, in a batch of several; about a
+# kilobyte is computed for each of the places.
+MAX_PLACES = 2**18
 
 
 class Sentences(BatchReader):
@@ -83,23 +86,38 @@ class Sentences(BatchReader):
         batch[is_word] = self.codes[(starts + places)[is_word]]
         return send(torch.from_numpy(batch), self.device)
 
-    @property
-    def reading_order(self):
-        """Positions of the sentences, sorted by length, a torch.Tensor."""
-        return self.lengths.argsort(stable=True)
+    def n_batches(self, batch_size):
+        """Return the number of batches of a pass in training.
 
-    def group(self, order, n_batches, generator):
+        Parameters
+        ----------
+        batch_size : int
+            Maximum size of a batch.
+
+        Returns
+        -------
+        int
+            Number of batches, the same in each pass.
+        """
+        is_long = self._are_long(batch_size)
+        n_short = len(self) - int(is_long.sum())
+        n_long = len(self._bounded(is_long.nonzero().flatten(), batch_size))
+        return count_batches(n_short, batch_size) + n_long
+
+    def group(self, order, batch_size, generator):
         """Return batches of sentences of about equal lengths.
+
+        Some batches are sorted by length together, so that the composition of batches
+        differs from pass to pass. Sentences that are too long for whole batches have
+        smaller ones.
 
         Parameters
         ----------
         order : torch.Tensor of shape (n_samples,)
-            Positions of all sentences, shuffled. The sentences of some consecutive
-            batches are sorted by length together, so that the composition of batches
-            differs from pass to pass.
+            Positions of all sentences, shuffled.
 
-        n_batches : int
-            Number of batches.
+        batch_size : int
+            Maximum size of a batch.
 
         generator : torch.Generator
             Source of the order of the batches.
@@ -107,15 +125,47 @@ class Sentences(BatchReader):
         Returns
         -------
         list of torch.Tensor
-            Positions of the sentences of each batch; sizes differ by at most 1.
+            Positions of the sentences of each batch.
         """
-        lengths = self.lengths
-        unsorted = torch.tensor_split(order, n_batches)
-        batches = []
-        for start in range(0, n_batches, POOL):
+        is_long = self._are_long(batch_size)[order]
+        short, lengths = order[~is_long], self.lengths
+        batches = self._bounded(order[is_long], batch_size)
+        unsorted = short.tensor_split(max(1, count_batches(len(short), batch_size)))
+        for start in range(0, len(unsorted) if len(short) else 0, POOL):
             pool = unsorted[start : start + POOL]
             chosen = torch.cat(pool)
             chosen = chosen[lengths[chosen].argsort(stable=True)]
             batches.extend(chosen.split([len(batch) for batch in pool]))
-        numbers = torch.randperm(n_batches, generator=generator).tolist()
+        numbers = torch.randperm(len(batches), generator=generator).tolist()
         return [batches[number] for number in numbers]
+
+    def reading_batches(self, batch_size):
+        """Return batches of sentences of about equal lengths, the longest first.
+
+        Parameters
+        ----------
+        batch_size : int
+            Maximum size of a batch; batches of long sentences are smaller.
+
+        Returns
+        -------
+        list of torch.Tensor
+            Positions of the sentences of each batch.
+        """
+        return self._bounded(torch.arange(len(self)), batch_size)
+
+    def _are_long(self, batch_size):
+        """Return which sentences are too long for whole batches."""
+        return self.lengths * batch_size > MAX_PLACES
+
+    def _bounded(self, positions, batch_size):
+        """Return batches with at most `MAX_PLACES` places, or a single sentence."""
+        lengths = self.lengths[positions]
+        positions = positions[lengths.argsort(descending=True, stable=True)]
+        batches = []
+        while len(positions):
+            longest = max(1, int(self.lengths[positions[0]]))
+            size = max(1, min(batch_size, MAX_PLACES // longest))
+            batches.append(positions[:size])
+            positions = positions[size:]
+        return batches

@@ -166,8 +166,7 @@ class Batches:
         Samples.
 
     batch_size : int
-        Maximum size of a batch. If it is 2, one batch may have 3 samples, as batch
-        norm cannot normalise a single sample.
+        Maximum size of a batch, see `count_batches`.
 
     shuffle : bool, default=False
         Whether each pass has an order of its own.
@@ -179,26 +178,15 @@ class Batches:
         self.shuffle = shuffle
 
     def __len__(self):
-        n_samples = len(self.dataset)
-        if self.batch_size == 2 <= n_samples:  # no sample is left alone
-            return n_samples // 2
-        return -(-n_samples // self.batch_size)
+        return self.dataset.images.n_batches(self.batch_size)
 
     def __iter__(self):
-        n_samples = len(self.dataset)
+        images, generator = self.dataset.images, self.dataset.generator
         if self.shuffle:
-            order = torch.randperm(n_samples, generator=self.dataset.generator)
+            order = torch.randperm(len(images), generator=generator)
+            order = order.to(images.index_device)
+            indices = images.group(order, self.batch_size, generator)
         else:
-            order = torch.arange(n_samples)
-        order = order.to(self.dataset.images.index_device)
-        yield from self.dataset.batches(self._split(order))
-
-    def _split(self, order):
-        """Return the positions of the samples of each batch.
-
-        Samples that are read faster among similar ones have a method `group`.
-        """
-        group = getattr(self.dataset.images, "group", None)
-        if group is None or not self.shuffle:
-            return torch.tensor_split(order, len(self))
-        return group(order, len(self), self.dataset.generator)
+            order = torch.arange(len(images), device=images.index_device)
+            indices = torch.tensor_split(order, len(self))
+        yield from self.dataset.batches(indices)
