@@ -41,7 +41,7 @@ from torchvision.models import resnet18
 from skcnn import CNNFeatureTransformer
 from skcnn.backbones import find_backbone
 from skcnn.data import ImageFiles
-from skcnn.data.decoding import decode_image
+from skcnn.data.image_decoding import decode_image
 
 LARGE = (4000, 3000)
 TILES = (4000, 500, 250)  # pixels; photographs have about 256

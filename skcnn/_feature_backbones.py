@@ -21,7 +21,7 @@ from .backbones import (
     load_backbone,
     module_identity,
 )
-from .data import ChannelScaler, find_layout
+from .data import ChannelScaler, check_one_shape, find_layout
 from .features import (
     CachedFeatures,
     FeatureCache,
@@ -428,8 +428,9 @@ def cached_features(
     return CachedFeatures(source, extractor, batch_size, cache, context)
 
 
-def no_preprocessing(name):
+def no_preprocessing(name, sources):
     """Return an error about image files that nobody says how to resize."""
+    check_one_shape(sources)
     return ValueError(
         f"X holds image files, but nothing is published of {name} that says how to "
         "resize and scale them. Pass an array; or, for a torch.nn.Module, "

@@ -133,7 +133,7 @@ class FeatureComputation:
         device, dtype = extractor.device, extractor.input_dtype
         if isinstance(X, list):
             if backbone.preprocessing is None:
-                raise no_preprocessing(backbone.name)
+                raise no_preprocessing(backbone.name, X)
             return FileSource(X, backbone.preprocessing, device, dtype, self.on_error)
         check_same_shape(self, X, getattr(self, "_sample_shape", None) or X.shape[1:])
         scaling = backbone.scaling(X, self.image_shape, self.channel_axis)

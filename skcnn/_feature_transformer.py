@@ -323,7 +323,7 @@ class CNNFeatureTransformer(
             self.image_shape_ = layout.image_shape
             self.n_features_in_ = prod(layout.image_shape)
         elif backbone.preprocessing is None:
-            raise no_preprocessing(backbone.name)
+            raise no_preprocessing(backbone.name, X)
         self._widths = {}
         self._counts = Counter()
         return self
@@ -385,7 +385,7 @@ class CNNFeatureTransformer(
         if isinstance(self.backbone, str) and not is_own(self.backbone):
             return untrained_backbone(self.backbone, self.image_size, seed)
         if not isinstance(X, np.ndarray) and not self._trains_on_files:
-            raise no_preprocessing(name)
+            raise no_preprocessing(name, X)
         if isinstance(self.backbone, BaseCNN):
             self.estimator_ = self._clone_estimator().fit(X, y, **fit_params)
             return ready_backbone(self.estimator_, None, None, None)

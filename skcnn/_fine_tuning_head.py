@@ -9,7 +9,7 @@ import torch
 from ._base import auto_batch_size
 from ._feature_backbones import cached_features, explain_failure, wants_cache
 from .backbones import make_head
-from .data import Rows
+from .data import FeatureVectors
 from .features import ArraySource, FeatureExtractor, compute_features
 from .runtime import DTYPES, check_device, make_generator
 from .training import build_net, train_net
@@ -66,7 +66,7 @@ class HeadTraining:
         """Return features where they are all that training needs."""
         is_head = self.trainable in ("head", 0) and self.augmentation is None
         if is_head and self._extractor is not None:
-            return Rows(self._features(X), device, DTYPES[self.precision])
+            return FeatureVectors(self._features(X), device, DTYPES[self.precision])
         return super()._training_images(X, device)
 
     def _train_head(self, head, samples):
@@ -102,7 +102,7 @@ class HeadTraining:
             precision=self.precision,
             seed=self._next_seed(),
         )
-        rows = Rows(features, self._extractor.device, DTYPES[self.precision])
+        rows = FeatureVectors(features, self._extractor.device, DTYPES[self.precision])
         train_net(
             net,
             self._training_set(rows, samples, make_generator(self._next_seed())),

@@ -25,7 +25,7 @@ from .data import (
     find_layout,
     is_image_files,
 )
-from .data.decoded import DecodedImages
+from .data.image_files import DecodedImages
 from .features import PublishedScaling
 
 
@@ -73,7 +73,7 @@ class PretrainedInput(BaseCNN):
         """Return image files, to be read in the size of the network."""
         published = self.preprocessing_
         if published is None:
-            raise no_preprocessing(self._backbone.name)
+            raise no_preprocessing(self._backbone.name, sources)
         return ImageFiles(
             sources,
             published.resize_image,
@@ -149,7 +149,7 @@ class PretrainedInput(BaseCNN):
         if is_named and not is_own(self.backbone):
             return untrained_backbone(self.backbone, self.image_size, seed)
         if isinstance(X, list):
-            raise no_preprocessing(backbone_name(self.backbone))
+            raise no_preprocessing(backbone_name(self.backbone), X)
         return scaled_backbone(
             self.backbone, X, self.image_shape, self.channel_axis, seed
         )

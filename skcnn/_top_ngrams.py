@@ -29,10 +29,9 @@ def strongest_windows(features, sentences, index, n_top):
         Codes of the words and the response, above 0, the largest first.
     """
     device = next(features.parameters()).device
-    order = sentences.reading_order
     best = {}
     with torch.inference_mode():
-        for rows in order.split(BATCH_SIZE):
+        for rows in sentences.reading_batches(BATCH_SIZE):
             codes = sentences.take(rows).to(device)
             windows, responses = features.responses(codes, index)
             best.update(_strongest(windows.flatten(0, 1), responses.flatten(), n_top))

@@ -63,7 +63,7 @@ class TrainingDataMixin:
 
         Relative weights have a mean of 1.
         """
-        X, y = self._check_training_data(X, as_array(y), first)
+        X, y = self._check_training_data(X, as_array(y, "y"), first)
         weights = self._check_weights(X, y, sample_weight, relative)
         targets = self._encode_targets(y, weights, first)
         if weights is None or weights.all():
@@ -77,7 +77,7 @@ class TrainingDataMixin:
     def _check_weights(self, X, y, sample_weight, relative):
         """Return weights of the samples, or None where all weigh the same."""
         weights = None
-        sample_weight = as_array(sample_weight)
+        sample_weight = as_array(sample_weight, "sample_weight")
         if isinstance(sample_weight, Number):  # scikit-learn takes NaN for a scalar
             sample_weight = np.full(len(X), sample_weight)
         if sample_weight is not None:

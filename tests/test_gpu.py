@@ -20,7 +20,7 @@ from skcnn import (
     TextCNNClassifier,
 )
 from skcnn.data import ChannelScaler, Images, find_layout, send_ahead
-from skcnn.data import images as images_module
+from skcnn.data import image_batches as images_module
 from skcnn.modules import Dropout
 from skcnn.training import recording, steps
 

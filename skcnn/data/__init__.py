@@ -1,27 +1,24 @@
-"""What X may be, and how it becomes batches of tensors."""
+"""Data: checks of X, and batches of tensors."""
 
-from .augmentation import make_augmentation
-from .decoded import decode_files
-from .files import ImageFiles
-from .images import Images
-from .layout import Layout, find_layout
-from .memory_formats import MEMORY_FORMATS, with_channels_last
-from .rows import Rows
-from .samples import Samples
-from .scaled import ScaledImages
-from .scaling import ChannelScaler, find_scale, is_constant
-from .sentences import Sentences
-from .signals import pad_signals
-from .sources import as_image_list, is_image_files
-from .texts import as_texts
-from .training_set import Batches, TrainingSet
-from .transfer import fetch, send, send_ahead
-from .validation import (
+from .arrays import (
     as_array,
     check_image_array,
+    check_one_shape,
     check_same_shape,
     first_sample,
 )
+from .augmentation import make_augmentation
+from .batch_readers import FeatureVectors
+from .columns import as_image_list, as_texts, is_image_files
+from .device_transfer import receive, send, send_ahead
+from .image_batches import Images, ScaledImages
+from .image_files import ImageFiles, decode_files
+from .layout import Layout, find_layout
+from .memory_formats import MEMORY_FORMATS, with_channels_last
+from .scaling import ChannelScaler, find_scale, is_constant
+from .sentences import Sentences
+from .signals import pad_signals
+from .training_set import Batches, Samples, TrainingSet
 from .vocabulary import N_SPECIAL, TOKEN_PATTERN, Vocabulary
 
 __all__ = [
@@ -30,10 +27,10 @@ __all__ = [
     "TOKEN_PATTERN",
     "Batches",
     "ChannelScaler",
+    "FeatureVectors",
     "ImageFiles",
     "Images",
     "Layout",
-    "Rows",
     "Samples",
     "ScaledImages",
     "Sentences",
@@ -43,9 +40,9 @@ __all__ = [
     "as_image_list",
     "as_texts",
     "check_image_array",
+    "check_one_shape",
     "check_same_shape",
     "decode_files",
-    "fetch",
     "find_layout",
     "find_scale",
     "first_sample",
@@ -53,6 +50,7 @@ __all__ = [
     "is_image_files",
     "make_augmentation",
     "pad_signals",
+    "receive",
     "send",
     "send_ahead",
     "with_channels_last",

@@ -1,4 +1,4 @@
-"""Files of word vectors: word2vec's text and binary files, and GloVe's."""
+"""Files of word vectors: text and binary files of word2vec, and text files of GloVe."""
 
 import codecs
 import gzip
@@ -22,15 +22,15 @@ KNOWN = (
 
 
 class FileFormat(NamedTuple):
-    """How word vectors are written.
+    """Format of a file of word vectors.
 
     Parameters
     ----------
     is_binary : bool
-        Whether the values are float32, little end first, instead of text.
+        Whether the values are little-endian float32 instead of text.
 
     n_words : int or None
-        Number of words by the header, None where there is none.
+        Number of words according to the header, None without a header.
 
     n_values : int
         Length of the vectors.
@@ -42,36 +42,36 @@ class FileFormat(NamedTuple):
 
 
 def read_entries(path, words):
-    """Yield the vectors of some words of a file, in its order.
+    """Yield the vectors of some words of a file, in the order of the file.
 
-    The file is read once, from front to back; what is not wanted is not kept.
+    The file is read once, from front to back; other vectors are not kept.
 
     Parameters
     ----------
     path : str or PathLike
-        A word2vec text file (a header of two numbers, then a word and its values
-        in each line), a GloVe text file (no header), or a word2vec binary file,
-        plain or gzipped. The contents tell which it is.
+        Word2vec text file (a header of two numbers, then lines of a word and its
+        values), GloVe text file (no header), or word2vec binary file, plain or
+        gzipped. The format is recognised by the content.
 
     words : iterable of str
-        The wanted words.
+        Words whose vectors are read.
 
     Yields
     ------
     word : str
-        A wanted word; again where the file holds it again.
+        One of the words; again if the file has it again.
 
     values : list of bytes or ndarray of shape (n_values,)
         Its vector, as text in text files.
 
     place : str
-        Where in the file that is.
+        Line or byte of the entry.
 
     Raises
     ------
     ValueError
-        If there is no such file, or it is truncated, damaged or in another format.
-        The message names the file, and the line or the byte.
+        If the file does not exist, or is truncated, damaged or in another format. The
+        message names the file, and the line or the byte.
     """
     wanted = {word.encode("utf-8", "surrogatepass"): word for word in words}
     with errors_naming(path):
@@ -84,7 +84,7 @@ def read_entries(path, words):
 
 @contextmanager
 def errors_naming(path):
-    """Name a file of word vectors in the errors that reading it raises."""
+    """Name the file in errors that reading it raises."""
     try:
         yield
     except FileNotFoundError:
@@ -101,20 +101,19 @@ def errors_naming(path):
 
 
 def open_plain(path):
-    """Open a file for reading bytes, unpacked where it is gzipped."""
+    """Open a file for reading bytes, decompressed if it is gzipped."""
     with open(path, "rb") as file:
         is_gzipped = file.read(2) == GZIP_MAGIC
     return (gzip.open if is_gzipped else open)(path, "rb")
 
 
 def recognize(head):
-    r"""Find out the format of word vectors.
+    r"""Recognise the format of a file of word vectors.
 
     Parameters
     ----------
     head : bytes
-        The first bytes of a file; all of them where it is shorter than
-        ``HEAD_SIZE``.
+        First ``HEAD_SIZE`` bytes of the file, or all of a smaller one.
 
     Returns
     -------
@@ -124,7 +123,7 @@ def recognize(head):
     Raises
     ------
     ValueError
-        If it is none that is known.
+        If the format is unknown.
 
     Examples
     --------
@@ -157,17 +156,17 @@ def recognize(head):
 
 
 def _count_values(lines):
-    """Return the commonest count of numbers at the ends of lines, the least of ties.
+    """Return the most frequent count of numbers at the ends of lines.
 
-    A word may hold spaces and end in a number, so no line alone can tell. None
-    where no line holds anything.
+    A word may contain spaces and end in a number, so a single line cannot tell. Of
+    equally frequent counts, the least is returned; None if all lines are empty.
     """
     counts = Counter(_count_numbers(line.split()[1:]) for line in lines if line.strip())
     return min(counts, key=lambda n: (-counts[n], n), default=None)
 
 
 def _count_numbers(fields):
-    """Return how many of the last fields are numbers."""
+    """Return the number of last fields that are numbers."""
     for n, field in enumerate(reversed(fields)):
         try:
             float(field)
@@ -188,8 +187,8 @@ def _is_text(head):
 def _read_text(file, format_, wanted):
     """Yield the entries of the lines of wanted words.
 
-    Lines of other words are only looked at for a full count of values, which makes
-    reading many times faster.
+    Of lines of other words, only the number of values is checked, which makes reading
+    many times faster.
     """
     first_parts = {word.split(None, 1)[0] for word in wanted if word.strip()}
     n_words = 0
@@ -217,7 +216,7 @@ def _read_text(file, format_, wanted):
 
 
 def _read_binary(file, format_, wanted):
-    """Yield the entries of wanted words; a line may or may not end behind a vector."""
+    """Yield the entries of wanted words; a vector may or may not end with a newline."""
     size = 4 * format_.n_values
     offset = len(file.readline())
     buffer, at = b"", 0
@@ -237,7 +236,7 @@ def _read_binary(file, format_, wanted):
 
 
 def _check_count(n_words, format_, byte=None):
-    """Raise an error if there are fewer words than the header says."""
+    """Raise an error if there are fewer words than in the header."""
     if format_.n_words is not None and n_words < format_.n_words:
         place = "" if byte is None else f", behind byte {byte}"
         raise ValueError(

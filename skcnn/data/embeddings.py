@@ -1,4 +1,4 @@
-"""Word vectors that were trained elsewhere, for the words of a vocabulary."""
+"""Word vectors that were trained elsewhere."""
 
 import os
 from os import PathLike
@@ -6,7 +6,6 @@ from os import PathLike
 import numpy as np
 
 from .embedding_files import read_entries
-from .validation import as_array
 
 EXPECTED = (
     "a mapping from words to vectors, gensim's KeyedVectors, a Series or frame with "
@@ -16,28 +15,28 @@ N_SHOWN = 3
 
 
 def read_embeddings(embeddings, words):
-    """Return the vectors of words.
+    """Return the word vectors of a vocabulary.
 
     Parameters
     ----------
     embeddings : mapping, KeyedVectors, Series, DataFrame, str or PathLike
-        Where the vectors are: a mapping from words to vectors (anything with
-        ``in`` and ``[]``); an object with ``key_to_index`` and ``vectors``, as
-        gensim's, or one that has such an object as its ``wv``; a Series of vectors
-        or a frame of their values, its index the words; or the path of a file
-        that :func:`~skcnn.data.embedding_files.read_entries` reads. Where a word
-        comes more than once, its first vector counts.
+        Word vectors: a mapping from words to vectors (anything with ``in`` and
+        ``[]``); an object with ``key_to_index`` and ``vectors``, as in gensim, or one
+        with such an object as its ``wv``; a Series of vectors or a frame of their
+        values, with the words as index; or the path of a file that
+        :func:`~skcnn.data.embedding_files.read_entries` reads. If a word occurs more
+        than once, its first vector is used.
 
     words : sequence of str
-        The vocabulary.
+        Words of the vocabulary.
 
     Returns
     -------
     vectors : ndarray of shape (len(words), n_values), dtype float32
-        A row for each word, zeros where there is no vector.
+        Vector of each word, zeros for a word without one.
 
     found : ndarray of shape (len(words),), dtype bool
-        Which words have a vector.
+        Whether a word has a vector.
 
     Raises
     ------
@@ -59,8 +58,8 @@ def read_embeddings(embeddings, words):
     if not found:
         raise ValueError(
             f"{name} has none of the {len(words)} words of the vocabulary "
-            f"({_shown(words)}). Words must be written alike: lowercase=True or False "
-            "and the tokenizer decide how those of the vocabulary are."
+            f"({_shown(words)}). Words must be spelled alike: lowercase=True or False "
+            "and the tokenizer decide on those of the vocabulary."
         )
     vectors = np.zeros((len(words), len(next(iter(found.values())))), np.float32)
     for vector, word in zip(vectors, words, strict=True):
@@ -69,15 +68,15 @@ def read_embeddings(embeddings, words):
 
 
 def _shown(words):
-    """Return the first words as a sentence shows them."""
+    """Return the first words, separated by commas."""
     more = ", ..." if len(words) > N_SHOWN else ""
     return ", ".join(map(repr, map(str, words[:N_SHOWN]))) + more
 
 
 def _open(embeddings, words):
-    """Return what a source is called in messages, and its entries of words.
+    """Return the name of a source in messages, and its entries of words.
 
-    An entry is a word, its values and the place where they are.
+    An entry is a word, its values and their place in the source.
     """
     if isinstance(embeddings, (str, PathLike)):
         return repr(os.fspath(embeddings)), read_entries(embeddings, words)
@@ -133,7 +132,7 @@ def _collect(entries, name):
 def _as_vector(values, place):
     """Return values as a vector of finite float32."""
     try:
-        vector = np.array(as_array(values))
+        vector = np.asarray(values)
         if vector.dtype.kind == "c":
             raise TypeError("complex values")
         with np.errstate(over="ignore"):  # what overflows is named below

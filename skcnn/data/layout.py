@@ -1,10 +1,10 @@
-"""How the axes of X are read."""
+"""Layout of X: the meaning of its axes."""
 
 from dataclasses import dataclass
 from numbers import Integral
 
 CHANNEL_COUNTS = (1, 2, 3, 4)
-# A sample of two axes may be a signal where one is so short and the other so much
+# A sample of two axes may be a signal if one axis is this short and the other this much
 # longer; otherwise it is an image.
 MAX_SIGNAL_CHANNELS = 16
 MIN_STEPS_PER_CHANNEL = 2
@@ -12,15 +12,15 @@ MIN_STEPS_PER_CHANNEL = 2
 
 @dataclass(frozen=True)
 class Layout:
-    """How the axes of one sample are read.
+    """Meaning of the axes of one sample.
 
     Parameters
     ----------
     sample_shape : tuple of int
-        Shape of one sample as it stands in X.
+        Shape of one sample in X.
 
     image_shape : tuple of int
-        The same values as an image, ``sample_shape`` unless rows are reshaped.
+        Shape of the sample as an image: ``sample_shape``, unless rows are reshaped.
 
     channel_axis : int or None
         Axis of `image_shape` that holds the channels, None if it has none.
@@ -45,7 +45,7 @@ class Layout:
 
     @property
     def input_shape(self):
-        """``(n_channels, *spatial_shape)``, what a network receives."""
+        """Shape of the input of a network, ``(n_channels, *spatial_shape)``."""
         return (self.n_channels, *self.spatial_shape)
 
     def channels_first(self, batch):
@@ -54,12 +54,12 @@ class Layout:
         Parameters
         ----------
         batch : torch.Tensor or ndarray
-            Samples as they stand in X.
+            Samples as they are in X.
 
         Returns
         -------
         torch.Tensor or ndarray
-            A view wherever the memory of `batch` allows one.
+            View of `batch`, or a copy if its memory does not allow a view.
         """
         batch = batch.reshape(batch.shape[0], *self.image_shape)
         if self.channel_axis is None:
@@ -73,34 +73,33 @@ class Layout:
 def find_layout(
     sample_shape, image_shape=None, channel_axis="auto", *, images_only=False
 ):
-    """Decide how the axes of a sample are read.
+    """Find the layout of samples.
 
     Parameters
     ----------
     sample_shape : tuple of int
-        Shape of one sample, the sample axis left out.
+        Shape of one sample, without the sample axis.
 
     image_shape : tuple of int or None, default=None
-        Shape that flattened samples are given.
+        Shape of the images, if samples are flattened.
 
     channel_axis : int, None or "auto", default="auto"
-        Axis of X that holds the channels, counted with the sample axis as 0;
-        None if there is none.
+        Axis of X that holds the channels, counted with the sample axis as 0; None if
+        there is none.
 
     images_only : bool, default=False
-        Whether samples of two axes are grey images, whatever their lengths, and
-        never signals with channels.
+        Whether samples of two axes are grey images of any size, and never signals with
+        channels.
 
     Returns
     -------
     Layout
-        The reading.
+        The layout.
 
     Raises
     ------
     ValueError
-        If the sizes do not fit, or it cannot be found out where the channels
-        are.
+        If the sizes do not fit, or the channel axis is ambiguous.
 
     Examples
     --------
@@ -123,7 +122,7 @@ def find_layout(
     layout = Layout(sample_shape, shape, axis)
     if not 1 <= len(layout.spatial_shape) <= 3:
         raise ValueError(
-            f"X holds samples of shape {shape}, which leaves "
+            f"X has samples of shape {shape}, which leaves "
             f"{len(layout.spatial_shape)} axes to convolve over with "
             f"channel_axis={channel_axis!r}; expected 1 (signals), 2 (images) or 3 "
             "(volumes or clips)."
@@ -132,7 +131,7 @@ def find_layout(
 
 
 def _image_shape(sample_shape, image_shape):
-    """Return the shape that a sample has once flat rows are reshaped."""
+    """Return the shape of a sample after flat rows are reshaped."""
     if image_shape is None:
         return sample_shape
     image_shape = tuple(image_shape)
@@ -156,7 +155,7 @@ def _image_shape(sample_shape, image_shape):
 
 
 def _check_channel_axis(shape, channel_axis):
-    """Return the axis of `shape` that the axis of X is."""
+    """Return the axis of a sample that the axis of X is."""
     n_axes = len(shape) + 1
     if not isinstance(channel_axis, Integral) or not -n_axes <= channel_axis < n_axes:
         raise ValueError(
@@ -172,7 +171,7 @@ def _check_channel_axis(shape, channel_axis):
 
 
 def _guess_channel_axis(shape, images_only):
-    """Find the channels of samples that have some, or say what the choices are."""
+    """Return the channel axis of a sample, None if it has none."""
     if len(shape) == 1:
         return None
     if len(shape) == 2 and (images_only or not _may_be_signals(shape)):
@@ -184,21 +183,20 @@ def _guess_channel_axis(shape, images_only):
     if set(shape) == {1}:
         return len(shape) - 1
     raise ValueError(
-        f"X has {len(shape) + 1} axes and samples of shape {shape}: it cannot be found "
-        "out where the channels are. Say which reading is meant: "
+        f"X has samples of shape {shape}, whose channel axis is ambiguous. Set one of "
         f"{'; '.join(_readings(shape))}."
     )
 
 
 def _may_be_signals(shape):
-    """Return whether one of two axes may be the channels and the other the time."""
+    """Return whether one of two axes may be channels and the other time."""
     n_channels, n_steps = sorted(shape)
     is_longer = n_steps >= MIN_STEPS_PER_CHANNEL * n_channels
     return n_channels == 1 or (n_channels <= MAX_SIGNAL_CHANNELS and is_longer)
 
 
 def _readings(shape):
-    """Describe the ways to read samples, each with its `channel_axis`."""
+    """Describe the possible layouts, each with its `channel_axis`."""
     custom = ", as in sktime and aeon" if len(shape) == 2 else ""
     readings = [
         f"channel_axis=-1 (channels last: {shape[-1]} channels, "

@@ -1,30 +1,36 @@
-"""Where the channels of images and filters are in memory."""
+"""Memory formats: channels last in batches and in the filters of networks."""
 
 from itertools import chain
 
 import torch
 
+from ..runtime import is_of
+
 # By the number of axes of a batch; signals have no such format.
 MEMORY_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
-# Whose code reads maps in any format.
-KNOWN_LIBRARIES = ("torch.", "torchvision.", "timm.", "skcnn.")
+
+
+def to_channels_last(batch):
+    """Return a batch with channels last in memory, contiguous if it is of signals."""
+    memory_format = MEMORY_FORMATS.get(batch.ndim, torch.contiguous_format)
+    return batch.contiguous(memory_format=memory_format)
 
 
 def with_channels_last(module, n_axes):
     """Return a network whose filters have channels last in memory.
 
-    One with code of its own that calls ``view``, as many flatten their maps, keeps
-    its filters and gets batches with channels first in memory: there is no such view
-    of others.
+    If the code of the network calls ``view``, as many do to flatten feature maps, its
+    filters are not changed and its batches are copied to channels first: other
+    memory formats have no such view.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, which is changed.
+        Network, which is changed.
 
     n_axes : int
-        Number of axes of its batches. Tensors with others stay as they are, of
-        which :meth:`torch.nn.Module.to` refuses some.
+        Number of axes of its batches. Only parameters and buffers of as many axes
+        are changed.
 
     Returns
     -------
@@ -43,9 +49,10 @@ def with_channels_last(module, n_axes):
 
 
 def _with_channels_first(module, arguments):
-    """Return the arguments of a network, its batch copied; a hook.
+    """Return the arguments of a network, its batch with channels first; a hook.
 
-    A batch of one channel is contiguous in either format, and its strides say which.
+    The batch is copied: one of a single channel is contiguous in either format, and
+    its strides tell which.
     """
     batch, *others = arguments
     return batch.clone(memory_format=torch.contiguous_format), *others
@@ -56,6 +63,6 @@ def _takes_views(part):
     return any(
         "view" in getattr(getattr(value, "__code__", None), "co_names", ())
         for cls in type(part).__mro__
-        if cls is not object and not cls.__module__.startswith(KNOWN_LIBRARIES)
+        if not is_of(cls)
         for value in vars(cls).values()
     )

@@ -1,4 +1,4 @@
-"""Scaling of pixels, learnt from the training images."""
+"""Scaling of pixels to mean 0 and standard deviation 1, learnt in fit."""
 
 from functools import lru_cache
 
@@ -14,12 +14,13 @@ class ChannelScaler:
     Parameters
     ----------
     layout : Layout
-        How the axes of X are read.
+        Meaning of the axes of X.
 
     Attributes
     ----------
     mean_, scale_ : ndarray of shape (n_channels,)
-        In the units of X. A channel without variation has a scale of 1.
+        Mean and standard deviation in the units of X. The scale of a constant channel
+        is 1.
     """
 
     def __init__(self, layout):
@@ -37,12 +38,12 @@ class ChannelScaler:
             Non-negative weights, not all zero.
 
         rows : ndarray of shape (n_rows,) or None, default=None
-            The rows of X to learn from, None for all.
+            Rows of X to learn from; None for all.
 
         Returns
         -------
         ChannelScaler
-            The scaler itself.
+            The fitted scaler.
 
         Raises
         ------
@@ -59,7 +60,7 @@ class ChannelScaler:
         return self
 
     def _weighted_sum(self, X, weight, rows, centre=None):
-        """Return the sum of values, or of their squared distances from a centre."""
+        """Return the sum of values, or of their squared distances from `centre`."""
         step = max(1, CHUNK_VALUES // max(1, X[0].size))
         total = np.zeros(self.layout.n_channels)
         for start in range(0, len(weight), step):
@@ -78,7 +79,7 @@ class ChannelScaler:
         Parameters
         ----------
         batch : torch.Tensor
-            Pixels as they stand in X.
+            Pixels as they are in X.
         """
 
     def transform(self, batch, dtype):
@@ -90,12 +91,13 @@ class ChannelScaler:
             Images in the units of X, of any dtype.
 
         dtype : torch.dtype
-            Of the result.
+            Dtype of the result.
 
         Returns
         -------
         torch.Tensor
-            Images of mean 0 and standard deviation 1, over the training set.
+            Scaled images, whose mean is 0 and standard deviation 1 over the training
+            set.
         """
         # integers of more than 16 bits and doubles may need more than float32 holds
         wide = batch.dtype in (torch.float64, torch.int32, torch.int64)
@@ -122,15 +124,15 @@ def find_scale(mean, variance, name):
     Parameters
     ----------
     mean, variance : ndarray of shape (n_columns,)
-        Of the values, in double precision.
+        Mean and variance of the values, in double precision.
 
     name : str
-        What they are called in an error.
+        Name of the values in an error.
 
     Returns
     -------
     ndarray of shape (n_columns,)
-        The scale.
+        Scale of the values.
 
     Raises
     ------
@@ -146,12 +148,12 @@ def find_scale(mean, variance, name):
 
 
 def is_constant(mean, variance):
-    """Return which variances are no more than what rounding leaves of constants.
+    """Return which variances are so small that they are those of rounded constants.
 
     Parameters
     ----------
     mean, variance : ndarray of shape (n_columns,)
-        As in `find_scale`.
+        Mean and variance of values, in double precision.
 
     Returns
     -------

@@ -1,21 +1,24 @@
-"""Sentences as codes of words, which become batches of their own length."""
+"""Batches of sentences, as codes of words."""
 
 import copy
 
 import numpy as np
 import torch
 
-from .reading import BatchReader
-from .transfer import send
+from .batch_readers import BatchReader, count_batches
+from .device_transfer import send
 
 POOL = 50  # batches whose sentences are sorted by length together
+# Maximum of sentences times the length of the longest, in a batch of several; about a
+# kilobyte is computed for each of the places.
+MAX_PLACES = 2**18
 
 
 class Sentences(BatchReader):
     """Codes of the words of sentences, read batch by batch.
 
-    Batches are put together by NumPy, whose calls cost less than torch's where
-    operations are this small.
+    Batches are assembled by NumPy, which is faster than torch at operations of this
+    size.
 
     Parameters
     ----------
@@ -23,61 +26,40 @@ class Sentences(BatchReader):
         Codes of the words, sentence after sentence, all above 0.
 
     offsets : ndarray of shape (n_samples + 1,), of int64
-        Where in `codes` each sentence begins, and the end of the last one.
+        Position in `codes` at which each sentence begins, and the end of the last
+        one.
 
     device : torch.device
-        Where the batches are wanted.
+        Device of the batches.
     """
-
-    index_device = torch.device("cpu")  # where batches are put together
 
     def __init__(self, codes, offsets, device):
         self.codes = codes
         self.offsets = offsets
         self.device = device
-        self.rows = None
-
-    def __len__(self):
-        return len(self.offsets) - 1 if self.rows is None else len(self.rows)
+        self.n_samples = len(offsets) - 1
 
     @property
     def lengths(self):
         """Number of words of each sentence, a torch.Tensor of shape (n_samples,)."""
-        lengths = np.diff(self.offsets)
-        return torch.from_numpy(lengths if self.rows is None else lengths[self.rows])
+        lengths = torch.from_numpy(np.diff(self.offsets))
+        return lengths if self.rows is None else lengths[self.rows]
 
     def on(self, device):
-        """Return the same sentences, to be read on another device.
+        """Return the same sentences, with batches on another device.
 
         Parameters
         ----------
         device : torch.device
-            Where the batches are wanted.
+            Device of the batches.
 
         Returns
         -------
         Sentences
-            They share the codes.
+            Sentences that share the codes.
         """
         view = copy.copy(self)
         view.device = device
-        return view
-
-    def subset(self, rows):
-        """Return some of the sentences, which share the codes.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n,) or None
-            Positions among all sentences, None for all.
-
-        Returns
-        -------
-        Sentences
-            The chosen ones.
-        """
-        view = copy.copy(self)
-        view.rows = rows
         return view
 
     def take(self, index):
@@ -86,19 +68,16 @@ class Sentences(BatchReader):
         Parameters
         ----------
         index : torch.Tensor of shape (n,) or slice
-            Which sentences.
+            Positions of the sentences.
 
         Returns
         -------
         torch.Tensor of shape (n, length), of int64
-            Codes, 0 after the last word; as long as the longest sentence, at
-            least 1.
+            Codes, 0 after the last word. The length is that of the longest sentence,
+            at least 1.
         """
-        if isinstance(index, torch.Tensor):
-            index = index.numpy()
-        else:
-            index = np.arange(len(self))[index]
-        rows = index if self.rows is None else self.rows[index]
+        rows = torch.arange(self.n_samples) if self.rows is None else self.rows
+        rows = rows[index].numpy()
         starts = self.offsets[rows][:, None]
         lengths = self.offsets[rows + 1][:, None] - starts
         places = np.arange(max(1, lengths.max()))
@@ -107,38 +86,86 @@ class Sentences(BatchReader):
         batch[is_word] = self.codes[(starts + places)[is_word]]
         return send(torch.from_numpy(batch), self.device)
 
-    @property
-    def reading_order(self):
-        """Sentences by length, a torch.Tensor of shape (n_samples,)."""
-        return self.lengths.argsort(stable=True)
+    def n_batches(self, batch_size):
+        """Return the number of batches of a pass in training.
 
-    def group(self, order, n_batches, generator):
-        """Return batches of sentences that are about equally long.
+        Parameters
+        ----------
+        batch_size : int
+            Maximum size of a batch.
+
+        Returns
+        -------
+        int
+            Number of batches, the same in each pass.
+        """
+        is_long = self._are_long(batch_size)
+        n_short = len(self) - int(is_long.sum())
+        n_long = len(self._bounded(is_long.nonzero().flatten(), batch_size))
+        return count_batches(n_short, batch_size) + n_long
+
+    def group(self, order, batch_size, generator):
+        """Return batches of sentences of about equal lengths.
+
+        Some batches are sorted by length together, so that the composition of batches
+        differs from pass to pass. Sentences that are too long for whole batches have
+        smaller ones.
 
         Parameters
         ----------
         order : torch.Tensor of shape (n_samples,)
-            All sentences, shuffled. Some batches after each other are sorted by
-            length together, so that sentences meet others in each pass.
+            Positions of all sentences, shuffled.
 
-        n_batches : int
-            How many batches to make.
+        batch_size : int
+            Maximum size of a batch.
 
         generator : torch.Generator
-            Where the order of the batches comes from.
+            Source of the order of the batches.
 
         Returns
         -------
         list of torch.Tensor
-            The sentences of each batch; sizes differ by at most 1.
+            Positions of the sentences of each batch.
         """
-        lengths = self.lengths
-        unsorted = torch.tensor_split(order, n_batches)
-        batches = []
-        for start in range(0, n_batches, POOL):
+        is_long = self._are_long(batch_size)[order]
+        short, lengths = order[~is_long], self.lengths
+        batches = self._bounded(order[is_long], batch_size)
+        unsorted = short.tensor_split(max(1, count_batches(len(short), batch_size)))
+        for start in range(0, len(unsorted) if len(short) else 0, POOL):
             pool = unsorted[start : start + POOL]
             chosen = torch.cat(pool)
             chosen = chosen[lengths[chosen].argsort(stable=True)]
             batches.extend(chosen.split([len(batch) for batch in pool]))
-        numbers = torch.randperm(n_batches, generator=generator).tolist()
+        numbers = torch.randperm(len(batches), generator=generator).tolist()
         return [batches[number] for number in numbers]
+
+    def reading_batches(self, batch_size):
+        """Return batches of sentences of about equal lengths, the longest first.
+
+        Parameters
+        ----------
+        batch_size : int
+            Maximum size of a batch; batches of long sentences are smaller.
+
+        Returns
+        -------
+        list of torch.Tensor
+            Positions of the sentences of each batch.
+        """
+        return self._bounded(torch.arange(len(self)), batch_size)
+
+    def _are_long(self, batch_size):
+        """Return which sentences are too long for whole batches."""
+        return self.lengths * batch_size > MAX_PLACES
+
+    def _bounded(self, positions, batch_size):
+        """Return batches with at most `MAX_PLACES` places, or a single sentence."""
+        lengths = self.lengths[positions]
+        positions = positions[lengths.argsort(descending=True, stable=True)]
+        batches = []
+        while len(positions):
+            longest = max(1, int(self.lengths[positions[0]]))
+            size = max(1, min(batch_size, MAX_PLACES // longest))
+            batches.append(positions[:size])
+            positions = positions[size:]
+        return batches

@@ -1,12 +1,61 @@
-"""Images with their targets, in shuffled batches."""
+"""Training data: samples with targets and weights, and their shuffled batches."""
 
 import copy
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from .augmentation import mix_targets
-from .transfer import send
+from .device_transfer import send
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Validated rows of an array, their targets and weights.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, *sample_shape)
+        Images.
+
+    targets : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Class codes or values of the samples.
+
+    weights : ndarray of shape (n_samples,) or None
+        Weights of the samples.
+
+    rows : ndarray of shape (n_samples,) or None, default=None
+        Rows of X that are the samples; None for all.
+    """
+
+    X: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray | None
+    rows: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.targets)
+
+    def take(self, index):
+        """Return some of the samples, with the same X.
+
+        Parameters
+        ----------
+        index : ndarray of shape (n,)
+            Positions among the samples.
+
+        Returns
+        -------
+        Samples
+            The chosen samples, their weights with a mean of 1.
+        """
+        weights = self.weights
+        if weights is not None:
+            weights = weights[index] / weights[index].mean()
+        rows = index if self.rows is None else self.rows[index]
+        return replace(self, targets=self.targets[index], weights=weights, rows=rows)
 
 
 class TrainingSet(Dataset):
@@ -15,7 +64,7 @@ class TrainingSet(Dataset):
     Parameters
     ----------
     images : Images
-        The samples.
+        Images of the samples.
 
     targets : torch.Tensor of shape (n_samples,) or (n_samples, n_outputs)
         Class codes or values, on the device of the batches.
@@ -24,10 +73,10 @@ class TrainingSet(Dataset):
         Sample weights with a mean of 1.
 
     generator : torch.Generator
-        Where the order of the samples comes from.
+        Source of the order of the samples.
 
     augment : callable or None, default=None
-        Maps a batch of images to ``(batch, mix)``, see
+        Function from a batch of images to ``(batch, mix)``, see
         `skcnn.data.augmentation.make_augmentation`.
     """
 
@@ -51,7 +100,7 @@ class TrainingSet(Dataset):
         Parameters
         ----------
         index : torch.Tensor of shape (n,)
-            Which samples.
+            Positions of the samples.
 
         Returns
         -------
@@ -59,28 +108,28 @@ class TrainingSet(Dataset):
             Scaled images.
 
         y : torch.Tensor or tuple or list
-            Targets, or ``(targets, weights)``, or what `mix_targets` returns.
+            Targets, ``(targets, weights)``, or the result of `mix_targets`.
         """
         return self._with_targets(index, self.images.take(index))
 
     def batches(self, indices):
-        """Yield batches, as `take` returns them.
+        """Yield batches as `take` returns them.
 
         Parameters
         ----------
         indices : iterable of torch.Tensor of shape (n,)
-            Which samples, batch by batch.
+            Positions of the samples of each batch.
 
         Yields
         ------
         X, y
-            As of `take`.
+            Result of `take`.
         """
         for index, X in self.images.batches(indices):
             yield self._with_targets(index, X)
 
     def _with_targets(self, index, X):
-        """Return samples, augmented, and their targets."""
+        """Return images, augmented, and their targets."""
         index = send(index, self.targets.device)
         y = self.targets[index]
         if self.weights is not None:
@@ -91,17 +140,17 @@ class TrainingSet(Dataset):
         return X, mix_targets(y, mix)
 
     def plain(self, generator):
-        """Return the same samples as they are, in an order of their own.
+        """Return the same samples without augmentation, in an order of their own.
 
         Parameters
         ----------
         generator : torch.Generator
-            Where the order comes from.
+            Source of the order.
 
         Returns
         -------
         TrainingSet
-            Without augmentation.
+            The samples, not copied.
         """
         view = copy.copy(self)
         view.generator, view.augment = generator, None
@@ -114,11 +163,10 @@ class Batches:
     Parameters
     ----------
     dataset : TrainingSet
-        The samples.
+        Samples.
 
     batch_size : int
-        Upper bound of the size of a batch. Batches of 2 may have one of 3 among
-        them, as one sample alone has no statistics.
+        Maximum size of a batch, see `count_batches`.
 
     shuffle : bool, default=False
         Whether each pass has an order of its own.
@@ -130,26 +178,15 @@ class Batches:
         self.shuffle = shuffle
 
     def __len__(self):
-        n_samples = len(self.dataset)
-        if self.batch_size == 2 <= n_samples:  # no sample is left alone
-            return n_samples // 2
-        return -(-n_samples // self.batch_size)
+        return self.dataset.images.n_batches(self.batch_size)
 
     def __iter__(self):
-        n_samples = len(self.dataset)
+        images, generator = self.dataset.images, self.dataset.generator
         if self.shuffle:
-            order = torch.randperm(n_samples, generator=self.dataset.generator)
+            order = torch.randperm(len(images), generator=generator)
+            order = order.to(images.index_device)
+            indices = images.group(order, self.batch_size, generator)
         else:
-            order = torch.arange(n_samples)
-        order = order.to(self.dataset.images.index_device)
-        yield from self.dataset.batches(self._split(order))
-
-    def _split(self, order):
-        """Return the samples of each batch.
-
-        Samples that are cheaper among their like have a method `group`.
-        """
-        group = getattr(self.dataset.images, "group", None)
-        if group is None or not self.shuffle:
-            return torch.tensor_split(order, len(self))
-        return group(order, len(self), self.dataset.generator)
+            order = torch.arange(len(images), device=images.index_device)
+            indices = torch.tensor_split(order, len(self))
+        yield from self.dataset.batches(indices)

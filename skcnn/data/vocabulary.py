@@ -1,4 +1,4 @@
-"""The words that a network for sentences knows, and their codes."""
+"""Vocabulary of sentences: words and their codes."""
 
 from itertools import islice
 
@@ -8,24 +8,24 @@ from sklearn.feature_extraction.text import CountVectorizer
 PADDING = 0
 UNKNOWN = 1
 N_SPECIAL = 2
-# Words of any length, with the apostrophes in them, and punctuation marks: "I", "!"
-# and "?" say much about a sentence, and scikit-learn's own pattern drops them.
+# Words of any length, with their apostrophes, and punctuation marks: scikit-learn's
+# pattern drops "I", "!" and "?", which say much about a sentence.
 TOKEN_PATTERN = r"\w+(?:'\w+)*|[^\w\s]"
 
 
 class Vocabulary:
     """Codes of words, learnt as :class:`CountVectorizer` learns its columns.
 
-    0 stands for no word and 1 for a word that is not known; words have the codes
+    The code 0 stands for no word and 1 for unknown words; known words have the codes
     from 2 on.
 
     Parameters
     ----------
     tokenizer, token_pattern, lowercase, min_df, max_features
-        As of :class:`~sklearn.feature_extraction.text.CountVectorizer`.
+        Parameters of :class:`~sklearn.feature_extraction.text.CountVectorizer`.
 
     max_length : int or None
-        How many words of a sentence are read, None for all.
+        Maximum number of words of a sentence that are read; None for all.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Vocabulary:
         Code of each word.
 
     words_ : list of str
-        Words by code; those of the codes 0 and 1 are "" and "<unknown>".
+        Words by code; "" and "<unknown>" for the codes 0 and 1.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class Vocabulary:
         self.max_length = max_length
 
     def fit(self, texts):
-        """Learn the words.
+        """Learn the vocabulary.
 
         Parameters
         ----------
@@ -74,12 +74,12 @@ class Vocabulary:
         Returns
         -------
         Vocabulary
-            Itself.
+            The fitted vocabulary.
 
         Raises
         ------
         ValueError
-            If there are no words, or none that `min_df` leaves.
+            If there are no words, or none after pruning by `min_df`.
         """
         counter = CountVectorizer(
             analyzer=self._analyzer(),
@@ -115,7 +115,8 @@ class Vocabulary:
             Codes of the words, sentence after sentence.
 
         offsets : ndarray of shape (n_samples + 1,), of int64
-            Where in `codes` each sentence begins, and the end of the last one.
+            Position in `codes` at which each sentence begins, and the end of the last
+            one.
         """
         analyze, find = self._analyzer(), self.codes_.get
         codes = [[find(word, UNKNOWN) for word in analyze(text)] for text in texts]

@@ -1,5 +1,7 @@
 """Features of images: extraction at full speed, and the cache that keeps them."""
 
+from .accepted_sizes import explain_refused_shape
+from .backbone_input import ArraySource, FileSource, PublishedScaling
 from .cache import (
     FeatureCache,
     clear_cache,
@@ -8,9 +10,7 @@ from .cache import (
 )
 from .computing import CachedFeatures, compute_features
 from .extraction import PRECISIONS, FeatureExtractor
-from .input_size import explain_refused_shape
 from .pooling import POOLINGS, pool
-from .sources import ArraySource, FileSource, PublishedScaling
 
 __all__ = [
     "POOLINGS",

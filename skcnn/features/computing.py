@@ -7,13 +7,13 @@ from itertools import chain, islice
 
 import numpy as np
 
-from ..data import fetch
-from ..data.files import BATCHES_AHEAD
-from .sources import FileSource
+from ..data import receive
+from ..data.device_transfer import BATCHES_AHEAD
+from .backbone_input import FileSource
 
 # Raised whenever the same images get other features from the same network than
 # before, so that what earlier versions kept is computed anew.
-REVISION = 3
+REVISION = 4
 DIGEST_SIZE = 16
 LOOKUP_SIZE = 1024
 PATIENCE = 600  # seconds that other workers may take to store something
@@ -82,7 +82,7 @@ def _run(source, extractor, batch_size, chunks):
     """Yield rows and features, while the device works on the next batch."""
     previous = None
     for rows, batch in source.batches(chunks):
-        current = rows, fetch(extractor(batch, batch_size))
+        current = rows, receive(extractor(batch, batch_size))
         if previous is not None:
             yield _received(*previous, extractor)
         previous = current

@@ -1,19 +1,17 @@
 """Convolutional networks in plain torch: building blocks and whole architectures.
 
-An architecture is a class or function that is called with ``input_shape``, the
-shape ``(n_channels, *spatial_shape)`` of one sample, and ``n_outputs``, and
-returns an :class:`torch.nn.Module` that maps ``(n_samples, *input_shape)`` to
-``(n_samples, n_outputs)``. Whatever other arguments it names are
-hyper-parameters that the estimators fill in.
+An architecture is a class or function of ``input_shape``, the shape
+``(n_channels, *spatial_shape)`` of one sample, and ``n_outputs``. It returns a
+:class:`torch.nn.Module` that maps ``(n_samples, *input_shape)`` to
+``(n_samples, n_outputs)``. Its other arguments are hyper-parameters, which the
+estimators fill in.
 """
 
-from .activations import ACTIVATIONS
-from .build import build_module
+from .architectures import ARCHITECTURES, build_module
+from .building_blocks import ACTIVATIONS, Dropout
 from .convnet import ConvBlock, ConvNet
-from .dropout import Dropout
 from .fcn import FCN
 from .lenet import LeNet5
-from .registry import ARCHITECTURES
 from .resnet import CIFARResNet
 from .textcnn import CHANNELS, TextCNN
 

@@ -6,9 +6,7 @@ from numbers import Integral
 
 from torch import nn
 
-from .activations import is_monotone, make_activation
-from .dropout import Dropout
-from .layers import Layers
+from .building_blocks import Dropout, Layers, is_monotone, make_activation
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -20,82 +18,45 @@ MAX_POOLINGS = tuple(POOLINGS["max"].values())
 CHANNELS_PER_GROUP = 16
 
 
-def per_axis(name, value, n_axes):
-    """Return the size called `name` as one integer for each spatial axis."""
-    sizes = (value,) * n_axes if isinstance(value, Integral) else tuple(value)
-    whole = all(isinstance(size, Integral) and size > 0 for size in sizes)
-    if len(sizes) != n_axes or not whole:
-        raise ValueError(
-            f"{name}={value!r} is neither a positive integer nor one for each of the "
-            f"{n_axes} spatial axes."
-        )
-    return tuple(int(size) for size in sizes)
-
-
-def _widths(hidden_layer_sizes):
-    """Return the widths of the hidden layers."""
-    if isinstance(hidden_layer_sizes, Integral):
-        return (hidden_layer_sizes,)
-    hidden_layer_sizes = tuple(hidden_layer_sizes)
-    if not all(isinstance(size, Integral) and size > 0 for size in hidden_layer_sizes):
-        raise ValueError(
-            f"hidden_layer_sizes={hidden_layer_sizes!r}, expected positive integers, "
-            "one for each hidden layer."
-        )
-    return hidden_layer_sizes
-
-
-def make_norm(norm, n_channels, n_axes):
-    """Return the normalisation layer called `norm` for `n_channels` maps."""
-    if norm == "batch":
-        return BATCH_NORMS[n_axes](n_channels)
-    if norm == "group":
-        n_groups = max(1, n_channels // CHANNELS_PER_GROUP)
-        while n_channels % n_groups:
-            n_groups -= 1
-        return nn.GroupNorm(n_groups, n_channels)
-    return nn.Identity()
-
-
 class ConvBlock(nn.Module):
-    """Convolution, normalisation, activation, pooling and dropout of whole maps.
+    """Convolution, normalisation, activation, pooling and dropout of feature maps.
 
     Parameters
     ----------
     in_channels, out_channels : int
-        Number of maps that come in and go out.
+        Number of feature maps of the input and of the output.
 
     spatial_shape : tuple of int
-        Shape of one incoming map. An axis shorter than `pool_size` is not
-        pooled.
+        Shape of one feature map of the input. An axis shorter than `pool_size` is
+        not pooled.
 
     kernel_size, stride : int or tuple of int, default=3, 1
-        Of the convolution. Maps are padded by half of the filter, so that a
-        stride of 1 keeps their size where the filter has an odd one.
+        Size and step of the filters. Feature maps are padded by half of the filter,
+        so that they keep their size if the filter is odd and the stride is 1.
 
     pooling : {"max", "avg", "stride"} or None, default="max"
-        How maps shrink after the convolution. "stride" lets the convolution
-        take steps of `pool_size` instead of pooling.
+        Reduction of the feature maps after the convolution. With "stride", the
+        convolution takes steps of `pool_size` instead.
 
     pool_size : int or tuple of int, default=2
         Size and step of the pooling window.
 
     activation : str or callable, default="relu"
-        See `skcnn.modules.ACTIVATIONS`.
+        Activation function, see `skcnn.modules.ACTIVATIONS`.
 
     norm : {"batch", "group"} or None, default="batch"
         Normalisation between convolution and activation.
 
     dropout : float, default=0.0
-        Probability that a whole map is set to zero, in [0, 1).
+        Probability that a whole feature map is set to zero, in [0, 1).
 
     Attributes
     ----------
     output_shape : tuple of int
-        ``(out_channels, *spatial_shape)`` of what `forward` returns.
+        ``(out_channels, *spatial_shape)`` of the output.
 
     thinning : tuple or None
-        The index of the pixels that are convolved; None if all are.
+        Index of the pixels that are convolved; None if all are.
     """
 
     def __init__(
@@ -118,47 +79,33 @@ class ConvBlock(nn.Module):
         steps = per_axis("stride", stride, n_axes)
         window = per_axis("pool_size", pool_size, n_axes)
         if pooling == "stride":
-            steps = tuple(
-                s * w if length >= w else s
-                for s, w, length in zip(steps, window, spatial_shape, strict=True)
-            )
-        convolved = tuple(
-            (length + 2 * (k // 2) - k) // s + 1
-            for length, k, s in zip(spatial_shape, kernel, steps, strict=True)
-        )
+            window = _within(window, spatial_shape)
+            steps = tuple(s * w for s, w in zip(steps, window, strict=True))
+        shape = _convolved_shape(spatial_shape, kernel, steps)
         self.thinning = None
         if max(kernel) == 1 < max(steps):
             # the pixels that such filters see, which is less work; and with fewer
-            # than 8 maps, torch's gradient writes beyond its memory
+            # than 8 feature maps, torch's gradient writes beyond its memory
             self.thinning = (..., *(slice(None, None, s) for s in steps))
             steps = (1,) * n_axes
+        padding = tuple(k // 2 for k in kernel)
         self.conv = CONVOLUTIONS[n_axes](
-            in_channels,
-            out_channels,
-            kernel,
-            steps,
-            padding=tuple(k // 2 for k in kernel),
-            bias=norm is None,
+            in_channels, out_channels, kernel, steps, padding, bias=norm is None
         )
         self.norm = make_norm(norm, out_channels, n_axes)
         self.activation = make_activation(activation)
         self.pool = nn.Identity()
         if pooling in POOLINGS:
-            window = tuple(
-                w if length >= w else 1
-                for w, length in zip(window, convolved, strict=True)
-            )
-            convolved = tuple(
-                length // w for w, length in zip(window, convolved, strict=True)
-            )
+            window = _within(window, shape)
+            shape = tuple(s // w for s, w in zip(shape, window, strict=True))
             if max(window) > 1:
                 self.pool = POOLINGS[pooling][n_axes](window)
         self.dropout = Dropout(dropout)
-        self.output_shape = (out_channels, *convolved)
+        self.output_shape = (out_channels, *shape)
 
     @property
     def pools_first(self):
-        """Whether pooling comes before the activation, as both orders are the same."""
+        """Whether pooling comes before the activation, which gives the same output."""
         return isinstance(self.pool, MAX_POOLINGS) and is_monotone(self.activation)
 
     def forward(self, x):
@@ -168,19 +115,19 @@ class ConvBlock(nn.Module):
         return self.finish(self.norm(self.conv(x)))
 
     def finish(self, x):
-        """Return what becomes of normalised maps.
+        """Activate and pool normalised feature maps, and apply dropout.
 
         Parameters
         ----------
         x : torch.Tensor of shape (n, out_channels, *convolved_shape)
-            What convolution and normalisation give.
+            Output of convolution and normalisation.
 
         Returns
         -------
         torch.Tensor of shape (n, *output_shape)
-            What `forward` returns.
+            Output of `forward`.
         """
-        if self.pools_first:  # the same maps, from a quarter of the activations
+        if self.pools_first:  # the same output, from a quarter of the activations
             x = self.activation(self.pool(x))
         else:
             x = self.pool(self.activation(x))
@@ -188,7 +135,7 @@ class ConvBlock(nn.Module):
 
 
 class ConvNet(Layers):
-    """A stack of convolution blocks and a fully connected head.
+    """Stack of convolution blocks with a fully connected head.
 
     The layers are the children `block1`, `block2`, ..., `flatten`, `hidden1`,
     ..., `output`.
@@ -200,23 +147,23 @@ class ConvNet(Layers):
         spatial axes.
 
     n_outputs : int
-        Number of values returned for a sample.
+        Number of outputs for a sample.
 
     n_layers : int, default=3
         Number of blocks.
 
     n_filters : int, default=32
-        Number of maps of the first block.
+        Number of filters of the first block.
 
     filter_growth : float, default=2
-        Each block has this many times the maps of the one before.
+        Factor by which the number of filters grows from block to block.
 
     kernel_size, stride, pooling, pool_size, activation, norm
-        Of every block, see `ConvBlock`.
+        Parameters of every block, see `ConvBlock`.
 
     dropout : float, default=0.0
-        Probability that a map of a block, or a unit before a fully connected
-        layer, is set to zero, in [0, 1).
+        Probability that a feature map of a block, or a unit before a fully
+        connected layer, is set to zero, in [0, 1).
 
     hidden_layer_sizes : tuple of int or int, default=()
         Widths of the fully connected layers between the last block and the
@@ -266,3 +213,55 @@ class ConvNet(Layers):
             width = size
         layers["output"] = nn.Sequential(Dropout(dropout), nn.Linear(width, n_outputs))
         super().__init__(layers)
+
+
+def make_norm(norm, n_channels, n_axes):
+    """Return the normalisation layer called `norm` for `n_channels` feature maps."""
+    if norm == "batch":
+        return BATCH_NORMS[n_axes](n_channels)
+    if norm == "group":
+        n_groups = max(1, n_channels // CHANNELS_PER_GROUP)
+        while n_channels % n_groups:
+            n_groups -= 1
+        return nn.GroupNorm(n_groups, n_channels)
+    return nn.Identity()
+
+
+def per_axis(name, value, n_axes):
+    """Return the size called `name` as one integer for each spatial axis."""
+    sizes = (value,) * n_axes if isinstance(value, Integral) else tuple(value)
+    if len(sizes) != n_axes or not _are_positive(sizes):
+        raise ValueError(
+            f"{name}={value!r} is neither a positive integer nor one for each of the "
+            f"{n_axes} spatial axes."
+        )
+    return tuple(map(int, sizes))
+
+
+def _widths(hidden_layer_sizes):
+    """Return the widths of the hidden layers."""
+    if isinstance(hidden_layer_sizes, Integral):
+        return (hidden_layer_sizes,)
+    if not _are_positive(hidden_layer_sizes):
+        raise ValueError(
+            f"hidden_layer_sizes={hidden_layer_sizes!r}, expected positive integers, "
+            "one for each hidden layer."
+        )
+    return tuple(hidden_layer_sizes)
+
+
+def _are_positive(sizes):
+    return all(isinstance(size, Integral) and size > 0 for size in sizes)
+
+
+def _within(window, shape):
+    """Return the window, with a length of 1 along axes that are shorter than it."""
+    return tuple(w if s >= w else 1 for w, s in zip(window, shape, strict=True))
+
+
+def _convolved_shape(shape, kernel, steps):
+    """Return the shape of feature maps that are padded and convolved."""
+    return tuple(
+        (length + 2 * (k // 2) - k) // s + 1
+        for length, k, s in zip(shape, kernel, steps, strict=True)
+    )

@@ -5,10 +5,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from .activations import make_activation
+from .building_blocks import Dropout, Layers, make_activation
 from .convnet import CONVOLUTIONS, make_norm
-from .dropout import Dropout
-from .layers import Layers
 
 N_FILTERS = (128, 256, 128)
 KERNEL_SIZES = (8, 5, 3)
@@ -23,10 +21,10 @@ GLOBAL_POOLINGS = {
 class FCN(Layers):
     """The fully convolutional network for series [1]_.
 
-    Three convolutions with 128, 256 and 128 maps and filters of 8, 5 and 3
-    steps, each normalised and rectified, keep the length of the series; the mean
-    of each map over all steps enters one linear layer. Images and volumes have
-    filters of these sizes along each axis.
+    Three convolutions with 128, 256 and 128 filters of 8, 5 and 3 steps, each
+    normalised and rectified, keep the length of the series. The mean of each feature
+    map over all steps enters one linear layer. For images and volumes, filters have
+    these sizes along each axis.
 
     The layers are the children `block1`, `block2`, `block3`, `pool`, `flatten`
     and `output`.
@@ -38,17 +36,17 @@ class FCN(Layers):
         spatial axes of any length.
 
     n_outputs : int
-        Number of values returned for a sample.
+        Number of outputs for a sample.
 
     activation : str or callable, default="relu"
-        See `skcnn.modules.ACTIVATIONS`.
+        Activation function, see `skcnn.modules.ACTIVATIONS`.
 
     norm : {"batch", "group"} or None, default="batch"
         Normalisation between convolution and activation.
 
     dropout : float, default=0.0
-        Probability that a map of the first two blocks, or a mean before the
-        output, is set to zero, in [0, 1). The original had none.
+        Probability that a feature map of the first two blocks, or a mean before
+        the output, is set to zero, in [0, 1). The original has no dropout.
 
     References
     ----------
@@ -84,7 +82,7 @@ class FCN(Layers):
 
 
 def make_block(in_channels, out_channels, size, n_axes, activation, norm):
-    """Return a convolution, normalised and rectified, that keeps the shape of maps.
+    """Return a convolution with norm and activation that keeps the spatial shape.
 
     An even filter has one more step behind its centre than before it.
     """

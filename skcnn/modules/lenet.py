@@ -2,9 +2,8 @@
 
 from torch import nn
 
-from .activations import make_activation
+from .building_blocks import Layers, make_activation
 from .convnet import POOLINGS
-from .layers import Layers
 
 MINIMUM_SIDE = 12
 
@@ -12,9 +11,9 @@ MINIMUM_SIDE = 12
 class LeNet5(Layers):
     """LeNet-5, the network that read cheques.
 
-    Two convolutions of 5 × 5 with 6 and 16 maps, each followed by pooling, and
-    fully connected layers of 120 and 84 units. The first convolution is padded
-    by 2, as the original padded 28 × 28 digits to 32 × 32.
+    It has two convolutions with 6 and 16 filters of 5 × 5, each followed by
+    pooling, and fully connected layers of 120 and 84 units. The first convolution is
+    padded by 2, as the original padded 28 × 28 digits to 32 × 32.
 
     Parameters
     ----------
@@ -22,13 +21,14 @@ class LeNet5(Layers):
         ``(n_channels, height, width)`` of one image, each side at least 12.
 
     n_outputs : int
-        Number of values returned for an image.
+        Number of outputs for an image.
 
     activation : str or callable, default="tanh"
-        See `skcnn.modules.ACTIVATIONS`. The original scaled tanh.
+        Activation function, see `skcnn.modules.ACTIVATIONS`. The original is a
+        scaled tanh.
 
     pooling : {"avg", "max"}, default="avg"
-        The original averaged.
+        Kind of pooling. The original averages.
 
     Raises
     ------

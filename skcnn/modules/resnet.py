@@ -9,16 +9,16 @@ WIDTHS = (16, 32, 64)
 class BasicBlock(nn.Module):
     """Two convolutions of 3 × 3 and a shortcut without parameters.
 
-    Where the block halves the maps and doubles their number, the shortcut takes
-    every second pixel and pads with maps of zeros (option A of the paper).
+    If the block halves the feature maps and doubles their number, the shortcut takes
+    every second pixel and pads with zeros (option A of the paper).
 
     Parameters
     ----------
     in_channels, out_channels : int
-        Number of maps that come in and go out.
+        Number of feature maps of the input and of the output.
 
     stride : int, default=1
-        Of the first convolution and of the shortcut.
+        Stride of the first convolution and of the shortcut.
     """
 
     def __init__(self, in_channels, out_channels, stride=1):
@@ -48,9 +48,9 @@ class BasicBlock(nn.Module):
 
 
 class CIFARResNet(nn.Module):
-    """A residual network for images of about 32 × 32 pixels.
+    """Residual network for images of about 32 × 32 pixels.
 
-    Names and shapes of the parameters are those of the published CIFAR-10
+    Names and shapes of its parameters are those of the published CIFAR-10
     networks with 20, 32, 44 and 56 layers.
 
     Parameters
@@ -59,7 +59,7 @@ class CIFARResNet(nn.Module):
         ``(n_channels, height, width)`` of one image.
 
     n_outputs : int
-        Number of values returned for an image.
+        Number of outputs for an image.
 
     depth : int, default=20
         Number of layers with weights, ``6 * n + 2``.

@@ -1,4 +1,4 @@
-"""The convolutional network for sentences of Kim (2014)."""
+"""Convolutional network for sentences (Kim, 2014)."""
 
 from collections import OrderedDict
 
@@ -6,14 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .dropout import Dropout
-from .layers import Layers
+from .building_blocks import Dropout, Layers
 
 VECTOR_RANGE = 0.25  # of random word vectors, as in the paper
-# Products of fewer rows are computed in another way, and a sentence's outputs would
-# depend on whether there are others.
+# Products of fewer rows are rounded in another way, and the outputs of a sentence would
+# depend on the others of its batch.
 ROWS = 4
-# By mode, which sets of word vectors there are: learnt ones, or kept as given.
+# Sets of word vectors of each mode: learnt, or kept as they are given.
 CHANNELS = {
     "rand": ("learnt",),
     "static": ("kept",),
@@ -23,41 +22,41 @@ CHANNELS = {
 
 
 class TextCNN(Layers):
-    """Features of sentences, dropout, a linear layer.
+    """Features of sentences, dropout and a linear layer.
 
-    Words are numbered: 0 stands for no word, 1 for an unknown one.
+    Words are codes: 0 stands for no word, 1 for an unknown word.
 
     Parameters
     ----------
     n_words : int
-        Number of different codes, 0 and 1 included.
+        Number of codes, including 0 and 1.
 
     n_outputs : int
-        Number of values returned for a sentence.
+        Number of outputs for a sentence.
 
     embedding_dim : int, default=300
-        Length of a word vector. Given vectors have their own.
+        Length of a random word vector; ignored if `vectors` are given.
 
     filter_sizes : sequence of int, default=(3, 4, 5)
-        How many words the windows have.
+        Lengths of the filters, in words.
 
     n_filters : int, default=100
-        Number of filters of each size.
+        Number of filters of each length.
 
     dropout : float, default=0.5
-        Probability, in [0, 1), that a feature is left out of a training step.
+        Probability that a feature is set to zero in a training step, in [0, 1).
 
     max_norm : float or None, default=3
-        What the L2 norm of the weights of an output is brought back to after a
-        step where it is larger.
+        Maximum L2 norm of the weights of an output. Weights with a larger norm are
+        rescaled after each training step.
 
     mode : {"rand", "static", "non-static", "multichannel"}, default="rand"
-        Whether word vectors are random and learnt, given and kept, given and
-        learnt, or both of the latter, in which case the responses to the two
-        vectors of a word are added.
+        Word vectors: random and learnt, given and kept, given and learnt, or both of
+        the latter. In the last case, the responses to the two vectors of a word are
+        added.
 
     vectors : torch.Tensor of shape (n_words, embedding_dim) or None, default=None
-        Word vectors by code; None draws them.
+        Word vectors by code; random if None.
 
     References
     ----------
@@ -93,7 +92,7 @@ class TextCNN(Layers):
 
     @torch.no_grad()
     def after_step(self):
-        """Bring the weights of each output back to a norm of `max_norm`."""
+        """Rescale the weights of outputs whose norm is larger than `max_norm`."""
         if self.max_norm is not None:
             weight = self.output.weight
             norms = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
@@ -101,28 +100,27 @@ class TextCNN(Layers):
 
 
 class SentenceFeatures(nn.Module):
-    """Word vectors, filters over windows of words, and their maxima.
+    """Word vectors, filters over windows of words, and their largest responses.
 
-    Each filter responds to each window of so many words; the largest of its
-    responses in a sentence is a feature of the sentence. Windows reach over both
-    ends of the sentence by all but one word, so that there are windows in
-    sentences that are shorter than a filter. A sentence without words has zeros
-    as its features.
+    Each filter responds to each window of as many words as it has; its largest
+    response in a sentence is a feature of the sentence. Windows reach over both ends
+    of the sentence by all but one word, so that sentences that are shorter than a
+    filter have windows, too. The features of a sentence without words are zeros.
 
     Parameters
     ----------
     vectors : torch.Tensor of shape (n_words, embedding_dim)
-        Word vectors by code. Those of 0, which is no word, and of 1, which stands for
-        unknown words, are taken as zeros; the latter may be learnt.
+        Word vectors by code. Those of the codes 0 (no word) and 1 (unknown words)
+        start as zeros; that of 1 may be learnt.
 
     channels : sequence of {"learnt", "kept"}
-        The sets of word vectors.
+        Sets of word vectors.
 
     filter_sizes : sequence of int
-        How many words the windows have.
+        Lengths of the filters, in words.
 
     n_filters : int
-        Number of filters of each size.
+        Number of filters of each length.
     """
 
     def __init__(self, vectors, channels, filter_sizes, n_filters):
@@ -139,10 +137,10 @@ class SentenceFeatures(nn.Module):
         return self.filters(vectors, positions, lengths) * (lengths > 0)
 
     def _look_up(self, codes):
-        """Return the words that occur, their vectors, and which word is where.
+        """Return the words that occur, their vectors, and the positions of words.
 
-        Each word is taken once: what filters make of it need not be computed
-        again, and its gradient is complete. Around the sentences there is no word.
+        Each word is taken once, so its responses are computed once and its gradient
+        is complete. Sentences are padded with the code 0 at both ends.
         """
         margin = max(self.filters.sizes) - 1
         codes = F.pad(codes, (margin, margin))
@@ -153,7 +151,7 @@ class SentenceFeatures(nn.Module):
         return words, vectors, positions
 
     def responses(self, codes, index):
-        """Return what one filter makes of each window of words, rectified.
+        """Return the response of one filter to each window of words, rectified.
 
         Parameters
         ----------
@@ -161,16 +159,16 @@ class SentenceFeatures(nn.Module):
             Words of the sentences, 0 after the last one.
 
         index : int
-            Which filter, as in the columns of the features.
+            Column of the filter in the features.
 
         Returns
         -------
         windows : torch.Tensor of shape (n, length + size - 1, size)
-            Codes of the words, 0 where there is none; the first window ends with
-            the first word, and those that begin beyond the last one have none.
+            Codes of the words, 0 for no word. The first window ends with the first
+            word; windows that begin after the last word are zeros.
 
         responses : torch.Tensor of shape (n, length + size - 1)
-            What the filter makes of the windows.
+            Responses of the filter to the windows.
         """
         words, vectors, positions = self._look_up(codes)
         weight, bias = self.filters.one(index)  # (size, embedding_dim), ()
@@ -181,11 +179,9 @@ class SentenceFeatures(nn.Module):
 
 
 def make_embedding(vectors, is_kept):
-    """Return a layer of word vectors whose gradient has the rows that occur."""
+    """Return a layer of word vectors, whose gradient is sparse if they are learnt."""
     vectors = vectors.clone()
-    vectors[:2] = (
-        0  # no word, and unknown words, which say nothing unless they learn to
-    )
+    vectors[:2] = 0  # no word, and unknown words
     return nn.Embedding.from_pretrained(
         vectors, freeze=is_kept, padding_idx=0, sparse=not is_kept
     )
@@ -194,16 +190,16 @@ def make_embedding(vectors, is_kept):
 class WindowFilters(nn.Module):
     """Filters over windows of words, and their largest responses.
 
-    What all places of all filters make of the words is one product; a response is
-    a sum over the places of a filter.
+    The products of all words with all places of all filters are one matrix product;
+    a response is a sum over the places of a filter.
 
     Parameters
     ----------
     sizes : sequence of int
-        How many words the windows have.
+        Lengths of the filters, in words.
 
     n_filters : int
-        Number of filters of each size.
+        Number of filters of each length.
 
     embedding_dim : int
         Length of a word vector.
@@ -230,58 +226,31 @@ class WindowFilters(nn.Module):
         return F.relu(LargestSums.apply(table, rows, lengths, self.sizes) + self.bias)
 
     def one(self, index):
-        """Return weight and bias of a filter.
-
-        Parameters
-        ----------
-        index : int
-            Which filter, as in the columns of the responses.
-
-        Returns
-        -------
-        weight : torch.Tensor of shape (size, embedding_dim)
-            By place in a window.
-
-        bias : torch.Tensor of shape ()
-            Added to the sum over the places.
-        """
+        """Return the weight, ``(size, embedding_dim)``, and bias of a filter."""
         number, column = divmod(index, self.weight.shape[1])
         weight = self.weight.split(self.sizes)[number]
         return weight[:, column], self.bias[index]
 
 
 def windows_of(values, margin_size, size):
-    """Return the windows of sentences with margins for windows of another size.
+    """Return all windows of some size, the first of which ends with the first word.
 
-    Parameters
-    ----------
-    values : torch.Tensor of shape (n, margin + length + margin)
-        What there is for each word, and around the sentences.
-
-    margin_size : int
-        Size of the windows that the margins, of one less, are made for.
-
-    size : int
-        Size of the windows, at most `margin_size`.
-
-    Returns
-    -------
-    torch.Tensor of shape (n, length + size - 1, size)
-        The first window ends with the first word.
+    From ``(n, margin + length + margin)``, with margins for windows of
+    `margin_size`, to ``(n, length + size - 1, size)``.
     """
     spare = margin_size - size
     return values[:, spare : values.shape[1] - spare].unfold(1, size, 1)
 
 
 class LargestSums(torch.autograd.Function):
-    """The largest sums, over windows, of rows of a table."""
+    """Largest sums, over windows, of rows of a table."""
 
     @staticmethod
     def forward(ctx, table, rows, lengths, sizes):
         """Return ``(n, len(sizes) * n_filters)``.
 
-        A window takes, of the words in it, the rows for the places of its size.
-        Windows that begin beyond the last word do not count.
+        The sum of a window is over the rows of its words for their places in it.
+        Windows that begin after the last word do not count.
         """
         first, windows, places = 0, [], []
         largest = []
@@ -303,7 +272,7 @@ class LargestSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        """Return the gradient of the table: all of it is in the largest sums."""
+        """Return the gradient of the table, which the largest sums alone have."""
         n_filters = ctx.shape[1]
         saved = ctx.saved_tensors
         table = gradient.new_zeros(ctx.shape).flatten()
@@ -325,8 +294,8 @@ def sum_rows(table, members):
 
 
 def largest_of(sums):
-    """Return the maxima over the second of three axes, and where they are."""
-    # pooling of maps whose channels are last in memory; max() takes longer
+    """Return the maxima over the second of three axes, and their positions."""
+    # pooling with channels last in memory; max() takes longer
     maps = sums.unsqueeze(1).permute(0, 3, 1, 2)
     largest, where = F.max_pool2d(maps, maps.shape[2:], return_indices=True)
     return largest.flatten(1), where.flatten(1)

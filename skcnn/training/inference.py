@@ -1,5 +1,6 @@
 """Outputs of a trained network."""
 
+from itertools import accumulate
 from math import inf
 
 import numpy as np
@@ -54,16 +55,22 @@ def predict_batches(module, images, batch_size, precision, flops=inf):
 def compute_outputs(module, images, batch_size, precision):
     """Compute what `predict_batches` does, whether it is finite or not.
 
-    Samples that are cheaper among their like have a `reading_order`.
+    Samples that are read faster among similar ones have `reading_batches`.
     """
-    order = getattr(images, "reading_order", None)
-    starts = range(0, len(images), batch_size)
+    order, n_samples = None, len(images)
+    if hasattr(images, "reading_batches"):
+        batches = images.reading_batches(batch_size)
+        order, sizes = torch.cat(batches), [len(batch) for batch in batches]
+    else:
+        starts = range(0, n_samples, batch_size)
+        sizes = [min(batch_size, n_samples - start) for start in starts]
     # a GPU has other kernels for each size
-    is_cut = images.device.type == "cuda" and len(starts) > 1
+    is_cut = order is None and images.device.type == "cuda" and len(sizes) > 1
     multiple = batch_size if is_cut else ROWS
+    stops = accumulate(sizes)
     indices = [
-        _filled_up(start, min(start + batch_size, len(images)), multiple)
-        for start in starts
+        _filled_up(stop - size, stop, multiple)
+        for size, stop in zip(sizes, stops, strict=True)
     ]
     if order is not None:
         indices = [order[index] for index in indices]
@@ -71,9 +78,8 @@ def compute_outputs(module, images, batch_size, precision):
     outputs = []
     with torch.inference_mode(), autocast(images.device, precision):
         # no comprehension, which would keep what reads ahead where a batch fails
-        for _, batch in images.batches(indices):
-            n_left = len(images) - batch_size * len(outputs)
-            outputs.append(module(batch)[: min(batch_size, n_left)])
+        for size, (_, batch) in zip(sizes, images.batches(indices), strict=True):
+            outputs.append(module(batch)[:size])
         outputs = torch.cat(outputs).to("cpu", torch.float64).numpy()
     return outputs if order is None else outputs[order.argsort().numpy()]
 

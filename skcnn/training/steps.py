@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..data import Images, Rows
+from ..data import FeatureVectors, Images
 from ..modules import Dropout
 from ..runtime import (
     DTYPES,
@@ -105,7 +105,7 @@ class TrainingSteps:
     def _may_record(self, dataset):
         """Return whether batches are alike, and nobody changes what a pass does."""
         return (
-            isinstance(dataset.images, (Images, Rows))
+            isinstance(dataset.images, (Images, FeatureVectors))
             and is_recordable(self.module_, self.criterion_)
             and self._has_harmless_callbacks()
         )

@@ -98,7 +98,7 @@ def test_auto_finds_the_channels_where_one_outer_axis_has_one_to_four(
     elif len(candidates) == 1:
         assert find_layout(shape).channel_axis == candidates[0]
     else:
-        with pytest.raises(ValueError, match="cannot be found out"):
+        with pytest.raises(ValueError, match="is ambiguous"):
             find_layout(shape)
 
 

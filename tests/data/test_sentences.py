@@ -42,9 +42,51 @@ def test_subsets_are_of_all_sentences():
 
 
 def test_reading_goes_by_length():
-    order = make(LENGTHS).reading_order
-    assert order.tolist() == [1, 3, 4, 5, 0, 2]
-    assert make(LENGTHS).subset(np.array([2, 1])).reading_order.tolist() == [1, 0]
+    batches = make(LENGTHS).reading_batches(4)
+    assert [batch.tolist() for batch in batches] == [[2, 0, 5, 3], [4, 1]]
+    (batch,) = make(LENGTHS).subset(np.array([1, 2])).reading_batches(4)
+    assert batch.tolist() == [1, 0]
+
+
+@pytest.fixture
+def few_places(monkeypatch):
+    """Let batches of several sentences have at most 60 places."""
+    monkeypatch.setattr("skcnn.data.sentences.MAX_PLACES", 60)
+    return 60
+
+
+def places(sentences, batch):
+    return len(batch) * int(sentences.lengths[batch].max())
+
+
+def test_a_long_sentence_among_short_ones_is_read_in_a_batch_of_its_own(few_places):
+    sentences = make([5] * 20 + [500] + [25, 7])
+    batches = sentences.reading_batches(16)
+    assert [len(batch) for batch in batches] == [1, 2, 12, 8]
+    assert all(places(sentences, batch) <= few_places for batch in batches[1:])
+    assert sorted(torch.cat(batches).tolist()) == list(range(23))
+
+
+def test_training_batches_are_bounded_by_their_places(few_places, rng):
+    lengths = rng.permutation([*rng.integers(0, 16, 100), *[16, 25, 25, 29, 500, 90]])
+    sentences, generator = make(lengths), torch.Generator().manual_seed(0)
+    dataset = TrainingSet(sentences, torch.arange(106), None, generator)
+    for batch_size in (1, 2, 4, 64):
+        for _ in range(2):
+            order = torch.randperm(106, generator=generator)
+            batches = sentences.group(order, batch_size, generator)
+            assert len(batches) == len(Batches(dataset, batch_size, shuffle=True))
+            assert sorted(torch.cat(batches).tolist()) == list(range(106))
+            for batch in batches:
+                assert len(batch) == 1 or places(sentences, batch) <= few_places
+                assert len(batch) <= max(batch_size, 3)
+
+
+def test_sentences_that_are_all_long_have_smaller_batches(few_places):
+    sentences, generator = make([20] * 10), torch.Generator().manual_seed(0)
+    batches = sentences.group(torch.arange(10), 8, generator)
+    assert sorted(map(len, batches)) == [1, 3, 3, 3]
+    assert sentences.n_batches(8) == 4
 
 
 def batches_of(lengths, batch_size, seed=0, n_passes=1):

@@ -7,11 +7,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from skcnn.modules import ACTIVATIONS, ConvBlock, ConvNet, build_module
-from skcnn.modules.activations import is_monotone
+from skcnn.modules.building_blocks import is_monotone
 from skcnn.modules.convnet import make_norm
 
 POOLINGS = ["max", "avg", "stride", None]
-KERNELS = [1, 2, 3, 4, 7, 12]
+KERNELS = [1, 2, 3, 12]
 SIDES = range(1, 10)
 MONOTONE_NAMES = [name for name in ACTIVATIONS if is_monotone(ACTIVATIONS[name]())]
 
@@ -23,12 +23,11 @@ def computed_shape(block, spatial_shape):
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("kernel_size", KERNELS)
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("pool_size", [1, 2, 3, 10])
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("pool_size", [2, 3, 10])
 def test_output_shape_is_what_comes_out(pooling, kernel_size, stride, pool_size):
     shapes = [(side,) for side in SIDES]
-    shapes += [(side, 10 - side) for side in SIDES] + [(5, 5)]
-    shapes += [(side, 3, 10 - side) for side in (1, 4, 9)]
+    shapes += [(1, 9), (6, 4), (4, 3, 6)]
     for spatial_shape in shapes:
         block = ConvBlock(
             1,
@@ -164,7 +163,7 @@ def test_pointwise_filters_take_steps(n_channels, n_axes):
 
 def test_pointwise_steps_of_few_channels_do_not_destroy_memory():
     block = ConvBlock(3, 32, (8, 8), kernel_size=1, stride=2, pooling=None)
-    for _ in range(10):
+    for _ in range(4):
         x = torch.randn(32, 3, 8, 8).to(memory_format=torch.channels_last)
         block(x).sum().backward()
 

@@ -29,7 +29,7 @@ def test_depths_that_no_network_has_are_refused(depth):
         CIFARResNet((3, 32, 32), 10, depth=depth)
 
 
-@pytest.mark.parametrize("sides", [(1, 1), (2, 9), (7, 5), (32, 32)])
+@pytest.mark.parametrize("sides", [(1, 1), (7, 5)])
 @pytest.mark.parametrize("n_channels", [1, 3])
 def test_it_takes_images_of_any_size(sides, n_channels):
     net = CIFARResNet((n_channels, *sides), 7).eval()

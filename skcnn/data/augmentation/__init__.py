@@ -1,4 +1,4 @@
-"""Augmentation of training batches, on the device where they are.
+"""Augmentation of training batches, on their device.
 
 An augmentation is a function from a batch and a generator to a batch, see
 `make_augmentation`.

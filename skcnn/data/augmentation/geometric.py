@@ -1,22 +1,31 @@
-"""Augmentations that move pixels."""
+"""Geometric augmentations: flips, shifts, rotations, zooms and crops."""
 
 from dataclasses import dataclass
 from math import radians
+from numbers import Real
 
 import torch
+from sklearn.utils import check_scalar
 from torch.nn import functional as F
 
-from .draws import for_samples, integers, uniform
-from .parameters import check_length, check_number, check_range, in_pixels
-from .warping import Affine, as_stored, identities
+from ..memory_formats import to_channels_last
+from .strengths import (
+    check_length,
+    check_range,
+    for_samples,
+    in_pixels,
+    integers,
+    uniform,
+)
+from .warping import Affine, identities
 
 
 @dataclass(frozen=True)
 class HorizontalFlip:
     """Mirror images from left to right.
 
-    It suits photographs, and not what changes its meaning in the mirror: digits,
-    letters, road signs.
+    It suits photographs. It does not suit images whose meaning changes in the
+    mirror, such as digits, letters and road signs.
 
     Parameters
     ----------
@@ -37,7 +46,7 @@ class HorizontalFlip:
     n_axes = (2, 3)
 
     def __post_init__(self):
-        check_number(self, "p", 0, 1)
+        check_scalar(self.p, "p", Real, min_val=0, max_val=1)
 
     def __call__(self, batch, generator):
         """Return the batch with some samples mirrored."""
@@ -47,16 +56,16 @@ class HorizontalFlip:
 
 @dataclass(frozen=True)
 class Shift(Affine):
-    """Shift samples by whole pixels, in each direction by its own number.
+    """Shift samples by whole pixels, along each axis by a number of its own.
 
-    It is the random crop of padded images with which networks for small images
+    This is the random crop of padded images with which networks for small images
     are trained [1]_. Pixels at the edge are repeated, so that a dark background
     stays dark.
 
     Parameters
     ----------
     max_shift : float or int, default=0.125
-        Largest shift: a float is a share of the length of each axis, an int a
+        Maximum shift: a float is a share of the length of each axis, an int a
         number of pixels.
 
     References
@@ -80,7 +89,7 @@ class Shift(Affine):
     n_axes = (1, 2, 3)
 
     def __post_init__(self):
-        check_length(self, "max_shift")
+        check_length(self.max_shift, "max_shift")
 
     def __call__(self, batch, generator):
         """Return the batch with each sample shifted."""
@@ -93,34 +102,34 @@ class Shift(Affine):
         offsets = self._offsets(batch, margins, generator)
         starts = [offset + m for offset, m in zip(offsets, margins, strict=True)]
         samples = torch.arange(len(batch), device=batch.device)
-        return as_stored(windows[(samples, *starts)].movedim(-1, 1))
+        return to_channels_last(windows[(samples, *starts)].movedim(-1, 1))
 
     def _matrices(self, batch, generator):
-        """Return the shifts as matrices, see `Affine`."""
+        """Draw shifts, see `Affine`."""
         offsets = self._offsets(batch, self._margins(batch), generator)
         matrices = identities(batch)
         matrices[:, :-1, -1] = torch.stack(offsets[::-1], dim=1).to(batch.dtype)
         return matrices
 
     def _margins(self, batch):
-        """Return the largest shift along each axis."""
+        """Return the maximum shift along each axis."""
         spatial_shape = batch.shape[2:]
         lengths = in_pixels(self.max_shift, spatial_shape)
         return [min(m, s - 1) for m, s in zip(lengths, spatial_shape, strict=True)]
 
     def _offsets(self, batch, margins, generator):
-        """Return the shift of each sample along each axis."""
+        """Draw the shift of each sample along each axis."""
         return [integers(batch, generator, -margin, margin) for margin in margins]
 
 
 @dataclass(frozen=True)
 class Rotation(Affine):
-    """Rotate images around their centre; of volumes, the last two axes.
+    """Rotate images around their centre, volumes in the plane of their last two axes.
 
     Parameters
     ----------
     degrees : float, default=15.0
-        Largest angle to either side, in degrees.
+        Maximum angle to either side, in degrees, in [0, 180].
 
     Examples
     --------
@@ -136,10 +145,10 @@ class Rotation(Affine):
     n_axes = (2, 3)
 
     def __post_init__(self):
-        check_number(self, "degrees", 0, 180)
+        check_scalar(self.degrees, "degrees", Real, min_val=0, max_val=180)
 
     def _matrices(self, batch, generator):
-        """Return the rotations as matrices, see `Affine`."""
+        """Draw rotations, see `Affine`."""
         limit = radians(self.degrees)
         angles = uniform(batch, generator, -limit, limit)
         matrices = identities(batch)
@@ -151,12 +160,13 @@ class Rotation(Affine):
 
 @dataclass(frozen=True)
 class Scale(Affine):
-    """Zoom into samples, or out of them, around their centre.
+    """Zoom into samples, or out of them, at their centre.
 
     Parameters
     ----------
     scale : tuple of float, default=(0.9, 1.1)
-        Smallest and largest factor, from 0.1 to 10; above 1 things get larger.
+        Minimum and maximum factor, from 0.1 to 10. Objects get larger if it is
+        above 1.
 
     Examples
     --------
@@ -172,10 +182,10 @@ class Scale(Affine):
     n_axes = (1, 2, 3)
 
     def __post_init__(self):
-        check_range(self, "scale", 0.1, 10)
+        check_range(self.scale, "scale", 0.1, 10)
 
     def _matrices(self, batch, generator):
-        """Return the zooms as matrices, see `Affine`."""
+        """Draw zooms, see `Affine`."""
         matrices = identities(batch)
         matrices[:, :-1, :-1] /= uniform(batch, generator, *self.scale, 1, 1)
         return matrices
@@ -183,15 +193,15 @@ class Scale(Affine):
 
 @dataclass(frozen=True)
 class RandomResizedCrop(Affine):
-    """Cut a window out of each sample and stretch it to the whole [1]_.
+    """Crop a window of each sample and resize it to the whole [1]_.
 
-    For signals this is known as window slicing [2]_.
+    For signals, this is known as window slicing [2]_.
 
     Parameters
     ----------
     scale : tuple of float, default=(0.7, 1.0)
-        Smallest and largest share of the length, area or volume that the window
-        has. It has the proportions of the sample.
+        Minimum and maximum share of the window in the length, area or volume of the
+        sample, from 0.01 to 1. The window has the proportions of the sample.
 
     References
     ----------
@@ -214,10 +224,10 @@ class RandomResizedCrop(Affine):
     n_axes = (1, 2, 3)
 
     def __post_init__(self):
-        check_range(self, "scale", 0.01, 1)
+        check_range(self.scale, "scale", 0.01, 1)
 
     def _matrices(self, batch, generator):
-        """Return the windows as matrices, see `Affine`."""
+        """Draw windows, see `Affine`."""
         n_axes = batch.ndim - 2
         share = uniform(batch, generator, *self.scale) ** (1 / n_axes)
         matrices = identities(batch)

@@ -1,37 +1,45 @@
-"""Augmentations that change values where they are.
+"""Intensity augmentations: colours, noise, scaling and cutout.
 
-Batches have a mean of 0 and a standard deviation of 1, so strengths are in units
-of the standard deviation of the training set, and 0 is its mean.
+Batches are standardised, so strengths are in units of the standard deviation of the
+training set, and 0 is its mean.
 """
 
 from dataclasses import dataclass
 from functools import reduce
-from math import inf
+from numbers import Real
 
 import torch
+from sklearn.utils import check_scalar
 
-from .draws import for_samples, integers, normal, uniform
-from .parameters import check_length, check_number, in_pixels
-from .warping import as_stored
+from ..memory_formats import to_channels_last
+from .strengths import (
+    check_length,
+    for_samples,
+    in_pixels,
+    integers,
+    normal,
+    uniform,
+)
 
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Change brightness, contrast and, of colours, saturation.
+    """Change brightness, contrast and saturation of images.
 
     Parameters
     ----------
     brightness : float, default=0.2
-        Largest value added to a sample or subtracted from it, in standard
+        Maximum value that is added to a sample or subtracted from it, in standard
         deviations.
 
     contrast : float, default=0.2
-        Differences from the mean of the sample are multiplied by a factor from
-        ``1 - contrast`` to ``1 + contrast``. In [0, 1].
+        Maximum change of the contrast, in [0, 1]: differences from the mean of the
+        sample are multiplied by a factor from ``1 - contrast`` to ``1 + contrast``.
 
     saturation : float, default=0.2
-        The same for the differences of three channels from their mean, pixel by
-        pixel. In [0, 1]. It has no effect on other numbers of channels.
+        Maximum change of the saturation, in [0, 1]: the same for the differences of
+        three channels from their mean, pixel by pixel. It has no effect on images
+        with another number of channels.
 
     Examples
     --------
@@ -49,9 +57,9 @@ class ColorJitter:
     n_axes = (2, 3)
 
     def __post_init__(self):
-        check_number(self, "brightness", 0, inf)
-        check_number(self, "contrast", 0, 1)
-        check_number(self, "saturation", 0, 1)
+        check_scalar(self.brightness, "brightness", Real, min_val=0)
+        check_scalar(self.contrast, "contrast", Real, min_val=0, max_val=1)
+        check_scalar(self.saturation, "saturation", Real, min_val=0, max_val=1)
 
     def __call__(self, batch, generator):
         """Return the batch with the colours of each sample changed."""
@@ -70,7 +78,7 @@ class ColorJitter:
 
 @dataclass(frozen=True)
 class Noise:
-    """Add normal noise to every value; for signals known as jittering [1]_.
+    """Add normal noise to every value, for signals known as jittering [1]_.
 
     Parameters
     ----------
@@ -97,7 +105,7 @@ class Noise:
     n_axes = (1, 2, 3)
 
     def __post_init__(self):
-        check_number(self, "std", 0, inf)
+        check_scalar(self.std, "std", Real, min_val=0)
 
     def __call__(self, batch, generator):
         """Return the batch with noise."""
@@ -113,7 +121,7 @@ class Scaling:
     Parameters
     ----------
     std : float, default=0.1
-        Standard deviation of the factors, which are normal around 1.
+        Standard deviation of the factors, which are normal with a mean of 1.
 
     References
     ----------
@@ -136,7 +144,7 @@ class Scaling:
     n_axes = (1,)
 
     def __post_init__(self):
-        check_number(self, "std", 0, inf)
+        check_scalar(self.std, "std", Real, min_val=0)
 
     def __call__(self, batch, generator):
         """Return the batch with each channel of each sample scaled."""
@@ -147,8 +155,8 @@ class Scaling:
 class Cutout:
     """Set a square of each image to the mean of the training set, 0 [1]_.
 
-    Of a signal it is a stretch of time, of a volume a box. Its centre may be any
-    pixel, so a part of it may lie outside.
+    For signals it is a stretch of time, for volumes a box. Its centre may be any
+    pixel, so a part of the square may lie outside of the image.
 
     Parameters
     ----------
@@ -177,7 +185,7 @@ class Cutout:
     n_axes = (1, 2, 3)
 
     def __post_init__(self):
-        check_length(self, "size")
+        check_length(self.size, "size")
 
     def __call__(self, batch, generator):
         """Return the batch with a square of each sample cut out."""
@@ -187,10 +195,10 @@ class Cutout:
             for axis, size in enumerate(sizes, start=2)
         ]
         box = reduce(torch.logical_and, inside)
-        return as_stored(batch.masked_fill(box, 0))
+        return to_channels_last(batch.masked_fill(box, 0))
 
     def _interval(self, batch, axis, size, generator):
-        """Return which positions of an axis are cut out, to broadcast over a batch."""
+        """Draw the positions of an axis that are cut out, to broadcast over a batch."""
         side = batch.shape[axis]
         start = integers(batch, generator, 0, side - 1) - size // 2
         position = torch.arange(side, device=batch.device) - start[:, None]

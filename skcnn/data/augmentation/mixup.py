@@ -1,22 +1,22 @@
-"""Mixing of samples, and of their targets with them."""
+"""Mixup of samples and of their targets."""
 
 from dataclasses import dataclass
-from math import inf
+from numbers import Real
 from typing import NamedTuple
 
 import torch
+from sklearn.utils import check_scalar
 
-from .draws import for_samples
-from .parameters import check_number
+from .strengths import for_samples
 
 
 class Mix(NamedTuple):
-    """Which samples of a batch are mixed, and in which shares.
+    """Pairs of samples of a batch that are mixed, and their shares.
 
     Parameters
     ----------
     partner : torch.Tensor of shape (n,)
-        Position of the other sample of each.
+        Position of the sample that each is mixed with.
 
     share : torch.Tensor of shape (n,)
         Share of the sample itself, in [0, 1]; its partner has the rest.
@@ -28,15 +28,16 @@ class Mix(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixup:
-    """Mix each sample with another one, and the targets alike [1]_.
+    """Mix each sample with another one, and their targets likewise [1]_.
 
-    The share of a sample comes from the beta distribution with both parameters
-    `alpha`, for each sample by itself.
+    The share of each sample is drawn from the beta distribution with both parameters
+    equal to `alpha`.
 
     Parameters
     ----------
     alpha : float, default=0.2
-        Near 0, samples hardly mix; at 1, all shares are equally probable.
+        Parameter of the beta distribution, at least 0.01. Near 0, samples hardly mix;
+        at 1, all shares are equally probable.
 
     See Also
     --------
@@ -64,7 +65,7 @@ class Mixup:
     n_axes = (1, 2, 3)
 
     def __post_init__(self):
-        check_number(self, "alpha", 0.01, inf)
+        check_scalar(self.alpha, "alpha", Real, min_val=0.01)
 
     def __call__(self, batch, generator):
         """Return the mixed batch and its `Mix`."""
@@ -87,24 +88,24 @@ class Mixup:
 def mix_targets(y, mix):
     """Return the targets of a batch that was mixed.
 
-    The loss of a mixed sample is that of its own class times its share, plus that
-    of its partner's class times the rest. Values are mixed themselves.
+    The loss of a mixed sample is the loss of its own class times its share, plus the
+    loss of its partner's class times the rest. Values are mixed themselves.
 
     Parameters
     ----------
     y : torch.Tensor or tuple
-        Class codes of shape (n,), or values of shape (n,) or (n, n_outputs), of
-        a floating-point dtype; or ``(targets, weights)``.
+        Class codes of shape (n,), or values of a floating-point dtype and of shape
+        (n,) or (n, n_outputs); or ``(targets, weights)``.
 
     mix : Mix or None
-        None leaves `y` as it is.
+        Pairs and shares; None if the batch was not mixed.
 
     Returns
     -------
     torch.Tensor or tuple or list
-        `y` itself where nothing was mixed; of values ``(targets, weights)``; of
-        class codes a list of two such pairs. The loss is the sum over the pairs
-        of the mean of the weighted losses.
+        `y` itself if nothing was mixed, ``(targets, weights)`` for values, and a list
+        of two such pairs for class codes. The loss is the sum over the pairs of the
+        mean of the weighted losses.
     """
     if mix is None:
         return y
@@ -113,6 +114,6 @@ def mix_targets(y, mix):
     if not y.is_floating_point():
         return [(y, own), (y[mix.partner], other)]
     total = own + other
-    # both weights are 0 where they are too small for their precision
+    # both weights are 0 if they are too small for their precision
     share = for_samples(torch.where(total > 0, own / total, mix.share), y)
     return torch.lerp(y[mix.partner], y, share), total

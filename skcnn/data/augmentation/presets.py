@@ -1,7 +1,8 @@
-"""From names, presets and instances to one augmentation."""
+"""Names and presets of augmentations, and their composition."""
 
 from itertools import chain, groupby
 
+from ...runtime import is_of
 from .geometric import HorizontalFlip, RandomResizedCrop, Rotation, Scale, Shift
 from .intensity import ColorJitter, Cutout, Noise, Scaling
 from .mixup import Mixup
@@ -21,8 +22,8 @@ AUGMENTATIONS = {
     "scaling": Scaling,
     "shift": Shift,
 }
-# By the number of spatial axes. "light" mirrors nothing, so digits stay digits;
-# only the strong one moves signals, whose series are often aligned.
+# By the number of spatial axes. "light" does not mirror, so digits stay digits; only
+# "strong" moves signals, as their steps are often aligned.
 PRESETS = {
     "light": {
         1: (Noise(0.05), Scaling(0.1)),
@@ -51,15 +52,15 @@ AXES = {1: "signals", 2: "images", 3: "volumes or clips"}
 
 
 class Augmentation:
-    """Augmentations of training batches, one after the other.
+    """Sequence of augmentations of training batches.
 
     Affine augmentations that follow each other are interpolated once.
 
     Parameters
     ----------
     steps : sequence of callable
-        Each maps ``(batch, generator)`` to a batch of the same shape and dtype,
-        a `Mixup` to ``(batch, mix)``.
+        Functions from ``(batch, generator)`` to a batch of the same shape and dtype;
+        a `Mixup` returns ``(batch, mix)``.
     """
 
     def __init__(self, steps):
@@ -67,8 +68,8 @@ class Augmentation:
 
     @property
     def is_known(self):
-        """Whether all steps are of this package, and draw from `generator` alone."""
-        return all(type(step).__module__.startswith("skcnn.") for step in self.steps)
+        """Whether all steps are this package's, which use `generator` alone."""
+        return all(is_of(type(step), "skcnn") for step in self.steps)
 
     def __call__(self, batch, generator):
         """Augment a batch.
@@ -76,23 +77,24 @@ class Augmentation:
         Parameters
         ----------
         batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
-            Samples of mean 0 and standard deviation 1. It is not changed.
+            Standardised samples, which are not changed.
 
         generator : torch.Generator
-            On the device of the batch, the only source of random numbers.
+            Source of the random numbers, on the device of the batch.
 
         Returns
         -------
         batch : torch.Tensor
-            Of the same shape and dtype, its channels last in memory as before.
+            Augmented samples of the same shape and dtype, with channels last in
+            memory.
 
         mix : Mix or None
-            For `mix_targets`; None where no samples were mixed.
+            Argument of `mix_targets`; None if no samples were mixed.
 
         Raises
         ------
         ValueError
-            If a function of the user's returns anything else.
+            If a function of the user does not return such a batch.
         """
         mix = None
         for step in self.steps:
@@ -104,7 +106,7 @@ class Augmentation:
 
 
 def _join_affine(steps):
-    """Return the steps with neighbouring affine ones as one."""
+    """Return the steps, consecutive affine ones joined to one."""
     joined = []
     for is_affine, group in groupby(steps, lambda step: isinstance(step, Affine)):
         group = list(group)
@@ -113,7 +115,7 @@ def _join_affine(steps):
 
 
 def _check_same(step, batch, out):
-    """Return what a step made of a batch, if it is a batch like it."""
+    """Return the output of a step, if it is like the batch that came in."""
     expected = batch.shape, batch.dtype, batch.device
     got = tuple(getattr(out, name, None) for name in ("shape", "dtype", "device"))
     if got != expected:
@@ -126,14 +128,14 @@ def _check_same(step, batch, out):
 
 
 def make_augmentation(augmentation, n_axes):
-    """Return what augments the training batches.
+    """Return the augmentation of training batches.
 
     Parameters
     ----------
     augmentation : str, callable, list, tuple or None
-        A key of `PRESETS` or `AUGMENTATIONS`; a function or instance that maps
-        ``(batch, generator)`` to a batch; several of these, which apply in their
-        order; or None, which changes nothing.
+        Key of `PRESETS` or `AUGMENTATIONS`; function or instance that maps
+        ``(batch, generator)`` to a batch; list of these, which are applied in their
+        order; or None for no augmentation.
 
     n_axes : int
         Number of spatial axes: 1 (signals), 2 (images) or 3 (volumes, clips).
@@ -141,16 +143,16 @@ def make_augmentation(augmentation, n_axes):
     Returns
     -------
     Augmentation
-        Maps ``(batch, generator)`` to ``(batch, mix)``.
+        Function from ``(batch, generator)`` to ``(batch, mix)``.
 
     Raises
     ------
     ValueError
-        If a name is not known, or there is no such augmentation for this number
-        of axes; or if there is more than one `Mixup`.
+        If a name is unknown, an augmentation does not exist for this number of axes,
+        or there is more than one `Mixup`.
 
     TypeError
-        If it is anything else.
+        If `augmentation` is anything else.
 
     Examples
     --------

@@ -1,20 +1,20 @@
-"""Affine maps of images, signals and volumes, sampled once."""
+"""Affine maps of images, signals and volumes."""
 
 from functools import reduce
 
 import torch
 from torch.nn import functional as F
 
-from ..memory_formats import MEMORY_FORMATS
+from ..memory_formats import to_channels_last
 
 
 class Affine:
-    """Base of the augmentations that a matrix describes.
+    """Base class of augmentations that are affine maps.
 
-    A subclass has ``_matrices(batch, generator)``, which returns one matrix for
-    each sample, from positions in the result to positions in the sample:
-    homogeneous, ``(n, n_axes + 1, n_axes + 1)``, in pixels from the centre, the
-    last axis of the batch first.
+    A subclass has ``_matrices(batch, generator)``, which draws a matrix for each
+    sample, from positions in the result to positions in the sample. Matrices are
+    homogeneous, ``(n, n_axes + 1, n_axes + 1)``, in pixels from the centre, the last
+    axis of the batch first.
     """
 
     def __call__(self, batch, generator):
@@ -28,7 +28,7 @@ class Sequence(Affine):
     Parameters
     ----------
     *steps : Affine
-        In the order in which they apply.
+        Augmentations in the order in which they apply.
     """
 
     def __init__(self, *steps):
@@ -54,10 +54,10 @@ def warp(batch, matrices):
     Parameters
     ----------
     batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
-        Images, signals or volumes.
+        Samples.
 
     matrices : torch.Tensor of shape (n, n_axes + 1, n_axes + 1)
-        See `Affine`.
+        Maps of the samples, see `Affine`.
 
     Returns
     -------
@@ -68,13 +68,13 @@ def warp(batch, matrices):
     if batch.ndim == 3:  # a signal is sampled as an image of one row
         out = _sample(batch.unsqueeze(2), F.pad(grid.unsqueeze(1), (0, 1)))
         return out.squeeze(2)
-    return as_stored(_sample(batch, grid))
+    return to_channels_last(_sample(batch, grid))
 
 
 def _sampling_grid(matrices, spatial_shape):
-    """Return where to sample, from -1 to 1 on each axis, ``(n, *spatial, n_axes)``.
+    """Return where to sample, from -1 to 1 along each axis, ``(n, *spatial, n_axes)``.
 
-    `torch.nn.functional.affine_grid` does the same in up to three times the time.
+    `torch.nn.functional.affine_grid` takes up to three times as long.
     """
     n_axes = len(spatial_shape)
     rows = zip(matrices.unbind(1), spatial_shape[::-1], strict=False)  # not the last
@@ -91,9 +91,3 @@ def _sampling_grid(matrices, spatial_shape):
 
 def _sample(batch, grid):
     return F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
-
-
-def as_stored(batch):
-    """Return a batch as `Images` store it, channels last where there is a format."""
-    memory_format = MEMORY_FORMATS.get(batch.ndim, torch.contiguous_format)
-    return batch.contiguous(memory_format=memory_format)

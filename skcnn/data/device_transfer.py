@@ -1,7 +1,8 @@
-"""Copies to and from a GPU that nothing waits for."""
+"""Transfer of tensors to and from a GPU, and threads that work ahead of it."""
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -10,20 +11,20 @@ BATCHES_AHEAD = 2
 
 
 def send(tensor, device):
-    """Move a tensor to a device; a GPU is not waited for.
+    """Move a tensor to a device, without waiting for a GPU.
 
     Parameters
     ----------
     tensor : torch.Tensor
-        On any device.
+        Tensor on any device.
 
     device : torch.device
-        Where it is wanted.
+        Device of the result.
 
     Returns
     -------
     torch.Tensor
-        The same tensor where it is there already.
+        The tensor itself if it is on that device.
     """
     if tensor.device == device:
         return tensor
@@ -33,21 +34,21 @@ def send(tensor, device):
 
 
 def send_ahead(items, device, read):
-    """Read tensors and move them to a device, to a GPU before they are wanted.
+    """Read tensors and move them to a device, to a GPU ahead of time.
 
-    There, a thread reads and sends at most two tensors ahead of the one that is
-    worked on, beside what the GPU computes. The thread ends with the iterator.
+    For a GPU, a thread reads and sends at most two tensors ahead of the one that is
+    used. The thread ends with the iterator.
 
     Parameters
     ----------
     items : iterable
-        Taken one at a time, by the thread that iterates, as they are needed.
+        Items, taken one at a time by the thread that iterates.
 
     device : torch.device
-        Where the tensors are wanted.
+        Device of the tensors.
 
     read : callable
-        From an item to a tensor on the CPU.
+        Function from an item to a tensor on the CPU.
 
     Yields
     ------
@@ -55,7 +56,7 @@ def send_ahead(items, device, read):
         The item.
 
     tensor : torch.Tensor
-        What was read of it, on the device.
+        Its tensor, on the device.
     """
     if device.type != "cuda":
         for item in items:
@@ -67,11 +68,13 @@ def send_ahead(items, device, read):
         with torch.cuda.stream(stream):
             return send(read(item), device), stream.record_event()
 
-    for item, (tensor, is_there) in _make_ahead(read_and_send, items):
-        current = torch.cuda.current_stream(device)
-        current.wait_event(is_there)
-        tensor.record_stream(current)  # its memory is in use until then
-        yield item, tensor
+    with thread_pool(1, "skcnn-send") as pool:
+        for item, future in ahead(items, lambda item: pool.submit(read_and_send, item)):
+            tensor, is_there = future.result()
+            current = torch.cuda.current_stream(device)
+            current.wait_event(is_there)
+            tensor.record_stream(current)  # its memory is in use until then
+            yield item, tensor
 
 
 @lru_cache  # of one stream, memory is used again
@@ -79,34 +82,39 @@ def _sending_stream(device):
     return torch.cuda.Stream(device)
 
 
-def _make_ahead(function, items):
-    """Yield items and what a thread makes of them."""
-    pool, pending = ThreadPoolExecutor(1, "skcnn-send"), deque()
+@contextmanager
+def thread_pool(n_threads, name):
+    """Give a pool of threads, which end with the context; what waits is cancelled."""
+    pool = ThreadPoolExecutor(n_threads, name)
     try:
-        for item in items:
-            pending.append((item, pool.submit(function, item)))
-            if len(pending) > BATCHES_AHEAD:
-                item, future = pending.popleft()
-                yield item, future.result()
-        for item, future in pending:
-            yield item, future.result()
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def fetch(tensors):
+def ahead(items, submit):
+    """Yield items and what is submitted for them, at most two items ahead of time."""
+    pending = deque()
+    for item in items:
+        pending.append((item, submit(item)))
+        if len(pending) > BATCHES_AHEAD:
+            yield pending.popleft()
+    yield from pending
+
+
+def receive(tensors):
     """Begin to copy tensors to the CPU.
 
     Parameters
     ----------
     tensors : sequence of torch.Tensor
-        All on one device.
+        Tensors on one device.
 
     Returns
     -------
     callable
-        Without arguments; it waits for the copies and returns them, a list of
-        ndarray. What is computed on a GPU after this call is not waited for.
+        Function without arguments that waits for the copies and returns a list of
+        ndarray. It does not wait for what a GPU computes after this call.
     """
     device = tensors[0].device
     if device.type != "cuda":

@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from skcnn.data.decoding import decode_image
-from skcnn.data.file_errors import ImageFileError
-from skcnn.data.files import BATCHES_AHEAD, ImageFiles
+from skcnn import CNNFeatureTransformer
+from skcnn.data import ImageFiles, decode_files
+from skcnn.data.device_transfer import BATCHES_AHEAD
+from skcnn.data.image_decoding import ImageFileError, decode_image
+from skcnn.data.image_files import DecodedImages
 
 SIZE = (8, 6)
 N_FILES = 24
@@ -432,25 +434,95 @@ def test_failures_of_hashing_are_warned_of_where_nothing_is_decoded(paths):
         assert list(files.batches([])) == []
 
 
-def test_files_are_pickled_and_read_elsewhere(paths):
-    files = ImageFiles(paths, resize, n_threads=2)
-    ((_, expected),) = files.batches([np.arange(4)])
-    ((_, pixels),) = pickle.loads(pickle.dumps(files)).batches([np.arange(4)])
+@pytest.fixture
+def decoded(rng):
+    images = [
+        Image.fromarray(rng.integers(0, 256, (6, 4, 3), np.uint8)) for _ in range(70)
+    ]
+    return ImageFiles(images, lambda image: image)
+
+
+@pytest.mark.parametrize("memory_limit", [2**20, 1])
+def test_pixels_are_those_of_the_files_in_their_order(decoded, memory_limit):
+    pixels = decode_files(decoded, (6, 4, 3), memory_limit)
+    assert isinstance(pixels, DecodedImages)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, [np.asarray(f) for f in decoded.sources])
+    assert isinstance(pixels[[1, 2]], DecodedImages)
+
+
+def test_beyond_the_limit_pixels_are_in_a_file_without_a_name(
+    decoded, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pixels = decode_files(decoded, (6, 4, 3), memory_limit=1)
+    assert isinstance(pixels.base, np.memmap)
+    assert list(tmp_path.iterdir()) == []
+    pixels[0] = 7
+    assert (pixels[0] == 7).all()
+
+
+def test_arrays_of_unequal_sizes_are_read_like_pil_images(rng):
+    arrays = [rng.integers(0, 256, (n, 9, 3), dtype=np.uint8) for n in (5, 12, 7)]
+    images = [Image.fromarray(array) for array in arrays]
+    ours, theirs = ImageFiles(arrays, resize), ImageFiles(images, resize)
+    ((_, pixels),) = ours.batches([np.arange(3)])
+    ((_, expected),) = theirs.batches([np.arange(3)])
     assert torch.equal(pixels, expected)
+    assert ours.digests(range(3)) == theirs.digests(range(3))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_process_decodes_while_its_parent_does(paths):
-    files = ImageFiles(paths, resize, n_threads=2)
-    batches = files.batches(split(N_FILES, 8))
-    next(batches)
-    child = os.fork()
-    if child == 0:
-        try:
-            n_rows = sum(len(rows) for rows, _ in files.batches(split(N_FILES, 8)))
-            os._exit(n_rows)
-        finally:
-            os._exit(255)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == N_FILES
-    assert len(list(batches)) == 7
+def test_an_array_that_cannot_be_read_is_named():
+    arrays = [np.zeros((4, 5)), np.full((5, 4), 3.0)]
+    words = r"Row 1 of X: Array of shape \(5, 4\) has pixels from 3 to 3"
+    with pytest.raises(ImageFileError, match=words):
+        list(ImageFiles(arrays, resize).batches([[0, 1]]))
+    files = ImageFiles(arrays, resize, on_error="skip")
+    with pytest.warns(UserWarning, match="1 of 2 images cannot be read"):
+        ((rows, _),) = files.batches([[0, 1]])
+    assert rows.tolist() == [0]
+
+
+def test_estimators_that_resize_take_arrays_of_unequal_sizes(rng):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(2))
+    arrays = [rng.integers(0, 256, (n, 9, 3), dtype=np.uint8) for n in (10, 12, 11)]
+    resizing = CNNFeatureTransformer(
+        network, preprocessing="resnet20", layer="0", image_size=8
+    )
+    images = [Image.fromarray(array) for array in arrays]
+    np.testing.assert_array_equal(
+        resizing.fit_transform(arrays), resizing.transform(images)
+    )
+    other = CNNFeatureTransformer(network, layer="0")
+    with pytest.raises(ValueError, match=r"\(10, 9, 3\) and \(11, 9, 3\) among them"):
+        other.fit(arrays)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_missing_values_are_errors_or_left_out_like_files(paths, missing):
+    sources = [paths[0], missing, paths[1], missing]
+    with pytest.raises(ImageFileError, match=r"missing value \(.*\) in row 1"):
+        ImageFiles(sources, resize)
+    files = ImageFiles(sources, resize, on_error="skip")
+    assert [digest is None for digest in files.digests(range(4))] == [0, 1, 0, 1]
+    with pytest.warns(UserWarning, match=r"2 of 4 images cannot be read.*row 1"):
+        ((rows, _),) = files.batches([np.arange(4)])
+    assert rows.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_a_transformer_gives_missing_values_rows_of_nan(paths, tmp_path, memory):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(2))
+    transformer = CNNFeatureTransformer(
+        network,
+        preprocessing="resnet20",
+        layer="0",
+        image_size=8,
+        on_error="skip",
+        memory=tmp_path / "cache" if memory else None,
+    )
+    for sources in ([paths[0], None, paths[1]], [None, None]):
+        with pytest.warns(UserWarning, match=f"{sources.count(None)} of"):
+            features = transformer.fit_transform(np.array(sources, dtype=object))
+        is_nan = np.isnan(features).all(axis=1)
+        assert is_nan.tolist() == [source is None for source in sources]

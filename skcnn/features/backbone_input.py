@@ -1,4 +1,4 @@
-"""Where the images of an extraction come from: an array, or files."""
+"""Input of a backbone: images of an array or of files, preprocessed."""
 
 from contextlib import closing
 from operator import itemgetter
@@ -10,22 +10,22 @@ import xxhash
 from ..backbones import check_pixel_range
 from ..data import ImageFiles, Images, send_ahead
 
-MAX_EXACT = 2**53  # of the integers that doubles hold
+MAX_EXACT = 2**53  # largest integer up to which doubles are exact
 
 
 class PublishedScaling:
-    """The preprocessing of a pretrained network, in the place of a learnt scale.
+    """Preprocessing of a pretrained network, used like a learnt scale.
 
     Parameters
     ----------
     preprocessing : Preprocessing
-        What was published with the weights.
+        Preprocessing that was published with the weights.
 
     layout : Layout
-        How the axes of X are read.
+        Meaning of the axes of X.
 
     dtype : numpy.dtype
-        Of X, which says what range its pixels have.
+        Dtype of X, which determines the range of its pixels.
     """
 
     def __init__(self, preprocessing, layout, dtype):
@@ -35,24 +35,24 @@ class PublishedScaling:
         self.is_16_bit = self.is_unsigned and dtype.itemsize == 2
 
     def check(self, batch):
-        """Raise an error where pixels lie outside of the range of their dtype.
+        """Raise an error if pixels are outside the range of their dtype.
 
         Parameters
         ----------
         batch : torch.Tensor
-            Pixels as they stand in X; of 16 and more bits without a sign, in what
-            torch computes with.
+            Pixels as they are in X; unsigned integers of 16 and more bits in a wider
+            dtype.
 
         Raises
         ------
         ValueError
             See `skcnn.backbones.check_pixel_range`.
         """
-        if not self.is_16_bit:  # whose range is that of the dtype
+        if not self.is_16_bit:  # which has the range of its dtype
             check_pixel_range(self._exact(batch))
 
     def transform(self, batch, dtype):
-        """Return pixels of any dtype resized, cropped and normalised.
+        """Resize, crop and normalise pixels.
 
         Parameters
         ----------
@@ -60,19 +60,20 @@ class PublishedScaling:
             Pixels that `check` has accepted.
 
         dtype : torch.dtype
-            Of the result.
+            Dtype of the result.
 
         Returns
         -------
         torch.Tensor of shape (n, n_channels, height, width)
+            Input of the network.
         """
-        # torch resizes channels that are last in memory three times as fast
+        # torch resizes images with channels last in memory three times as fast
         batch = self._exact(batch).contiguous(memory_format=torch.channels_last)
         batch = self.preprocessing.resize_batch(batch)
         return self.preprocessing.normalize(batch, dtype)
 
     def _exact(self, batch):
-        """Return pixels in a dtype whose range is theirs."""
+        """Return pixels in a dtype that has their range."""
         if self.is_16_bit:  # they come as wider integers
             return batch.to(torch.float32) / np.iinfo(np.uint16).max
         if self.is_unsigned and batch.is_floating_point():  # of 32 or 64 bits
@@ -89,13 +90,13 @@ class ArraySource:
         Validated images.
 
     scaler : ChannelScaler or PublishedScaling
-        From pixels to what the network takes.
+        Scale of the pixels.
 
     device : torch.device
-        Where the batches are wanted.
+        Device of the batches.
 
     dtype : torch.dtype
-        Of the batches.
+        Dtype of the batches.
     """
 
     def __init__(self, X, scaler, device, dtype):
@@ -107,7 +108,7 @@ class ArraySource:
         return len(self.X)
 
     def digests(self):
-        """Return a digest of each image as it stands in X, before any conversion."""
+        """Return a digest of each image as it is in X, before any conversion."""
         form = f"{self.X.dtype.str} {self.layout}".encode()
         seed = xxhash.xxh3_64_intdigest(form)
         return [
@@ -121,12 +122,12 @@ class ArraySource:
         Parameters
         ----------
         chunks : iterable of ndarray of int
-            Rows of X, batch by batch.
+            Rows of each batch.
 
         Yields
         ------
         rows : ndarray of int
-            Those of the batch.
+            Rows of the batch.
 
         batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
             Their images, scaled, on the device.
@@ -140,16 +141,16 @@ class FileSource:
     Parameters
     ----------
     sources : list
-        Paths, encoded bytes or images of PIL.
+        Paths, encoded images or PIL images.
 
     preprocessing : Preprocessing
-        What the network takes.
+        Preprocessing of the network.
 
     device, dtype
-        As of `ArraySource`.
+        Device and dtype of the batches.
 
     on_error : {"raise", "skip"}
-        What is done about a file that cannot be read.
+        Whether a file that cannot be read is an error, or is left out with a warning.
     """
 
     def __init__(self, sources, preprocessing, device, dtype, on_error):
@@ -168,21 +169,21 @@ class FileSource:
         return len(self.files)
 
     def digests(self):
-        """Return a digest of each file, None of one that could not be read."""
+        """Return a digest of each file, None for a file that cannot be read."""
         return self.files.digests(np.arange(len(self)))
 
     def batches(self, chunks):
-        """Yield the rows that could be read, and their images.
+        """Yield the rows that can be read, and their images.
 
         Parameters
         ----------
         chunks : iterable of ndarray of int
-            Rows, batch by batch.
+            Rows of each batch.
 
         Yields
         ------
         rows : ndarray of int
-            Those of the batch that could be read.
+            Rows of the batch that can be read.
 
         batch : torch.Tensor of shape (n, n_channels, height, width)
             Their images, normalised, on the device.

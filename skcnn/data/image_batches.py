@@ -1,115 +1,83 @@
-"""Images that become tensors when their batch comes."""
+"""Batches of the images of an array."""
 
-import copy
+from math import prod
 
 import numpy as np
 import torch
 
-from .memory_formats import MEMORY_FORMATS
-from .reading import BatchReader
-from .transfer import send, send_ahead
+from .batch_readers import BatchReader
+from .device_transfer import send, send_ahead
+from .memory_formats import MEMORY_FORMATS, to_channels_last
+from .scaling import ChannelScaler
 
-# NumPy dtypes that torch indexes and converts as they are.
+# NumPy dtypes that torch indexes and converts as they are, and those of batches of
+# other dtypes.
 NATIVE_DTYPES = {
-    np.dtype(name)
-    for name in (
-        "bool",
-        "uint8",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "float32",
-        "float64",
-    )
+    np.dtype(name) for name in ("?", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
 }
-# Where another dtype goes, batch by batch.
 WIDER_DTYPES = {"u": np.int32, "f": np.float64, "i": np.int64}
-# Of a GPU's free memory; images that take more are sent batch by batch.
+# Share of the free memory of a GPU that images may take; more are sent batch by batch.
 DEVICE_MEMORY_SHARE = 0.5
-# Size in bytes of images that are worth one copy even if each is read once.
+# Size in bytes of images that are moved as a whole even if each is read once.
 SMALL = 2**26
 CHUNK_SIZE = 2**26  # bytes that are moved together
+SCALED_SIZE = 2**24  # bytes of scaled images that may be kept beside the array
 
 
 class Images(BatchReader):
-    """A validated array of images, read batch by batch.
+    """Validated array of images, read batch by batch.
 
-    On a CPU, the array is shared, not copied. On a GPU it is moved there once
-    where it takes no more than half of the free memory; otherwise batches are
-    sent while the GPU works on those before them.
+    On a CPU, the array is shared, not copied. It is moved to a GPU once if it takes
+    no more than half of the free memory; otherwise batches are sent while the GPU
+    computes.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, *sample_shape)
-        Numbers or booleans.
+        Images; numbers or booleans.
 
     scaler : ChannelScaler or PublishedScaling
-        Knows the layout of X, checks pixels and scales them.
+        Layout of X, and check and scale of its pixels.
 
     device : torch.device
-        Where the batches are wanted.
+        Device of the batches.
 
     dtype : torch.dtype
-        Of the batches.
+        Dtype of the batches.
 
     once : bool, default=False
-        Whether each image is read once. Then only a small array is moved as a
-        whole: the first batch of a large one would wait for the last.
+        Whether each image is read once. If so, only a small array is moved as a
+        whole, as the first batch of a large one would wait for the last.
     """
 
     def __init__(self, X, scaler, device, dtype, once=False):
         self.scaler = scaler
         self.device = device
         self.dtype = dtype
-        self.rows = None
         is_moved = device.type == "cuda" and _fits(X, device, once)
         self.source = self._moved(X) if is_moved else _as_source(X)
+        if isinstance(self.source, torch.Tensor):
+            self.index_device = self.source.device
 
     def _moved(self, X):
         """Return an array as a tensor on the GPU, moved in chunks."""
-        dtype = _native_dtype(X.dtype)
         source = torch.empty(X.shape, dtype=_convert(X[:0]).dtype, device=self.device)
-        step = max(1, CHUNK_SIZE // (X[0].size * dtype.itemsize))
+        step = max(1, CHUNK_SIZE // (X[0].size * source.itemsize))
         for start in range(0, len(X), step):
             chunk = _convert(X[start : start + step])
             self.scaler.check(chunk)
             source[start : start + step] = send(chunk, self.device)
         return source
 
-    def __len__(self):
-        return self.source.shape[0] if self.rows is None else len(self.rows)
-
     @property
-    def index_device(self):
-        """Device on which nothing waits for what chooses samples."""
-        is_tensor = isinstance(self.source, torch.Tensor)
-        return self.source.device if is_tensor else torch.device("cpu")
+    def n_samples(self):
+        """Number of images of the array."""
+        return self.source.shape[0]
 
     @property
     def is_resident(self):
-        """Whether the images are where the batches are wanted."""
+        """Whether the images are on the device of the batches."""
         return self.index_device == self.device
-
-    def subset(self, rows):
-        """Return the images of some rows, which share the array.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n,) or None
-            Positions in the array, None for all.
-
-        Returns
-        -------
-        Images
-            The chosen images.
-        """
-        view = copy.copy(self)
-        view.rows = None
-        if rows is not None:
-            view.rows = torch.as_tensor(rows, device=self.index_device)
-        return view
 
     def take(self, index):
         """Return a batch.
@@ -117,30 +85,30 @@ class Images(BatchReader):
         Parameters
         ----------
         index : slice, torch.Tensor or ndarray
-            Which samples.
+            Positions of the samples.
 
         Returns
         -------
         torch.Tensor of shape (n, n_channels, *spatial_shape)
-            Scaled images on the device, their channels last in memory.
+            Scaled images on the device, with channels last in memory.
         """
         return self._scaled(send(self._read(index), self.device))
 
     def batches(self, indices):
-        """Yield batches, read and sent ahead of time where that is of use.
+        """Yield batches, which are read and sent to a GPU ahead of time.
 
         Parameters
         ----------
         indices : iterable of slice, torch.Tensor or ndarray
-            Which samples, batch by batch.
+            Positions of the samples of each batch.
 
         Yields
         ------
         index : slice, torch.Tensor or ndarray
-            Which samples.
+            Positions of the samples.
 
         batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
-            As of `take`.
+            Batch that `take` returns for them.
         """
         if self.is_resident:
             yield from super().batches(indices)
@@ -149,7 +117,7 @@ class Images(BatchReader):
             yield index, self._scaled(batch)
 
     def _read(self, index):
-        """Return a batch as it stands in the array, where that is."""
+        """Return a batch as it is in the array, on the device of the array."""
         index = _as_index(index)
         if isinstance(index, torch.Tensor):
             index = index.to(self.index_device)
@@ -162,20 +130,56 @@ class Images(BatchReader):
             batch = self.source[index]
         else:
             batch = self.source.index_select(0, index)
-        if batch.device.type == "cpu":  # the others were checked when they were moved
+        if batch.device.type == "cpu":  # others were checked when they were moved
             self.scaler.check(batch)
         return batch
 
     def _scaled(self, batch):
         """Return a batch as the network takes it."""
         batch = self.scaler.layout.channels_first(batch)
-        batch = self.scaler.transform(batch, self.dtype)
-        memory_format = MEMORY_FORMATS.get(batch.ndim, torch.contiguous_format)
-        return batch.contiguous(memory_format=memory_format)
+        return to_channels_last(self.scaler.transform(batch, self.dtype))
+
+
+class ScaledImages(Images):
+    """Images on the CPU that are kept as the network takes them.
+
+    Scaling a batch of small images costs more than reading it.
+
+    Parameters
+    ----------
+    images : Images
+        Images for which `is_worthwhile` returns True.
+    """
+
+    def __init__(self, images):
+        vars(self).update(vars(images))
+        batch = images.take(slice(None))
+        self.source = batch.movedim(1, -1) if batch.ndim in MEMORY_FORMATS else batch
+
+    @staticmethod
+    def is_worthwhile(images):
+        """Return whether images are few and small, and have a learnt scale.
+
+        Parameters
+        ----------
+        images : Images
+            Images of a whole array.
+        """
+        size = prod(images.source.shape) * images.dtype.itemsize
+        is_learnt = isinstance(images.scaler, ChannelScaler)
+        return images.device.type == "cpu" and is_learnt and 0 < size <= SCALED_SIZE
+
+    def _read(self, index):
+        batch = super()._read(index)
+        is_view = isinstance(index, slice) and self.rows is None
+        return batch.clone() if is_view else batch
+
+    def _scaled(self, batch):
+        return batch.movedim(-1, 1) if batch.ndim in MEMORY_FORMATS else batch
 
 
 def _as_source(X):
-    """Return a tensor that shares the memory of X, or X where torch cannot."""
+    """Return a tensor that shares the memory of X, or X if torch cannot share it."""
     size = X.dtype.itemsize
     strided = all(stride >= 0 and stride % size == 0 for stride in X.strides)
     native = X.dtype in NATIVE_DTYPES and X.dtype.isnative
@@ -183,9 +187,9 @@ def _as_source(X):
 
 
 def _convert(batch):
-    """Return a NumPy batch as a tensor, in a dtype that torch computes with."""
-    batch = np.array(batch, order="C")
-    return torch.from_numpy(batch.astype(_native_dtype(batch.dtype), copy=False))
+    """Return a copy of a NumPy batch as a tensor, of a dtype that torch computes in."""
+    dtype = _native_dtype(batch.dtype)
+    return torch.from_numpy(np.array(batch, order="C").astype(dtype, copy=False))
 
 
 def _native_dtype(dtype):
@@ -198,7 +202,7 @@ def _native_dtype(dtype):
 
 
 def _as_index(index):
-    """Return rows as torch takes them, in the form that copies least."""
+    """Return positions as torch takes them, as a slice if they are consecutive."""
     if not isinstance(index, np.ndarray):
         return index
     if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
@@ -207,7 +211,7 @@ def _as_index(index):
 
 
 def _fits(X, device, once):
-    """Return whether all of X may live on a GPU."""
+    """Return whether all of X may be moved to a GPU."""
     n_bytes = X.size * _native_dtype(X.dtype).itemsize
     if once:
         return n_bytes <= SMALL

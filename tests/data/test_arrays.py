@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from skcnn import CNNClassifier
 from skcnn.data import as_array, check_image_array, check_same_shape
 
 DTYPES = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", ">u2"]
@@ -103,7 +104,7 @@ def test_y_is_returned_where_it_is_given():
         (torch.full((3, 4, 5), torch.nan), "contains NaN"),
         (np.zeros((3, 4, 5), complex), "Complex data not supported"),
         ([[1, 2], [3]], "inhomogeneous"),
-        ([["a", "b"], ["c", "d"]], "X holds paths or text, 2 in row 0"),
+        (np.array([["a", "b"]]), "not compatible with arrays of bytes/strings"),
     ],
     ids=str,
 )
@@ -205,3 +206,47 @@ def test_pil_images_are_refused(mode, make):
 def test_one_pil_image_is_refused():
     with pytest.raises(TypeError, match="X holds PIL images"):
         check(Image.new("L", (9, 8)))
+
+
+def masked(shape, *rows):
+    X = np.ma.masked_array(np.arange(np.prod(shape)).reshape(shape), mask=False)
+    X[list(rows)] = np.ma.masked
+    return X
+
+
+def test_masked_values_are_an_error_that_says_how_to_fill_them():
+    words = r"X is a masked array with 20 masked values.*Pass X\.filled\(value\)"
+    with pytest.raises(ValueError, match=words):
+        check(masked((6, 4, 5), 2))
+    with pytest.raises(ValueError, match=r"X\[1\] is a masked array with 5 masked"):
+        check([np.zeros((4, 5)), masked((4, 5), 3)])
+    with pytest.raises(ValueError, match=r"y is a masked array.*Pass y\.filled"):
+        as_array(masked((6,), 2), "y")
+
+
+def test_masked_arrays_without_masked_values_are_arrays():
+    for X in (masked((6, 4, 5)), np.ma.asarray(np.ones((6, 4, 5)))):
+        checked = check(X)
+        assert type(checked) is np.ndarray
+        assert np.shares_memory(checked, X.data)
+    assert check(list(masked((6, 4, 5)))).shape == (6, 4, 5)
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight"])
+def test_targets_and_weights_have_no_masked_values(name):
+    data = {"y": np.arange(6) % 2, "sample_weight": np.ones(6)}
+    data[name] = np.ma.masked_array(data[name], mask=[0, 0, 1, 0, 0, 0])
+    with pytest.raises(ValueError, match=f"{name} is a masked array with 1 masked"):
+        CNNClassifier(max_epochs=1).fit(np.zeros((6, 4, 5)), **data)
+
+
+@pytest.mark.parametrize("missing", [pd.NA, None, np.nan, pd.NaT])
+@pytest.mark.parametrize("make", [list, "object array", pd.Series])
+def test_a_missing_value_in_y_is_named(missing, make):
+    y = ["ant", "bee", missing, "ant"]
+    if make is not list:
+        column = np.empty(4, dtype=object)
+        column[:] = y
+        y = column if make == "object array" else make(column)
+    with pytest.raises(ValueError, match=r"y has a missing value \(.*\) in row 2"):
+        as_array(y, "y")

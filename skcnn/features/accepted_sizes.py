@@ -1,29 +1,29 @@
-"""Which sizes of images a network takes, found out when it has refused one."""
+"""Sizes of images that a network accepts, for the error about another size."""
 
 from contextlib import contextmanager
 
 LARGEST_SIDE = 1024
-# Networks of one size assert it.
+# Networks that accept one size assert it.
 REFUSALS = (RuntimeError, AssertionError)
 
 
 @contextmanager
 def explain_refused_shape(extractor, input_shape, name, published_side=None):
-    """Raise a ValueError that names the size a network needs, where it refuses one.
+    """Raise a ValueError that names the accepted size if a network refuses a shape.
 
     Parameters
     ----------
     extractor : FeatureExtractor
-        The network.
+        Network.
 
     input_shape : tuple of int
-        ``(n_channels, *spatial_shape)`` of the samples that it is given.
+        ``(n_channels, *spatial_shape)`` of its samples.
 
     name : str
-        Of the network, for the message.
+        Name of the network in the message.
 
     published_side : int or None, default=None
-        Height and width, in pixels, that it was trained on.
+        Height and width, in pixels, that the network was trained on.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def _takes(run, shape):
 
 
 def _explain(run, input_shape, name, published_side, error):
-    """Return what a network takes, as far as it can be found out."""
+    """Return a message with the accepted size, if one is found."""
     n_channels, *sides = input_shape
     images = "images" if len(sides) == 2 else "samples"
 
@@ -75,7 +75,7 @@ def _explain(run, input_shape, name, published_side, error):
 
 
 def _smallest_side(takes, given, published):
-    """Return the smallest side that is taken, or None where none is found."""
+    """Return the smallest accepted side, or None if none is found."""
     low, high = 0, published
     if high is None:
         low, high = given, 2 * given

@@ -1,12 +1,10 @@
-"""Image files, decoded in threads ahead of the batch that is worked on."""
+"""Image files, and other images of any size, decoded in threads ahead of use."""
 
 import hashlib
 import os
+import tempfile
 import threading
 import warnings
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 
@@ -16,12 +14,23 @@ import torch
 import xxhash
 from PIL import Image
 
-from .decoding import decode_image, get_orientation, is_sixteen_bit, open_source
-from .file_errors import ImageFileError, errors_naming, name_of
+from .columns import is_missing
+from .device_transfer import ahead, thread_pool
+from .image_decoding import (
+    ImageFileError,
+    as_pil_image,
+    decode_image,
+    errors_naming,
+    get_orientation,
+    is_sixteen_bit,
+    name_of,
+    open_source,
+)
 
-BATCHES_AHEAD = 2
 DIGESTS_A_TASK = 32
 SHOWN_FAILURES = 3
+MEMORY_LIMIT = 2**30  # bytes of decoded files
+CHUNK_SIZE = 32
 
 
 class ImageFiles:
@@ -29,23 +38,24 @@ class ImageFiles:
 
     Parameters
     ----------
-    sources : list of str, PathLike, bytes or PIL.Image.Image
-        Paths, encoded images and images. A PIL image is taken at the frame that it
-        shows.
+    sources : list of str, PathLike, bytes, PIL.Image.Image or ndarray
+        Paths, encoded images, images and arrays, see :func:`as_pil_image`. Of a PIL
+        image, the current frame is read. A missing value counts as a file that cannot
+        be read.
 
     resize : callable
-        From a PIL image to a PIL image, all of one size. An OverflowError says of an
-        image that it would become too large.
+        Function from a PIL image to a PIL image, all of one size. It raises
+        OverflowError if an image would become too large.
 
     short_side : int or None, default=None
-        Short side in pixels that `resize` works towards; much larger JPEGs are
+        Short side in pixels of the images that `resize` returns. Much larger JPEGs are
         reduced while they are decoded, see :func:`decode_image`.
 
     mode : "RGB" or "L", default="RGB"
         Mode of the pixels.
 
     on_error : "raise" or "skip", default="raise"
-        Whether a file that cannot be read is an error, or left out with a warning.
+        Whether a file that cannot be read is an error, or is left out with a warning.
 
     n_threads : int or None, default=None
         Number of threads that read and decode; None stands for the number of
@@ -54,7 +64,12 @@ class ImageFiles:
     Attributes
     ----------
     failed : dict of int to str
-        What is wrong with each row that was left out.
+        Error message of each row that was left out.
+
+    Raises
+    ------
+    ImageFileError
+        If a source is missing and `on_error` is "raise".
     """
 
     def __init__(
@@ -77,26 +92,32 @@ class ImageFiles:
         self._animated = set()
         self._hashed = {}
         self._warned_of = set()
+        for row in (row for row, source in enumerate(sources) if is_missing(source)):
+            self._fail(
+                row,
+                f"X has a missing value ({sources[row]!r}) in row {row}, expected an "
+                "image file. Drop the row or name its file.",
+            )
 
     def __len__(self):
         return len(self.sources)
 
     def digests(self, rows):
-        """Return what identifies the content of files.
+        """Return digests of the contents of files.
 
-        Files are hashed as they are encoded, PIL images by their pixels and what
-        else decides how they are read.
+        Files are hashed as they are encoded, PIL images by their pixels and what else
+        decides how they are read.
 
         Parameters
         ----------
         rows : iterable of int
-            Which files.
+            Rows of the files.
 
         Returns
         -------
         list of bytes or None
             XXH3 digests of 16 bytes; None for a file that cannot be read, which
-            :meth:`batches` will leave out and warn of.
+            :meth:`batches` leaves out and warns of.
 
         Raises
         ------
@@ -104,30 +125,28 @@ class ImageFiles:
             At the first file that cannot be read, if `on_error` is "raise".
         """
         rows = [int(row) for row in rows]
-        tasks = [
-            rows[start : start + DIGESTS_A_TASK]
-            for start in range(0, len(rows), DIGESTS_A_TASK)
-        ]
+        starts = range(0, len(rows), DIGESTS_A_TASK)
+        tasks = [rows[start : start + DIGESTS_A_TASK] for start in starts]
         attempt = partial(self._attempt, self._digest, threading.Lock())
         with self._threads() as pool:
             found = pool.map(lambda task: [attempt(row) for row in task], tasks)
             return list(chain.from_iterable(found))
 
     def batches(self, row_arrays):
-        """Decode batches, at most two ahead of the one that is worked on.
+        """Decode batches, at most two ahead of the one that is used.
 
         The threads end with the iterator: when it is exhausted, closed, or raises.
 
         Parameters
         ----------
         row_arrays : iterable of ndarray of shape (n,), dtype int
-            Rows of each batch, taken one array at a time as they are needed.
+            Rows of each batch, taken one array at a time.
 
         Yields
         ------
         rows : ndarray of shape (k,)
-            Rows of the batch in their order, without those that failed. A batch of
-            which nothing is left is not yielded.
+            Rows of the batch in their order, without those that failed. A batch
+            without any row left is not yielded.
 
         pixels : torch.Tensor of shape (k, height, width, n_channels), dtype uint8
             Their pixels, in 0–255.
@@ -140,43 +159,50 @@ class ImageFiles:
         Warns
         -----
         UserWarning
-            At the end, of files that were left out, and of those that have further
-            frames, of which the first is read.
+            At the end, of files that were left out, and of files with several frames,
+            of which the first is read.
         """
         decode = partial(self._attempt, self._decode, threading.Lock())
         try:
             with self._threads() as pool:
-                yield from _decode_ahead(pool, decode, row_arrays)
+
+                def submit(rows):
+                    return [pool.submit(decode, int(row)) for row in rows]
+
+                for rows, futures in ahead(row_arrays, submit):
+                    yield from _stack(rows, futures)
         except GeneratorExit:  # closed early: warn of what was seen so far
             pass
         self._warn()
 
-    @contextmanager
     def _threads(self):
-        """Give a pool whose threads end with the context, also where that fails."""
-        pool = ThreadPoolExecutor(self.n_threads or joblib.cpu_count(), "skcnn-decode")
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return thread_pool(self.n_threads or joblib.cpu_count(), "skcnn-decode")
 
     def _attempt(self, step, lock, row):
-        """Return what `step` makes of a row, None where it fails and is left out."""
+        """Return the result of a step for a row, None if it fails and is left out."""
         if row in self.failed:
             return None
         try:
             return step(self._get_source(row, lock), row)
         except ImageFileError as error:
-            message = f"Row {row} of X: {error}"
-            if self.on_error == "raise":
-                raise ImageFileError(message) from error
-            self.failed[row] = message
-            return None
+            return self._fail(row, f"Row {row} of X: {error}", error)
+
+    def _fail(self, row, message, cause=None):
+        """Leave a row out, or raise an error."""
+        if self.on_error == "raise":
+            raise ImageFileError(message) from cause
+        self.failed[row] = message
 
     def _get_source(self, row, lock):
-        """Return what a row names; PIL images are loaded, by one thread at a time."""
+        """Return the source of a row; PIL images are loaded, by one thread at a time.
+
+        One PIL image may be in several rows. Arrays become PIL images.
+        """
         source = self.sources[row]
-        if isinstance(source, Image.Image):  # which may stand in several rows
+        if hasattr(source, "shape"):
+            with errors_naming(source):
+                return as_pil_image(source)
+        if isinstance(source, Image.Image):
             with lock, errors_naming(source):
                 source.load()
                 get_orientation(source)
@@ -200,13 +226,13 @@ class ImageFiles:
             raise ImageFileError(f"{name_of(source)} {error}") from None
         if row in self._hashed and _version(os.stat(source)) != self._hashed[row]:
             raise ImageFileError(
-                f"{name_of(source)} was changed while it was read. Call again, once it "
-                "stays as it is."
+                f"{name_of(source)} was changed while it was read. Call again when it "
+                "does not change any more."
             )
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
     def _warn(self):
-        """Warn of what no warning has told yet."""
+        """Warn of failures and animations that no warning has told of yet."""
         failed = sorted(self.failed.keys() - self._warned_of)
         animated = sorted(self._animated - self._warned_of)
         self._warned_of.update(failed, animated)
@@ -227,19 +253,8 @@ class ImageFiles:
             )
 
 
-def _decode_ahead(pool, decode, row_arrays):
-    """Yield rows and pixels of batches, in order."""
-    pending = deque()
-    for rows in row_arrays:
-        pending.append((rows, [pool.submit(decode, int(row)) for row in rows]))
-        if len(pending) > BATCHES_AHEAD:
-            yield from _stack(*pending.popleft())
-    while pending:
-        yield from _stack(*pending.popleft())
-
-
 def _stack(rows, futures):
-    """Yield a batch, if any image is left of it."""
+    """Yield the rows and pixels of a batch, if any image of it can be read."""
     images = [future.result() for future in futures]
     kept = [index for index, image in enumerate(images) if image is not None]
     if kept:
@@ -248,7 +263,7 @@ def _stack(rows, futures):
 
 
 def _version(status):
-    """Return what changes where a file is written to, or replaced."""
+    """Return what changes if a file is written to or replaced."""
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
@@ -265,3 +280,42 @@ def _digest_image(image):
     digest = xxhash.xxh3_128(repr(fields).encode())
     digest.update(image.tobytes())
     return digest.digest()
+
+
+class DecodedImages(np.ndarray):
+    """Pixels of image files in the size of a network, uint8, channels last."""
+
+
+def decode_files(files, image_shape, memory_limit=MEMORY_LIMIT):
+    """Decode image files into one array.
+
+    Parameters
+    ----------
+    files : ImageFiles
+        Files, none of which is left out.
+
+    image_shape : tuple of int
+        ``(height, width, n_channels)`` of each image after its resize.
+
+    memory_limit : int, default=1073741824
+        Size in bytes above which the array is in a temporary file, which is deleted
+        with the array.
+
+    Returns
+    -------
+    DecodedImages of shape (n_samples, height, width, n_channels)
+        Pixels of the files, in 0–255.
+    """
+    pixels = _allocate((len(files), *image_shape), memory_limit)
+    starts = range(0, len(files), CHUNK_SIZE)
+    chunks = (np.arange(i, min(i + CHUNK_SIZE, len(files))) for i in starts)
+    for rows, batch in files.batches(chunks):
+        pixels[rows] = batch.numpy()
+    return pixels.view(DecodedImages)
+
+
+def _allocate(shape, memory_limit):
+    if np.prod(shape, dtype=np.int64) <= memory_limit:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:  # the map outlives the file's name
+        return np.memmap(file, np.uint8, "w+", shape=shape)

@@ -2,23 +2,28 @@ import gc
 import io
 import os
 import struct
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageFile, ImageOps
 
-from skcnn.data.decoding import DRAFT_GAP, MIN_DRAFT_SIDE, TRANSPOSES, decode_image
-from skcnn.data.file_errors import ImageFileError
+from skcnn.data.image_decoding import (
+    DRAFT_GAP,
+    MIN_DRAFT_SIDE,
+    TRANSPOSES,
+    ImageFileError,
+    as_pil_image,
+    decode_image,
+)
 
 DAMAGED = {
-    "broken.png": "damaged",
+    "broken.png": "not an image",
     "broken_data_stream.png": "damaged",
     "decompression_bomb.gif": "too many pixels",
     "decompression_bomb.ico": "too many pixels",
-    "made_bomb_30000x30000_1bit.png": "900,000,000 pixels, more than the limit",
+    "made_bomb_30000x30000_1bit.png": "too many pixels, more than the limit",
     "made_empty.jpg": "empty",
     "made_text_named.jpg": "not an image",
     "made_truncated_hopper.jpg": "truncated",
@@ -77,7 +82,11 @@ def as_array(image):
 def as_pil_reads(path, mode="RGB"):
     with Image.open(path) as image:
         image.load()
-        return ImageOps.exif_transpose(image).convert(mode)
+        image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert(mode)
 
 
 def test_every_odd_image_is_either_good_or_damaged(odd_images):
@@ -99,6 +108,8 @@ def test_odd_images_of_16_bits_are_scaled_by_their_range(odd_images):
     for name in SIXTEEN_BIT:
         with Image.open(odd_images / name) as image:
             expected = np.rint(np.asarray(image) / 65535 * 255)
+            if "transparency" in image.info:
+                expected[np.asarray(image) == image.info["transparency"]] = 255
         for mode in ("L", "RGB"):
             pixels = as_array(decode_image(odd_images / name, mode))
             assert np.array_equal(pixels.reshape(*expected.shape, -1)[..., 0], expected)
@@ -179,14 +190,40 @@ def test_every_mode_of_pil_is_converted_and_turned(mode, wanted):
     assert (image.mode, image.size) == (wanted, (3, 4))
 
 
-@pytest.mark.parametrize("alpha", [0, bytes(range(4)), None])
-def test_palettes_lose_their_transparency_and_keep_their_colours(alpha):
+@pytest.mark.parametrize(
+    ("alpha", "expected"),
+    [
+        (None, [(0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)]),
+        (0, [(255, 255, 255), (200, 0, 0), (0, 200, 0), (0, 0, 200)]),
+        (b"\xff\0\x33", [(0, 0, 0), (255, 255, 255), (204, 244, 204), (0, 0, 200)]),
+    ],
+)
+def test_palettes_are_seen_on_white(alpha, expected):
     palette = Image.new("P", (4, 1))
     palette.putdata(range(4))
     palette.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0, 0, 0, 200])
-    data = encode(palette, **({} if alpha is None else {"transparency": alpha}))
-    pixels = [(0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)]
-    assert np.array_equal(decode_image(data), [pixels])
+    if alpha is not None:
+        palette.info["transparency"] = alpha
+    for source in (palette, encode(palette)):
+        assert np.array_equal(decode_image(source), [expected])
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("RGBA", (200, 0, 100, 255), (200, 0, 100)),
+        ("RGBA", (200, 0, 100, 0), (255, 255, 255)),
+        ("RGBA", (200, 0, 100, 51), (244, 204, 224)),
+        ("LA", (100, 51), (224, 224, 224)),
+        ("LA", (100, 0), (255, 255, 255)),
+    ],
+)
+def test_alpha_is_composited_on_white(mode, colour, expected):
+    image = Image.new(mode, (2, 2), colour)
+    for source in (image, encode(image), encode(image, "TIFF")):
+        assert decode_image(source).getpixel((0, 0)) == expected
+        grey = round(np.dot(expected, [0.299, 0.587, 0.114]))
+        assert decode_image(source, "L").getpixel((1, 1)) == grey
 
 
 def test_black_ink_is_black():
@@ -294,7 +331,8 @@ def test_all_sources_of_one_image_give_equal_pixels(gradient, tmp_path):
 @pytest.mark.parametrize("mode", ["RGB", "P", "L", "I;16"])
 def test_a_pil_image_is_left_as_it_is(mode):
     source = Image.new(mode, (4, 3), 1)
-    source.info.update(transparency=0, exif=ODD_EXIF)
+    transparent = (1, 1, 1) if mode == "RGB" else 0
+    source.info.update(transparency=transparent, exif=ODD_EXIF)
     before = (source.mode, source.size, dict(source.info), source.tobytes())
     decoded = decode_image(source)
     decoded.paste(9, (0, 0, 2, 2))
@@ -320,8 +358,11 @@ def test_what_cannot_be_read_is_an_error_that_says_why(tmp_path):
     link.symlink_to(link)
     file = tmp_path / "file"
     file.touch()
-    for path in (link, file / "image.jpg", tmp_path / ("x" * 1000), "a\0b"):
-        with pytest.raises(ImageFileError, match=r"cannot be read|damaged"):
+    for path in (link, file / "image.jpg", tmp_path / ("x" * 1000)):
+        with pytest.raises(ImageFileError, match="cannot be read"):
+            decode_image(path)
+    for path in ("a\0b.jpg", Path("a\ud800.jpg")):
+        with pytest.raises(ImageFileError, match="a NUL or a lone surrogate"):
             decode_image(path)
     if Path("/proc/self/mem").exists():  # opens, and its first byte cannot be read
         with pytest.raises(ImageFileError, match="cannot be read: Input/output"):
@@ -343,7 +384,9 @@ def test_files_cut_short_are_errors(gradient, tmp_path, format):
 def test_bad_checksums_are_errors(gradient, place):
     data = bytearray(encode(gradient))
     data[29 if place == "header" else data.index(b"IDAT") + 40] ^= 1
-    with pytest.raises(ImageFileError, match=r"Encoded image of .* damaged"):
+    with pytest.raises(
+        ImageFileError, match=r"Encoded image of .* (damaged|is not an image)"
+    ):
         decode_image(bytes(data))
 
 
@@ -352,20 +395,10 @@ def test_the_pixel_limit_is_an_error_before_pixels_are_read(gradient, monkeypatc
     whole = encode(gradient)
     header_only = whole[: whole.index(b"IDAT") + 4]
     for source in (whole, header_only, gradient):
-        with pytest.raises(ImageFileError, match=r"16 x 24 = 384 pixels.*limit of 383"):
+        with pytest.raises(
+            ImageFileError, match="too many pixels, more than the limit of 383"
+        ):
             decode_image(source)
-
-
-@pytest.mark.parametrize("limit", [150, 200, 383])
-def test_no_thread_warns_of_the_pixel_limit(gradient, monkeypatch, limit):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    sources = [encode(gradient, format) for format in ("PNG", "JPEG", "BMP", "TIFF")]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        with ThreadPoolExecutor(4) as pool:
-            errors = [pool.submit(decode_image, s).exception() for s in sources * 4]
-    assert {type(error) for error in errors} == {ImageFileError}
-    assert caught == []
 
 
 @pytest.mark.parametrize("limit", [None, 24 * 16])
@@ -427,3 +460,53 @@ def test_a_jpeg_that_is_not_much_larger_is_read_as_pil_reads_it(photo, tmp_path)
 def test_other_formats_are_never_reduced(gradient):
     for format in ("PNG", "WEBP", "TIFF"):
         assert decode_image(encode(gradient, format), short_side=1).size == (16, 24)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (1, 5), (1, 5, 1)])
+def test_an_array_is_read_by_the_range_of_its_dtype(rng, shape):
+    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+    arrays = {
+        "uint8": pixels,
+        "int64": pixels.astype(np.int64),
+        "uint16": pixels.astype(np.uint16) * 257,
+        "float": pixels / 255,
+        "float32": torch.from_numpy(pixels / np.float32(255)),
+        "channels first": np.moveaxis(pixels, -1, 0) if len(shape) == 3 else pixels,
+    }
+    for kind, array in arrays.items():
+        read = np.asarray(as_pil_image(array))
+        assert np.array_equal(read.reshape(shape), pixels), kind
+    mask = pixels.reshape(*shape[:2], -1)[..., 0] > 99
+    assert np.array_equal(as_pil_image(mask), 255 * mask)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.full((4, 5), 200.0), r"200 to 200, but float64 pixels lie in 0 to 1\."),
+        (np.full((4, 5), np.nan), "pixels from nan"),
+        (np.full((4, 5), -1), r"int64 pixels lie in 0 to 255\."),
+        (np.zeros((4, 5, 4), np.uint8), "neither 1 nor 3 channels"),
+        (np.zeros((0, 5), np.uint8), "no pixels"),
+    ],
+)
+def test_an_array_out_of_range_is_an_error(array, words):
+    with pytest.raises(ImageFileError, match=words):
+        as_pil_image(array)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_or_device_is_an_error_at_once(tmp_path):
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/zero"):
+        with pytest.raises(ImageFileError, match="' is a pipe or device"):
+            decode_image(path)
+
+
+def test_formats_that_start_programs_are_refused(tmp_path):
+    path = tmp_path / "drawing.jpg"
+    Image.new("L", (8, 8)).save(path, "EPS")
+    for source in (path, path.read_bytes()):
+        with pytest.raises(ImageFileError, match=r"PIL decodes itself\. Convert it"):
+            decode_image(source)

@@ -1,0 +1,107 @@
+"""Architectures by name, and the networks that they describe."""
+
+import copy
+import inspect
+from functools import partial
+
+from torch import nn
+
+from .convnet import ConvNet
+from .fcn import FCN
+from .lenet import LeNet5
+from .resnet import CIFARResNet
+
+ARCHITECTURES = {
+    "convnet": ConvNet,
+    "fcn": FCN,
+    "lenet5": LeNet5,
+    **{f"resnet{n}": partial(CIFARResNet, depth=n) for n in (20, 32, 44, 56)},
+}
+
+
+def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
+    """Build the network for samples of one shape.
+
+    Parameters
+    ----------
+    architecture : str or callable
+        Key of `ARCHITECTURES`, or class or function that is called as
+        ``architecture(input_shape, n_outputs)``, by keyword if its signature has
+        these names.
+
+    input_shape : tuple of int
+        ``(n_channels, *spatial_shape)`` of one sample.
+
+    n_outputs : int
+        Number of outputs of the network for a sample.
+
+    hyperparameters : dict, default=()
+        Further arguments. Those that the signature of the architecture names are
+        passed on, unless :func:`functools.partial` has bound them.
+
+    Returns
+    -------
+    torch.nn.Module
+        The network.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the architecture cannot take the shape.
+
+    TypeError
+        If `architecture` is no class or function, or does not return a network.
+
+    Examples
+    --------
+    >>> from skcnn.modules import build_module
+    >>> build_module("lenet5", (1, 28, 28), 10)[-1]
+    Linear(in_features=84, out_features=10, bias=True)
+    """
+    factory = find_architecture(architecture)
+    parameters = inspect.signature(factory).parameters
+    bound = factory.keywords if isinstance(factory, partial) else ()
+    extra = {
+        name: value
+        for name, value in dict(hyperparameters).items()
+        if name in parameters and name not in bound
+    }
+    shapes = {"input_shape": tuple(input_shape), "n_outputs": n_outputs}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if takes_any or shapes.keys() <= parameters.keys():
+        module = factory(**shapes, **extra)
+    else:
+        module = factory(*shapes.values(), **extra)
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"architecture {architecture!r} returned {type(module).__name__}, "
+            "expected a torch.nn.Module."
+        )
+    return module if isinstance(factory, type) else _own_copy(module)
+
+
+def find_architecture(architecture):
+    """Return the class or function that `architecture` names or is."""
+    if isinstance(architecture, str):
+        if architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"architecture={architecture!r} is not known. Use one of "
+                f"{sorted(ARCHITECTURES)}, or pass a torch.nn.Module class or a "
+                "function that takes (input_shape, n_outputs)."
+            )
+        return ARCHITECTURES[architecture]
+    if isinstance(architecture, nn.Module) or not callable(architecture):
+        raise TypeError(
+            f"architecture={architecture!r} is no name, torch.nn.Module class or "
+            "function that takes (input_shape, n_outputs). If it is a network that is "
+            "already built, pass its class."
+        )
+    return architecture
+
+
+def _own_copy(module):
+    """Return a copy, as a function may return the same network every time."""
+    try:
+        return copy.deepcopy(module)
+    except (RuntimeError, TypeError):  # computed weights or locks cannot be copied
+        return module
