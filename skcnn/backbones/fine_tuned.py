@@ -34,7 +34,8 @@ class FineTunedNetwork(nn.Module):
 
     trainable : "all", "head", str or int, default="all"
         "head" freezes all layers but the head; the name of a layer those that
-        run before it; a number all but so many last blocks, see `find_blocks`.
+        run before it; a number all but so many last blocks, see
+        `skcnn.backbones.running_order.find_blocks`.
         What is frozen stays in evaluation mode.
 
     lr_decay : float, default=1.0
@@ -93,12 +94,16 @@ class FineTunedNetwork(nn.Module):
         super().__init__()
         self.backbone = _plain_copy(network)
         self.order = RunningOrder(self.backbone, input_shape)
+        blocks = find_blocks(self.backbone, self.order.positions)
         if self.order.head:
             remove_head(self.backbone, self.order)
-        self.blocks = tuple(find_blocks(self.backbone, self.order.positions))
+        self.blocks = tuple(filter(self._has_weights, blocks))
         n_features = self._count_features(input_shape)
         self.head = make_head(n_features, n_outputs, dropout)
         self.choose_layers(trainable, lr_decay, dropout)
+
+    def _has_weights(self, block):
+        return any(True for _ in self.backbone.get_submodule(block).parameters())
 
     def _count_features(self, input_shape):
         """Return the number of features, if the network ends at them."""

@@ -184,7 +184,8 @@ def _is_a(network, library):
 def _classifiers(network):
     """Return the classifiers of a network of timm, of which there may be several."""
     found = network.get_classifier()
-    parts = list(found) if isinstance(found, (tuple, nn.ModuleList)) else [found]
+    found = list(found) if isinstance(found, (tuple, nn.ModuleList)) else [found]
+    parts = [getattr(part, "fc", part) for part in found]  # some have their pooling
     return [part for part in parts if any(map(has_weights, part.modules()))]
 
 

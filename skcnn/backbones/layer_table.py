@@ -227,9 +227,9 @@ def _field_after(func, field, placed, shape, args):
     Field or None
     """
     name, x = func.overloadpacket.__name__.rstrip("_"), placed[0]
-    if name in ("mm", "addmm"):  # a fully connected layer, at each position?
-        n_rows = N_SAMPLES * prod(field.lengths)
-        return field if len(x) == n_rows and len(placed) == 1 else None
+    if name in ("mm", "addmm", "bmm"):  # a fully connected layer, at each position?
+        is_at_each = x.shape[:-1].numel() == N_SAMPLES * prod(field.lengths)
+        return field if is_at_each and len(placed) == 1 else None
     if name in ("mean", "sum", "amax"):
         return field if field.is_in(shape) else NOWHERE
     if field.ends(x.shape):
