@@ -3,10 +3,11 @@
 from .backbone import Backbone, BackboneInfo
 from .catalogue import find_backbone, list_backbones
 from .copies import copy_network, weightless_copy
-from .download import fetch
+from .cutting import canonical_layer, cut_network, layer_names
+from .download import download_weights
 from .fine_tuned import FineTunedNetwork, make_head
 from .identity import module_identity
-from .layers import cut_network, layer_names
+from .layer_table import LayerInfo, layer_table
 from .loading import LoadedBackbone, load_backbone
 from .preprocessing import Preprocessing, check_channels, check_pixel_range
 from .weights import (
@@ -22,18 +23,21 @@ __all__ = [
     "Backbone",
     "BackboneInfo",
     "FineTunedNetwork",
+    "LayerInfo",
     "LoadedBackbone",
     "Preprocessing",
     "WeightsCard",
     "WeightsError",
+    "canonical_layer",
     "check_channels",
     "check_pixel_range",
     "copy_network",
     "cut_network",
-    "fetch",
+    "download_weights",
     "find_backbone",
     "is_weights_file",
     "layer_names",
+    "layer_table",
     "list_backbones",
     "load_backbone",
     "load_weights",

@@ -2,26 +2,20 @@
 
 import contextlib
 import hashlib
-import os
 import re
-import sys
-import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
-from uuid import uuid4
 
 import torch
 
 from .weights import WeightsError
 
-TIMEOUT = 30  # seconds without a byte
-CHUNK = 1 << 20
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 FULL = re.compile("[0-9a-f]{64}")
 
 
-def fetch(card, verbose=False):
+def download_weights(card, verbose=False):
     """Return the file of published weights, downloaded where it is not there yet.
 
     Files lie in the folder that torchvision uses too, ``checkpoints`` of
@@ -89,64 +83,19 @@ def read_record(record):
 
 def write_record(record, digest):
     """Write a SHA-256 as the command `sha256sum --check` reads it."""
-    with contextlib.suppress(OSError), temporary_file(record) as file:  # read-only
-        file.write(f"{digest}  {record.name.removesuffix('.sha256')}\n".encode())
-        commit(file, record)
-
-
-@contextlib.contextmanager
-def temporary_file(path):
-    """Yield a new file in the folder of `path`; it is deleted unless it was renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def commit(file, path):
-    """Give a temporary file that is complete its name."""
-    file.flush()
-    os.fsync(file.fileno())
-    os.replace(file.name, path)
+    with contextlib.suppress(OSError):  # the folder may be read-only
+        record.write_text(f"{digest}  {record.name.removesuffix('.sha256')}\n")
 
 
 def download(card, path, verbose):
     """Download a file, complete and with the right SHA-256, or leave nothing."""
-    request = urllib.request.Request(card.url, headers={"User-Agent": "skcnn"})
     try:
-        with (
-            urllib.request.urlopen(request, timeout=TIMEOUT) as response,
-            temporary_file(path) as file,
-        ):
-            digest = receive(response, file, verbose and card.file_name)
-            if not digest.startswith(card.sha256):
-                raise OSError(f"its SHA-256 is {digest}, expected {card.sha256}")
-            commit(file, path)
-    except (OSError, HTTPException) as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(card.url, path, card.sha256, progress=verbose)
+    except (OSError, HTTPException, RuntimeError) as error:
         if isinstance(error, HTTPError):
             error.close()
         raise unavailable(card, f"Put the file at {path}", error) from error
-
-
-def receive(response, file, progress_of):
-    """Copy a response into a file and return its SHA-256."""
-    digest, n_bytes = hashlib.sha256(), 0
-    total = int(response.headers.get("Content-Length") or 0)
-    while chunk := response.read(CHUNK):
-        file.write(chunk)
-        digest.update(chunk)
-        n_bytes += len(chunk)
-        if progress_of:
-            sizes = f"{n_bytes / 1e6:.1f} of {total / 1e6:.1f} MB"
-            print(f"\r{progress_of}: {sizes}", end="", file=sys.stderr)
-    if progress_of:
-        print(file=sys.stderr)
-    if total and n_bytes != total:
-        raise OSError(f"the connection ended after {n_bytes} of {total} bytes")
-    return digest.hexdigest()
 
 
 def unavailable(card, remedy, error):

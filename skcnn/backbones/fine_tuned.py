@@ -1,23 +1,15 @@
-"""A network with a new head, of which the first layers may be frozen.
-
-What runs first and what runs later is found out by running the network, so
-that networks which cannot be traced have an order, too.
-"""
+"""A network with a new head, of which the first layers may be frozen."""
 
 from bisect import bisect_right
 from collections import defaultdict
-from difflib import get_close_matches
-from numbers import Integral
 
 import torch
 from torch import nn
 
 from ..modules import Dropout
 from .copies import copy_network
-from .hooked import WITH_WEIGHTS, Ending
-from .layers import SKIPPED
-
-MIN_BLOCKS = 4
+from .head import SKIPPED
+from .running_order import RunningOrder, find_blocks
 
 
 class FineTunedNetwork(nn.Module):
@@ -42,7 +34,8 @@ class FineTunedNetwork(nn.Module):
 
     trainable : "all", "head", str or int, default="all"
         "head" freezes all layers but the head; the name of a layer those that
-        run before it; a number all but so many last blocks, see `find_blocks`.
+        run before it; a number all but so many last blocks, see
+        `skcnn.backbones.running_order.find_blocks`.
         What is frozen stays in evaluation mode.
 
     lr_decay : float, default=1.0
@@ -101,12 +94,16 @@ class FineTunedNetwork(nn.Module):
         super().__init__()
         self.backbone = _plain_copy(network)
         self.order = RunningOrder(self.backbone, input_shape)
-        if not self.order.is_bare:
-            remove_last_layer(self.backbone, self.order)
-        self.blocks = tuple(find_blocks(self.backbone, self.order))
+        blocks = find_blocks(self.backbone, self.order.positions)
+        if self.order.head:
+            remove_head(self.backbone, self.order)
+        self.blocks = tuple(filter(self._has_weights, blocks))
         n_features = self._count_features(input_shape)
         self.head = make_head(n_features, n_outputs, dropout)
         self.choose_layers(trainable, lr_decay, dropout)
+
+    def _has_weights(self, block):
+        return any(True for _ in self.backbone.get_submodule(block).parameters())
 
     def _count_features(self, input_shape):
         """Return the number of features, if the network ends at them."""
@@ -234,106 +231,6 @@ class FineTunedNetwork(nn.Module):
         return factors
 
 
-class RunningOrder:
-    """The order in which the modules of a network begin to run.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        The network, in evaluation mode.
-
-    input_shape : tuple of int
-        Shape of a sample, channels first.
-
-    Attributes
-    ----------
-    names : list of str
-        Of the modules, in that order; the network itself is the first, "".
-
-    positions : dict of str to int
-        Where each one is in `names`.
-
-    is_bare : bool
-        Whether the network has nothing in the place of its last layer.
-    """
-
-    def __init__(self, network, input_shape):
-        self.positions = {}
-        modules = dict(network.named_modules())
-        weighted = {n: part for n, part in modules.items() if _has_weights(part)}
-        ending = Ending(network, weighted)
-        handles = ending.watch() + [
-            module.register_forward_pre_hook(self._noting(name))
-            for name, module in modules.items()
-        ]
-        try:
-            with torch.no_grad():
-                out = network(torch.zeros(1, *input_shape))
-        finally:
-            for handle in handles:
-                handle.remove()
-        self.names = list(self.positions)
-        self.is_bare = ending.is_bare(out)
-
-    def _noting(self, name):
-        def note(module, args):
-            self.positions.setdefault(name, len(self.positions))
-
-        return note
-
-    def position(self, name):
-        """Return the position of a module, of its parent where it never runs."""
-        while name not in self.positions:
-            name = _owner(name)
-        return self.positions[name]
-
-    def find_start(self, trainable, blocks):
-        """Return the position from which on modules are trained.
-
-        Parameters
-        ----------
-        trainable : str or int
-            As of `FineTunedNetwork`.
-
-        blocks : sequence of str
-            Names of the blocks.
-
-        Returns
-        -------
-        int
-            0 to train all; the number of modules to train none.
-        """
-        if isinstance(trainable, bool):  # which would count as 1 or 0
-            raise ValueError(
-                f"trainable={trainable}, expected 'all', 'head', the name of a layer "
-                "or a number of blocks."
-            )
-        if trainable in ("head", 0):
-            return len(self.names)
-        if trainable == "all":
-            return 0
-        if not isinstance(trainable, Integral):
-            return self._find_layer(trainable)
-        if trainable > len(blocks):
-            raise ValueError(
-                f"trainable={trainable}, but the network has {len(blocks)} blocks: "
-                f"{', '.join(blocks)}. Use trainable='all' to train all layers."
-            )
-        return self.positions[blocks[-trainable]]
-
-    def _find_layer(self, name):
-        names = self.names[1:]
-        inside = [n for n in names if f"{n}.".startswith(f"{name}.")]
-        if inside:  # a list of modules does not run itself
-            return self.positions[inside[0]]
-        close = get_close_matches(name, names, n=5, cutoff=0.4) or names[-5:]
-        raise ValueError(
-            f"trainable={name!r} is neither 'all' nor 'head' nor one of the network's "
-            f"{len(names)} layers that have a name. Close ones are "
-            f"{', '.join(map(repr, close))}."
-        )
-
-
 def make_head(n_features, n_outputs, dropout):
     """Return a dropout and a fully connected layer that starts at zero.
 
@@ -359,10 +256,10 @@ def make_head(n_features, n_outputs, dropout):
     return nn.Sequential(Dropout(dropout), linear)
 
 
-def remove_last_layer(network, order):
-    """Replace the last layer with weights by nothing.
+def remove_head(network, order):
+    """Replace the last layers with weights by nothing.
 
-    The dropout directly before it and activations after it go as well.
+    The dropout directly before them and activations after them go as well.
 
     Parameters
     ----------
@@ -371,59 +268,19 @@ def remove_last_layer(network, order):
 
     order : RunningOrder
         Of its modules.
-
-    Raises
-    ------
-    ValueError
-        If it has no such layer.
     """
     names = order.names
     modules = {name: network.get_submodule(name) for name in names}
-    weighted = [name for name in names if _has_weights(modules[name])]
-    if not any(weighted):
-        raise ValueError(
-            "The network has no convolution or fully connected layer that a new head "
-            "could replace."
-        )
-    last = names.index(weighted[-1])
-    first = last
+    first = last = names.index(order.head[-1])
     while isinstance(modules[names[first - 1]], SKIPPED):
         first -= 1
     activations = [name for name in names[last:] if _is_activation(modules[name])]
-    for name in [*names[first : last + 1], *activations]:
+    removed = [*order.head, *names[first:last]]
+    for name in activations:
+        if not name.startswith(tuple(f"{head}." for head in order.head)):
+            removed.append(name)
+    for name in removed:
         network.set_submodule(name, nn.Identity())
-
-
-def find_blocks(network, order):
-    """Return the names of the blocks of a network in the order in which they run.
-
-    They are the network's children that have weights. While these are fewer than
-    four, the one with the most layers is replaced by its own children: so the
-    blocks of a ResNet are its stem and its stages, those of a network that is one
-    long sequence are its members.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        The network.
-
-    order : RunningOrder
-        Of its modules.
-
-    Returns
-    -------
-    list of str
-        The names.
-    """
-    blocks = _children(network, "", order)
-    while len(blocks) < MIN_BLOCKS:
-        sizes = {name: _count_layers(network.get_submodule(name)) for name in blocks}
-        largest = max(blocks, key=sizes.get, default=None)
-        if largest is None or sizes[largest] < 2:
-            break
-        blocks.remove(largest)
-        blocks += _children(network.get_submodule(largest), f"{largest}.", order)
-    return sorted(blocks, key=order.position)
 
 
 def _plain_copy(network):
@@ -433,30 +290,6 @@ def _plain_copy(network):
         if isinstance(module, FineTunedNetwork):
             module.frozen = ()
     return network.eval().requires_grad_()
-
-
-def _children(module, prefix, order):
-    """Return the names of the children that have weights and run.
-
-    In the place of those that do not, as lists of modules, come their own children.
-    """
-    names = []
-    for child_name, child in module.named_children():
-        name = f"{prefix}{child_name}"
-        if name in order.positions:
-            names += [name] if _count_layers(child) else []
-        else:
-            names += _children(child, f"{name}.", order)
-    return names
-
-
-def _has_weights(module):
-    return isinstance(module, WITH_WEIGHTS)
-
-
-def _count_layers(module):
-    """Return the number of modules that have weights of their own."""
-    return sum(any(True for _ in part.parameters(False)) for part in module.modules())
 
 
 def _is_activation(module):

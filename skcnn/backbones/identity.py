@@ -1,43 +1,30 @@
-"""What a network computes with, in one string."""
+"""A digest of all that a network computes with."""
 
-import copyreg
 import dis
-import re
+import pickle
 import sys
-import weakref
+from functools import lru_cache
 from hashlib import blake2b
-from threading import Lock, RLock
-from types import CodeType, FunctionType, MethodType, ModuleType
+from operator import itemgetter
+from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 from uuid import uuid4
+from weakref import ref
 
-import numpy as np
 import torch
-from torch import fx, nn
+from torch import nn
 
-from .tracing import TRACED_LIBRARIES
-from .weights import tensor_bytes, weights_digest
+from ..runtime import LIBRARIES
+from .weights import tensor_bytes
 
-PLAIN_TYPES = (
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    type(None),
-    type(...),
-    torch.layout,
-)
-HOLDERS = (list, tuple, set, frozenset, dict, torch.Tensor, np.ndarray, torch.Generator)
-KNOWN_LIBRARIES = {"torch", "numpy", *sys.stdlib_module_names}
-LOCKS = (type(Lock()), type(RLock()))
-# What torch keeps in each part of a network; of these, hooks of the forward pass count.
-INTERNAL = frozenset(vars(nn.Module()))
-FORWARD_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+KNOWN = {*LIBRARIES, *sys.stdlib_module_names}
+WRAPPERS = (staticmethod, classmethod, type(lru_cache(len)))
+HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+# What torch keeps in each part of a network besides, like its mode.
+INTERNAL = vars(nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
 
 
 def module_identity(module):
-    """Return a digest of a network: its weights, its structure and its code.
+    """Return a digest of a network: its weights, its attributes and its code.
 
     Parameters
     ----------
@@ -47,246 +34,122 @@ def module_identity(module):
     Returns
     -------
     str
-        The same in every process with the same version of Python. The attributes
-        of each part count, buffers that are not saved, hooks, and what functions
-        have in closures; and the methods of classes, and of those that they inherit
-        from, that are not of a known library, with the functions, classes, numbers
-        and strings of their modules that they name. What else these hold does not
-        count. With an attribute that cannot be told from others, such as an open
-        file, the digest is another one each time.
+        The same in every process with the same versions of Python and the libraries.
+        Code is that of the functions and classes that are of no installed library,
+        with all that they name. If something cannot be pickled, like an open file,
+        the digest is another one each time.
     """
-    digest = blake2b(weights_digest(module).encode(), digest_size=32)
+    digest = blake2b(digest_size=32)
     try:
-        digest.update(_Description(module).text.encode())
-    except RecursionError:
-        digest.update(_unique().encode())
+        _Pickler(SimpleNamespace(write=digest.update)).dump(module)
+    except Exception:  # whatever says that it cannot be pickled
+        return uuid4().hex
     return digest.hexdigest()
 
 
-class _Description:
-    """A network, or a value that it holds, as text that is the same in every process.
+class _Pickler(pickle.Pickler):
+    """Writes the digests of tensors, parts without their mode, and the code of others.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network.
+    Code is that which runs: the text of a file may have changed since it was imported.
     """
 
-    def __init__(self, module):
-        self._names = {
-            id(part): f"part {name}" for name, part in module.named_modules()
-        }
-        self._open = set()  # what is being described, which may refer to itself
-        self._named = {}  # what functions refer to by name, which may be each other
-        self.text = self._parts(module)
+    def __init__(self, file):
+        super().__init__(file, protocol=5)
+        self.fast = True  # equal values are written alike, whether they are one or two
+        self.described = {}  # parts, functions and classes, which may name each other
 
-    def _parts(self, module):
-        names = {id(part): name for name, part in module.named_modules()}
-        names[id(None)] = None
-        return "\n".join(
-            f"{name} {self._attributes(part)} {self._code(type(part))} "
-            f"{[(own, names[id(child)]) for own, child in part._modules.items()]}"
-            for name, part in module.named_modules()
-        )
-
-    def _attributes(self, part):
-        """Return what a part holds besides its weights and parts."""
-        own = {n: vars(part)[n] for n in sorted(vars(part)) if n not in INTERNAL}
-        names = sorted(part._non_persistent_buffers_set)
-        buffers = {name: part._buffers[name] for name in names}
-        hooks = [list(getattr(part, name).values()) for name in FORWARD_HOOKS]
-        return self._of([own, buffers, hooks])
-
-    def _code(self, kind):
-        """Return the methods and values of a class that is of no known library."""
-        return "\n".join(
-            f"{name}: {self._of(value)}"
-            for base in kind.__mro__[:-1]
-            if not _is_known(base)
-            for name, value in sorted(vars(base).items())
-            if isinstance(value, FunctionType)
-            or not (name.startswith("__") or name == "_abc_impl")
-        )
-
-    def _of(self, value):
-        """Return a value as text."""
-        if isinstance(value, PLAIN_TYPES):
-            return _text(value)
-        if id(value) in self._names:
-            return self._names[id(value)]
-        if id(value) in self._open:
-            return "itself"
-        self._open.add(id(value))
-        try:
-            return f"{type(value).__qualname__} {self._inside(value)}"
-        finally:
-            self._open.discard(id(value))
-
-    def _inside(self, value):
-        """Return what is in a value that may hold others."""
-        if isinstance(value, HOLDERS):
-            return f"{self._held(value)}{self._added(value)}"
-        if isinstance(value, nn.Module):
-            return f"{weights_digest(value)} {self._parts(value)}"
-        if isinstance(value, LOCKS):
-            return ""
-        if isinstance(value, fx.Graph | ModuleType):
-            return _text(str(value))
-        return self._callable(value)
-
-    def _held(self, value):
-        """Return what is in a container or an array."""
-        if isinstance(value, list | tuple):
-            return _list(map(self._of, value))
-        if isinstance(value, set | frozenset):
-            return _list(sorted(map(self._of, value)))
-        if isinstance(value, dict):
-            return _list(f"{self._of(key)}: {self._of(v)}" for key, v in value.items())
-        return self._values(value)
-
-    def _added(self, value):
-        """Return what a class adds to what it inherits from, and its attributes."""
-        held = sorted(getattr(value, "__dict__", {}).items())
-        # Without what functools.wraps adds, which says where a function was defined.
-        own = {name: x for name, x in held if not name.startswith("__")}
-        return (f" {self._of(own)}" if own else "") + self._code(type(value))
-
-    def _values(self, value):
-        """Return a digest of numbers."""
-        if isinstance(value, torch.Generator):
-            value = value.get_state()
-        if getattr(value, "layout", torch.strided) is not torch.strided:
-            return self._object(value)
-        kind, shape = value.dtype, tuple(value.shape)
+    def persistent_id(self, value):
+        """Return what stands for a value; None if it is pickled as usual."""
         if isinstance(value, torch.Tensor):
-            value = tensor_bytes(value)
-        elif kind.hasobject:
-            return f"{shape} {_list(map(self._of, value.ravel()))}"
-        return f"{kind} {shape} {blake2b(np.ascontiguousarray(value)).hexdigest()}"
-
-    def _callable(self, value):
-        """Return what a function does, or what makes another object."""
-        if isinstance(value, FunctionType):
-            return self._function(value)
-        if isinstance(value, MethodType):
-            return f"{self._of(value.__func__)} {self._of(value.__self__)}"
-        if isinstance(value, weakref.ref):
-            return self._of(value())
+            return _describe_tensor(value)
+        if isinstance(value, (set, frozenset)):
+            return "set", sorted(value, key=repr)
+        if isinstance(value, ModuleType):
+            return "module", value.__name__
+        if isinstance(value, ref):
+            return "reference", value()
         if isinstance(value, property):
-            return self._of(value.fget)
-        if isinstance(value, classmethod | staticmethod):
-            return self._of(value.__func__)
-        if hasattr(value, "__wrapped__"):
-            return f"{self._of(value.__wrapped__)}{self._added(value)}"
-        if callable(value) and hasattr(value, "__qualname__"):
-            return self._class_or_in_c(value)
-        return self._object(value)
+            return "property", value.fget, value.fset
+        if isinstance(value, WRAPPERS):
+            return type(value).__name__, value.__wrapped__
+        if isinstance(value, CodeType):
+            names = value.co_names, value.co_varnames, value.co_freevars
+            return "code", value.co_code, value.co_consts, names
+        if isinstance(value, nn.Module | type | FunctionType):
+            return self._describe(value)
+        return None
 
-    def _class_or_in_c(self, value):
-        """Return the name of a class, and its code; or of a function written in C."""
-        name = f"{getattr(value, '__module__', '')} {value.__qualname__}"
-        if isinstance(value, type):
-            return f"{name} {self._code(value)}"
-        owner = getattr(value, "__self__", None)
-        is_library = type(owner).__module__.startswith("pybind11")
-        if is_library or isinstance(owner, ModuleType):
-            return name
-        return f"{name} {self._of(owner)}"
-
-    def _function(self, function):
-        """Return what a function does, and what it wraps; not where it was defined."""
-        names = function.__code__.co_freevars
-        cells = zip(names, function.__closure__ or (), strict=True)
-        cells = _list(self._cell(cell) for n, cell in cells if n != "__class__")
-        held = function.__defaults__, function.__kwdefaults__
-        wrapped = self._of(getattr(function, "__wrapped__", None))
-        named = "" if _is_installed(function) else _list(self._globals(function))
-        code = _describe_code(function.__code__)
-        return f"{code} {self._of(held)} {cells} {wrapped} {named}"
-
-    def _globals(self, function):
-        """Yield what a function refers to by name that may be another next time."""
-        for name in _global_names(function.__code__):
-            value = function.__globals__.get(name)
-            if isinstance(value, PLAIN_TYPES):
-                yield f"{name} {self._of(value)}"
-            elif isinstance(value, type | FunctionType) and not _is_installed(value):
-                yield f"{name} {self._code_by_name(value)}"
-
-    def _code_by_name(self, value):
-        """Return what a function or class does, its number where that is said."""
-        if id(value) in self._named:
-            return self._named[id(value)]
-        self._named[id(value)] = len(self._named)
-        return self._code(value) if isinstance(value, type) else self._of(value)
-
-    def _cell(self, cell):
-        try:
-            return self._of(cell.cell_contents)
-        except ValueError:
-            return "empty"
-
-    def _object(self, value):
-        """Return what would make an object anew, and its code."""
-        reduce = copyreg.dispatch_table.get(type(value), lambda x: x.__reduce_ex__(4))
-        try:
-            made = reduce(value)
-        except Exception:  # whatever says that it cannot be pickled
-            return _unique()
-        if isinstance(made, str):
-            return made
-        made = [list(x) if hasattr(x, "__next__") else x for x in made]
-        return f"{self._of(made)} {self._code(type(value))}"
+    def _describe(self, value):
+        """Return what a part, function or class is; the second time a number."""
+        if id(value) in self.described:
+            return self.described[id(value)][0]
+        self.described[id(value)] = len(self.described), value
+        if isinstance(value, nn.Module):
+            return type(value), *_describe_part(value)
+        if (
+            _is_installed(value.__module__ or "")
+            and "<locals>" not in value.__qualname__
+        ):
+            return value.__module__, value.__qualname__
+        describe = _describe_class if isinstance(value, type) else _describe_function
+        return value.__qualname__, *describe(value)
 
 
-def _is_known(code):
-    """Return whether a class or function changes with the version of a library only."""
-    module = code.__module__ or ""
-    library = module.partition(".")[0]
-    return library in KNOWN_LIBRARIES or module.startswith(TRACED_LIBRARIES)
+def _is_installed(module):
+    """Return whether a module, by name, is one of an installed library."""
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    is_script = module == "__main__"  # whose file in a worker is joblib's
+    return module.partition(".")[0] in KNOWN or ("-packages" in file and not is_script)
 
 
-def _is_installed(code):
-    """Return whether a class or function is of a library, known or not."""
-    file = getattr(sys.modules.get(code.__module__), "__file__", None) or ""
-    is_script = code.__module__ == "__main__"  # whose file in a worker is joblib's
-    return _is_known(code) or ("-packages" in file and not is_script)
+def _describe_part(part):
+    """Return what a part of a network holds, and its hooks."""
+    held = [item for item in vars(part).items() if item[0] not in INTERNAL]
+    hooks = [list(getattr(part, name).values()) for name in HOOKS]
+    return sorted(held, key=itemgetter(0)), hooks
 
 
-def _global_names(code):
-    """Return the names that instructions look up in a module, in alphabetic order.
+def _describe_tensor(value):
+    """Return the kind of a tensor and a digest of its values."""
+    dense = value if value.layout is torch.strided else value.to_dense()
+    digest = blake2b(tensor_bytes(dense)).digest()
+    kind = type(value), str(value.dtype), str(value.layout), tuple(value.shape)
+    return *kind, digest, vars(value)
 
-    Those that they assign to, such as counters, are left out.
-    """
-    instructions = list(dis.get_instructions(code))
-    loaded = {i.argval for i in instructions if i.opname == "LOAD_GLOBAL"}
-    stored = {i.argval for i in instructions if i.opname == "STORE_GLOBAL"}
+
+def _describe_class(kind):
+    """Return the methods and values of a class, and the classes it inherits from."""
+    own = [
+        (name, value)
+        for name, value in sorted(vars(kind).items())
+        if isinstance(value, FunctionType)
+        or not (name.startswith("__") or name == "_abc_impl")
+    ]
+    return kind.__bases__, own
+
+
+def _describe_function(function):
+    """Return the code of a function, and all values that it refers to."""
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    defaults = function.__defaults__, function.__kwdefaults__
+    named = list(_globals(function.__code__, function.__globals__))
+    return function.__code__, defaults, cells, named
+
+
+def _globals(code, space):
+    """Yield what code refers to by a name of its module, and the names."""
+    loaded = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    yield from _values(loaded, space, code.co_names)
     for value in code.co_consts:
         if isinstance(value, CodeType):
-            loaded.update(_global_names(value))
-    return sorted(loaded - stored)
+            yield from _globals(value, space)
 
 
-def _list(texts):
-    return f"[{', '.join(texts)}]"
-
-
-def _unique():
-    """Return a text that is no other one."""
-    return uuid4().hex
-
-
-def _describe_code(code):
-    """Return the instructions of a function, its names and its constants."""
-    constants = [
-        _describe_code(value) if isinstance(value, CodeType) else _text(value)
-        for value in code.co_consts
-    ]
-    return f"{code.co_code.hex()} {code.co_names} {constants}"
-
-
-def _text(value):
-    """Return a value as text that is the same in every process."""
-    if isinstance(value, frozenset):
-        return f"{sorted(map(repr, value))}"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+def _values(names, space, attributes):
+    """Yield the values of some names; of modules those of their attributes, too."""
+    for name in sorted(space.keys() & names):
+        yield name, space[name]
+        if isinstance(space[name], ModuleType) and not _is_installed(
+            space[name].__name__
+        ):
+            yield from _values(attributes, vars(space[name]), attributes)

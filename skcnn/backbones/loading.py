@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..runtime import usual_torch
 from .catalogue import find_backbone
-from .download import fetch
+from .download import download_weights
 from .preprocessing import Preprocessing
 from .weights import (
     WeightsError,
@@ -119,7 +119,7 @@ def file_identity(path):
 
 def load_published(backbone, card, verbose):
     """Return a network with published weights."""
-    path = fetch(card, verbose)
+    path = download_weights(card, verbose)
     with SkipRandom():
         module = backbone.restore(read_state_dict(path), str(path), card=card)
     return finish(module, card.preprocessing)

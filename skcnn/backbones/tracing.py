@@ -14,9 +14,10 @@ from threading import Lock, get_ident
 
 from torch import fx, nn
 
+from ..runtime import is_of
 from .copies import copy_sharing_weights
 
-TRACED_LIBRARIES = ("torchvision.", "timm.", "skcnn.", "torch.nn.")
+TRACED_LIBRARIES = ("torchvision", "timm", "skcnn", "torch.nn")
 TRACING = Lock()
 
 
@@ -82,7 +83,7 @@ def trace(module):
 def _is_plain(part):
     """Return whether a part does what a class of the known libraries does."""
     has_hooks = part._forward_hooks or part._forward_pre_hooks
-    return type(part).__module__.startswith(TRACED_LIBRARIES) and not has_hooks
+    return is_of(type(part), *TRACED_LIBRARIES) and not has_hooks
 
 
 @cache
@@ -131,7 +132,7 @@ def _tracer_class():
 
 def _untraceable_of_timm(module):
     """Return the modules and functions that timm declares to be leaves."""
-    if not type(module).__module__.startswith("timm."):
+    if not is_of(type(module), "timm"):
         return (), ()
     from timm.layers import get_notrace_functions, get_notrace_modules
 

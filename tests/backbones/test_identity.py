@@ -4,13 +4,12 @@ import copy
 import math
 import os
 import pickle
-import re
 import subprocess
 import sys
 import weakref
 from functools import lru_cache, partial
 from threading import Lock
-from types import SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -27,8 +26,6 @@ import torch
 from torch import nn
 
 FACTOR = 2
-calls = []
-n_calls = 0
 
 
 class Scale:
@@ -45,9 +42,6 @@ def is_first(n):
 
 
 def finish(x):
-    global n_calls
-    n_calls += 1
-    calls.append(len(x))
     return Scale().apply(x) * FACTOR if is_last(2) else x
 
 
@@ -186,14 +180,6 @@ def test_a_function_as_attribute_counts():
     assert module_identity(make(act=lambda x: x + 1)) in identities
 
 
-def test_what_a_module_counts_or_collects_does_not_count():
-    """It would make the network another one after each pass."""
-    network = make()
-    identity = module_identity(network)
-    network(torch.zeros(1, 1, 4, 4))
-    assert module_identity(network) == identity
-
-
 @pytest.mark.parametrize("name", ["conv.weight", "conv.bias"])
 def test_any_bit_of_a_weight_counts(name):
     module = make()
@@ -253,24 +239,6 @@ def config(slope):
     return Config
 
 
-class OwnList(list):
-    pass
-
-
-class DictWithCode(dict):
-    def __missing__(self, key):
-        return 0
-
-
-class Wrapper:
-    def __init__(self, wrapped, x):
-        self.__wrapped__ = wrapped
-        self.x = x
-
-    def __call__(self, value):
-        return self.__wrapped__(value) + self.x
-
-
 class Slotted:
     __slots__ = ("x",)
 
@@ -282,13 +250,8 @@ def add(x):
     return lambda value: value + x
 
 
-def with_label(value, label):
-    value.label = label
-    return value
-
-
-def holding_itself(x):
-    values = [x]
+def recursive_list():
+    values = []
     values.append(values)
     return values
 
@@ -297,31 +260,21 @@ HOLD = {
     "list": lambda x: [x, "a"],
     "dict": lambda x: {"a": [x]},
     "order of a dict": lambda x: {x: "a", 3 - x: "a"},
-    "attribute of a list": lambda x: with_label(OwnList(), x),
-    "attribute of a tensor": lambda x: with_label(torch.zeros(2), x),
-    "class of a dict": lambda x: (dict, DictWithCode)[x - 1](),
     "class": config,
-    "method written in C": lambda x: torch.tensor(float(x)).mul,
-    "conjugate": lambda x: torch.full((2,), complex(1, x)).conj(),
-    "state of a wrapper": lambda x: Wrapper(abs, x),
     "wrapped function": lambda x: lru_cache(add(x)),
     "set": lambda x: {x, "a"},
     "tuple of arrays": lambda x: (np.full(3, x),),
-    "array of objects": lambda x: np.array([[x], {"a": x}], dtype=object),
     "tensor": lambda x: torch.full((3,), float(x)),
     "sparse tensor": lambda x: (x * torch.eye(3)).to_sparse(),
     "shape of a tensor": lambda x: torch.zeros(x, 6 // x),
     "shape of an array": lambda x: np.zeros((x, 6 // x)),
-    "namespace": lambda x: SimpleNamespace(x=x),
     "object": Point,
     "object with slots": Slotted,
     "closure": add,
     "partial": lambda x: partial(add, x),
     "method": lambda x: Point(x).__call__,
     "list of networks": lambda x: [nn.Linear(2, x)],
-    "values in a cycle": holding_itself,
     "reference": lambda x: weakref.ref(KEPT[x]),
-    "regular expression": lambda x: re.compile("a" * x),
     "generator": lambda x: torch.Generator().manual_seed(x),
 }
 KEPT = {x: Holder(x) for x in (1, 2)}
@@ -352,16 +305,29 @@ def test_hooks_count(register):
     assert module_identity(module) == before
 
 
+@pytest.mark.parametrize("make_value", [Lock, lambda: (x for x in "a"), recursive_list])
+def test_what_cannot_be_told_apart_is_another_each_time(make_value):
+    module = Holder(make_value())
+    assert module_identity(module) != module_identity(module)
+
+
+def test_functions_of_an_own_module_count(monkeypatch):
+    """Also those that are named as its attributes."""
+    helpers = ModuleType("helpers")
+    exec("def block(x):\n    return x + 1", vars(helpers))
+    scope = {"__name__": "somewhere", "helpers": helpers}
+    exec("def forward(self, x):\n    return helpers.block(x)", scope)
+    monkeypatch.setattr(Holder, "forward", scope["forward"])
+    before = module_identity(Holder())
+    assert module_identity(Holder()) == before
+    exec("def block(x):\n    return x + 2", vars(helpers))
+    assert module_identity(Holder()) != before
+
+
 def test_parts_may_know_each_other():
     module = Holder(nn.Linear(2, 2))
     module.value.owner = [module]
     assert module_identity(module) == module_identity(copy.deepcopy(module))
-
-
-def test_locks_do_not_count_and_what_nobody_can_tell_apart_is_another_each_time():
-    assert module_identity(Holder(Lock())) == module_identity(Holder(Lock()))
-    module = Holder(x for x in "a")
-    assert module_identity(module) != module_identity(module)
 
 
 @pytest.mark.parametrize(
@@ -369,10 +335,9 @@ def test_locks_do_not_count_and_what_nobody_can_tell_apart_is_another_each_time(
     [
         lambda: nn.LSTM(2, 3),
         lambda: nn.TransformerEncoderLayer(4, 2, 8),
-        lambda: copy.deepcopy(torch.fx.symbolic_trace(nn.Linear(2, 2))),
         lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
     ],
-    ids=["recurrent", "transformer", "traced", "parametrized"],
+    ids=["recurrent", "transformer", "parametrized"],
 )
 def test_networks_of_torch_have_one_identity(build):
     module = build()
@@ -385,9 +350,7 @@ def test_a_pickle_has_the_same_identity():
     assert module_identity(again) == module_identity(module)
 
 
-@pytest.mark.parametrize(
-    "function", [torch.relu, torch.ops.aten.relu, F.linear, math.sqrt, str.upper, len]
-)
+@pytest.mark.parametrize("function", [torch.relu, F.linear, math.sqrt, str.upper, len])
 def test_functions_of_libraries_are_the_same_each_time(function):
     assert module_identity(Holder(function)) == module_identity(Holder(function))
 

@@ -1,0 +1,232 @@
+"""Layers of a network by name, and networks that end at them.
+
+Networks of the known libraries are traced: every operation has a name, what follows
+the wanted layers is not computed, and batch normalisation is folded into the
+convolutions before it. Others run as they are, and the names are those of their
+modules.
+"""
+
+from collections import Counter
+
+from torch import fx
+from torch.fx.experimental.optimization import fuse
+
+from .copies import copy_network
+from .dry_run import N_SAMPLES, find_channel_axes, find_shapes
+from .head import PENULTIMATE
+from .hooked import HookedNetwork, check_tensor
+from .layer_nodes import (
+    block_names,
+    canonical_name,
+    find_node,
+    inside,
+    unknown_layer,
+)
+from .tracing import trace
+
+
+def layer_names(module, input_shape=None):
+    """Return the names of the layers of a network.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+
+    input_shape : tuple of int or None, default=None
+        ``(n_channels, *spatial_shape)`` of a sample, by which is left out what is
+        no layer: weights, shapes, comparisons, parts that do not run. The network
+        is run for it on shapes alone; if that fails and it cannot be traced, on
+        three samples.
+
+    Returns
+    -------
+    list of str
+        Blocks, like `layer1`, come first, then all layers, both in running order; if a
+        network can neither be traced nor run, in that of their definition. A name
+        that leads several layers, like `layer1` of `layer1.0.conv1`, stands for the
+        last. What runs several times has its name for the first time; `_1` and so on
+        are behind those of the others, if the network can be traced.
+
+    Examples
+    --------
+    >>> from skcnn.backbones import layer_names
+    >>> from skcnn.modules import CIFARResNet
+    >>> layer_names(CIFARResNet((3, 32, 32), 10))[:5]
+    ['conv1', 'bn1', 'layer1', 'layer2', 'layer3']
+    """
+    module = evaluating(module)
+    traced = trace(module)
+    every = _names_of_definition(module) if traced is None else list(traced.nodes)
+    names = every
+    if input_shape is not None:
+        shapes = find_shapes(traced or module, input_shape)
+        others = {name for name, shape in shapes.items() if not _has_samples(shape)}
+        if traced is None:
+            names = every = [name for name in shapes if name not in others] or every
+        else:
+            names = [name for name in every if name not in others]
+    blocks = [
+        block
+        for block in block_names(module, names, traced)
+        if block != names[-1] and inside(block, every)[-1] in names
+    ]
+    return list(dict.fromkeys([*blocks, *names]))
+
+
+def canonical_layer(module, name):
+    """Return the one name of all that stand for the same layer.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+
+    name : str
+        Of a layer, as of `cut_network`.
+
+    Returns
+    -------
+    str
+        A name that `cut_network` takes. If the network cannot be traced, `name`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+
+    Examples
+    --------
+    >>> from skcnn.backbones import canonical_layer
+    >>> from skcnn.modules import CIFARResNet
+    >>> network = CIFARResNet((3, 32, 32), 10)
+    >>> canonical_layer(network, "layer1"), canonical_layer(network, "penultimate")
+    ('layer1.2.relu_1', 'mean')
+    """
+    module = evaluating(module)
+    traced = trace(module)
+    if traced is None:
+        _check_parts(module, [name])
+        return name
+    return canonical_name(find_node(name, traced), name, traced)
+
+
+def cut_network(module, layers, input_shape=None):
+    """Return a network that ends at some layers of another.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, which is left as it is.
+
+    layers : sequence of str
+        Names of layers. "penultimate" is what the last layer with weights
+        receives, that is, the network without its last layer; or what a network
+        returns that has an identity, or no classes, in the place of that.
+
+    input_shape : tuple of int or None, default=None
+        ``(n_channels, *spatial_shape)`` of a sample, which helps to tell channels
+        from positions if a network moves its axes.
+
+    Returns
+    -------
+    torch.nn.Module
+        From a batch to a tuple of the layers' outputs. It is in evaluation
+        mode and has parameters of its own. Its `channel_axes` says of each layer
+        which axes of its output are channels, a tuple; None if that is as usual:
+        the second of maps and the last of tokens. Its `canonical_layers` are the
+        names of `canonical_layer`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer; the message names those that are close.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcnn.backbones import cut_network
+    >>> from skcnn.modules import LeNet5
+    >>> network = cut_network(LeNet5((1, 28, 28), 10), ["penultimate"])
+    >>> network(torch.zeros(2, 1, 28, 28))[0].shape
+    torch.Size([2, 84])
+    """
+    module = evaluating(module)
+    traced = trace(module)
+    if traced is not None:
+        return _cut_graph(traced, layers, input_shape)
+    _check_parts(module, layers)
+    network = HookedNetwork(module, layers)
+    network.channel_axes = find_channel_axes(module, layers, input_shape)
+    network.canonical_layers = tuple(layers)
+    return network
+
+
+def evaluating(module):
+    """Return a network in evaluation mode, a copy if it is not."""
+    if any(part.training for part in module.modules()):
+        return copy_network(module).eval()
+    return module
+
+
+def _names_of_definition(module):
+    return [name for name, _ in module.named_modules() if name]
+
+
+def _has_samples(shape):
+    """Return whether an output has a row for each sample."""
+    return shape is not None and shape[:1] == (N_SAMPLES,)
+
+
+def _cut_graph(traced, layers, input_shape):
+    """Return the part of a traced network that leads to some layers."""
+    module, graph = traced.module, traced.graph
+    modules = dict(module.named_modules())
+    ends = [find_node(layer, traced) for layer in layers]
+    names = tuple(map(canonical_name, ends, layers, [traced] * len(ends)))
+    channel_axes = find_channel_axes(traced, names, input_shape)
+    outputs = list(map(_protected, ends, layers))
+    graph.erase_node(graph.output_node())
+    graph.output(tuple(outputs))
+    network = fx.GraphModule(module, graph)
+    network.graph.eliminate_dead_code()
+    network.delete_all_unused_submodules()
+    network.recompile()
+    nodes = network.graph.nodes
+    calls = Counter(node.target for node in nodes if node.op == "call_module")
+    if max(calls.values(), default=0) > 1 and _is_shared(calls, modules):
+        network = copy_network(network)
+    else:
+        network = fuse(network, no_trace=True)
+    network.channel_axes = channel_axes
+    network.canonical_layers = names
+    return network
+
+
+def _protected(node, layer):
+    """Return a node whose value later operations in place do not change."""
+    if all(user.op == "output" for user in node.users):
+        return node
+    with node.graph.inserting_after(node):
+        return node.graph.call_function(_kept, (node, layer))
+
+
+def _is_shared(calls, modules):
+    """Return whether a layer with weights runs more than once."""
+    return any(
+        n_calls > 1 and next(modules[name].parameters(), None) is not None
+        for name, n_calls in calls.items()
+    )
+
+
+def _check_parts(module, layers):
+    """Raise an error if a network that runs as it is has no such part."""
+    known = _names_of_definition(module)
+    for layer in layers:
+        if layer not in (PENULTIMATE, *known):
+            raise unknown_layer(layer, [*block_names(module, known, None), *known])
+
+
+def _kept(output, layer):
+    """Return a copy of what a layer returned, which operations in place may change."""
+    return check_tensor(output, layer).clone()
