@@ -1,57 +1,56 @@
-"""A convolutional network as feature extractor."""
+"""Features of images, computed by a convolutional neural network."""
 
 from collections import Counter, namedtuple
 from math import prod
-from numbers import Integral
-from os import PathLike
 
 import numpy as np
-import torch
-from sklearn import get_config
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
-from sklearn.utils import check_random_state, get_tags
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from ._base import MAX_SEED, BaseCNN
-from ._feature_backbones import (
-    SharedBackboneMixin,
+from ._base.backbone_features import (
+    asked_features,
+    asked_layers,
+    feature_widths,
+    make_asked_extractor,
+    transform_lazily,
+)
+from ._base.backbone_parameter import (
     backbone_name,
-    is_fitted_estimator,
-    is_own,
+    known_backbone,
+    learn_backbone,
     needs_fit,
     no_preprocessing,
-    ready_backbone,
-    scaled_backbone,
-    untrained_backbone,
+    route_fit_params,
+    trains_backbone,
 )
-from ._feature_computation import FeatureComputation
-from .backbones import layer_names
-from .data import check_same_shape, first_sample
-from .features import POOLINGS, PRECISIONS
+from ._base.parameter_constraints import FEATURES
+from ._base.shared_parameters import check_backbone_stays, clone_with_backbone
+from .backbones import WeightsError, layer_names
+from .data import (
+    as_image_list,
+    check_image_array,
+    check_same_shape,
+    first_sample,
+    is_image_files,
+)
 from .runtime import usual_torch
 
 CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
 
 
-class CNNFeatureTransformer(
-    SharedBackboneMixin, FeatureComputation, TransformerMixin, BaseEstimator
-):
-    """Features of images, computed by a convolutional network.
+class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
+    """Features of images, computed by a convolutional neural network.
 
-    The network's last layers are left off; what is left turns an image into a
-    row of numbers for any other estimator: a support vector machine, a logistic
-    regression, nearest neighbours. The network is pretrained, or trained here.
+    The last layers of a network are removed; the rest turns an image into a row of
+    numbers for any other estimator, such as a support vector machine or a
+    nearest-neighbour index. The network is pretrained, or trained in `fit`.
 
-    X is an array, or a CPU torch tensor, of images; or a sequence of image
-    files: a list, array, Series or one-column data frame of paths,
-    :class:`os.PathLike`, images of PIL or encoded bytes, decoded when their batch
-    comes; or a dask array.
+    X is an array, or a CPU torch tensor, of images; a sequence of image files, which
+    is a list, array, Series or one-column data frame of paths, :class:`os.PathLike`,
+    PIL images or encoded bytes; or a dask array.
 
     ==================================  ========================================
     shape of an array X                 read as
@@ -64,131 +63,104 @@ class CNNFeatureTransformer(
     The package's own networks also take signals, ``(n, L)``, and volumes.
 
     Pixels of arrays have the range of their dtype: 0–255 for uint8, 0–65535 for
-    uint16, 0–1 for floats and booleans; other integers hold 0–255. With learnt
-    scaling (see `preprocessing`) any range will do.
+    uint16, 0–1 for floats and booleans, 0–255 for other integers. They may have any
+    range if the scale is learnt (see `preprocessing`).
 
     Parameters
     ----------
     backbone : str, torch.nn.Module or estimator, default="resnet18"
-        The network: a name of :func:`skcnn.list_backbones`, which are
-        torchvision's classification networks, ``"timm/<name>"`` (needs timm)
-        and the package's own; any :class:`torch.nn.Module`; or a
-        :class:`~skcnn.CNNClassifier` or :class:`~skcnn.CNNRegressor`. A fitted
-        estimator is used as it is, also in a clone of the transformer; an
-        unfitted one is trained in `fit`, on the targets that a pipeline passes.
-
+        Network: a name of :func:`skcnn.list_backbones` (torchvision's classification
+        networks, ``"timm/<name>"``, the package's own), a :class:`torch.nn.Module`,
+        or an estimator of this package. A fitted estimator is used as it is, also by
+        clones; an unfitted one is trained in `fit`.
     weights : str, path-like or None, default="default"
-        Of a backbone that is named: "default", the best published set; the name
-        of a set, for example "IMAGENET1K_V1"; a safetensors or state-dict file,
-        read without running code; or None, random weights. Published weights
-        are downloaded once, and their SHA-256 is checked whenever they are
-        loaded.
-
+        Weights of a named backbone: "default", the best published set; the name of
+        a set, such as "IMAGENET1K_V1"; a safetensors or state-dict file, read
+        without running code; or None, random weights. Published weights are
+        downloaded once and checked by their SHA-256.
     layer : str or list of str, default="penultimate"
-        The layer whose output is wanted: "penultimate", which is what the last
-        layer with weights receives, or what a network returns that has no last
-        layer; a name of :meth:`layer_names`; or "fc6" or "fc7" of AlexNet [1]_
-        and VGG. The features of a list are computed in one pass and stand side
-        by side.
-
+        Layer whose output is returned: "penultimate", the input of the last layer
+        with weights, or the output of a network without classes; a name of
+        :meth:`layer_names`; or "fc6" or "fc7" of AlexNet [1]_ and VGG. Features of
+        several layers are computed in one pass and concatenated.
     pooling : {"avg", "max", "avgmax", "gem"} or None, default="avg"
-        Over the positions of a layer that returns maps: the mean, the largest
-        value, the mean of both, or the generalised mean of power 3 [2]_; None
-        keeps all values, flattened.
-
+        Pooling of feature maps: the mean, the maximum, the mean of both, or the
+        generalised mean of power 3 [2]_. None keeps all values, flattened.
     preprocessing : str, default="auto"
-        "auto" is what was published with the weights: size, crop,
-        interpolation, mean and standard deviation. For networks without any,
-        which are a :class:`torch.nn.Module` and the package's own ones with
-        random weights, it is the scale of each channel, learnt in `fit`. The
-        name of a backbone is that backbone's, for a :class:`torch.nn.Module`.
-
+        Preprocessing of images: "auto", the one published with the weights, or, for
+        a :class:`torch.nn.Module` and networks of the package with random weights,
+        a scale of each channel that is learnt in `fit`; or the name of the backbone
+        whose preprocessing a :class:`torch.nn.Module` has.
     image_size : int, tuple of int or None, default=None
-        Height and width, in pixels, of what the network sees, instead of the
-        published size. Images are resized to cover it and their centre is cut
-        out; images that have this size are not touched.
-
+        Height and width, in pixels, that images are resized and centre-cropped to.
+        None is the published size.
     image_shape : tuple of int or None, default=None
-        Shape that the rows of a two-dimensional X are given, ``(H, W)`` or with
-        channels.
-
+        Shape of one image, ``(H, W)`` or with channels, if X holds flattened images.
     channel_axis : int, None or "auto", default="auto"
-        Axis of X that holds the channels, the axis of the samples being 0;
-        None if there is none. "auto" finds it out, or asks.
-
+        Axis of X that holds the channels: -1 for channels last, 1 for channels
+        first, None if there is none. "auto" finds it, or raises an error if it is
+        ambiguous.
     batch_size : int or "auto", default="auto"
-        Number of images of one forward pass. "auto" depends on their size: 8
-        for 224×224 pixels on a CPU.
-
+        Number of images in a forward pass. "auto" depends on their size: 8 for
+        224×224 pixels on a CPU.
     precision : {"float32", "bfloat16", "float64"}, default="float32"
-        What the network computes in. "bfloat16" is two to four times as fast
-        where the processor has it, far slower where it has not, and shifts
-        features by some thousandths of their size. On a GPU, float32 convolves
-        in TF32 unless ``torch.backends.cudnn.allow_tf32`` is False, which shifts
-        them by some ten thousandths; other batches then do so, too.
-
+        Precision of the computation. "bfloat16" is fast on processors with bfloat16
+        arithmetic, and changes features by some thousandths. On a GPU, float32 uses
+        TF32 unless ``torch.backends.cudnn.allow_tf32`` is False.
     device : str or torch.device, default="auto"
-        Where it computes: "auto" is the first GPU where there is one and the
-        CPU otherwise; or "cpu", "cuda", "cuda:1", "mps".
-
+        Device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the first GPU, or the CPU
+        if there is none.
     compile : bool, default=False
-        Whether :func:`torch.compile` fuses what it can. The first batch of a
-        process then takes up to a minute, and needs a C++ compiler. On a CPU the
-        threads then share every batch and no convolution is computed in tiles,
-        which usually costs more than it gains.
-
+        Whether to compile the network with :func:`torch.compile`, which needs a C++
+        compiler and up to a minute in each process. On a CPU, it is usually slower.
     memory : str, path-like, bool or None, default=None
-        Folder of the feature cache, True for the user's cache folder. An image
-        that any process ever sent through the same layer of the same network
-        is looked up instead.
-
+        Folder of the feature cache. True is the cache folder of the user. Features
+        of an image that any process computed before are looked up.
     memory_bytes_limit : int, default=10737418240
-        Size in bytes above which the features that were used least recently
-        are removed from the cache.
-
+        Maximum size of the cache, in bytes. The features that were used least
+        recently are removed first.
     on_error : {"raise", "skip"}, default="raise"
-        What is done about a file that cannot be read: an error that names it,
-        or a warning and a row of NaN.
-
+        Whether a file that cannot be read raises an error, or is skipped with a
+        warning and a row of NaN.
     random_state : int, RandomState instance or None, default=None
-        Of random weights. Where it is not None, also of the training of an
-        unfitted estimator, in the place of its own.
+        Seed of random weights. If it is not None, it also replaces the seed of an
+        unfitted estimator.
 
     Attributes
     ----------
     module_ : torch.nn.Module
-        The network. Of a pretrained backbone it is shared: do not change it.
-
+        Network. A pretrained one is shared and must not be modified.
     estimator_ : CNNClassifier or CNNRegressor
-        The estimator that was trained in `fit`, where `backbone` is an
-        unfitted one.
-
+        Estimator that was trained in `fit`, if `backbone` is unfitted.
     image_shape_ : tuple of int
-        Shape of one sample of the array X in `fit`.
-
+        Shape of one image seen in `fit`, if X was an array.
     cache_info_ : CacheInfo
-        How many of the images since `fit` were found in the cache (`hits`) and
-        how many went through the network (`misses`).
-
+        Number of images since `fit` that were found in the cache (`hits`) and that
+        were computed (`misses`).
     n_features_in_ : int
-        Number of values of one sample of the array X in `fit`.
-
+        Number of values of one image, if X was an array.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns of X in `fit`, where X is a data frame.
+        Names of features seen in `fit`, if X is a data frame whose column names are
+        all strings.
 
     See Also
     --------
-    CNNClassifier : The network as the classifier.
+    CNNClassifier : Convolutional neural network classifier.
+    FineTunedClassifier : Classifier that fine-tunes a pretrained network.
     list_backbones : Names of backbones.
     clear_cache : Remove a feature cache.
 
+    Notes
+    -----
+    The same machine, versions and number of threads give the same features, bit for
+    bit. Otherwise, features are equal up to rounding.
+
     References
     ----------
-    .. [1] A. Krizhevsky, I. Sutskever, G. E. Hinton, "ImageNet classification
-       with deep convolutional neural networks", NIPS 2012.
-
-    .. [2] F. Radenović, G. Tolias, O. Chum, "Fine-tuning CNN image retrieval
-       with no human annotation", IEEE TPAMI 41(7), 2019.
+    .. [1] A. Krizhevsky, I. Sutskever, G. E. Hinton, "ImageNet classification with
+       deep convolutional neural networks", NIPS 2012.
+    .. [2] F. Radenović, G. Tolias, O. Chum, "Fine-tuning CNN image retrieval with no
+       human annotation", IEEE TPAMI 41(7), 2019.
 
     Examples
     --------
@@ -202,8 +174,7 @@ class CNNFeatureTransformer(
     >>> pipeline.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.9
     True
 
-    A pretrained network is fitted at once. With random weights it needs no
-    download:
+    Pretrained networks need no training. With random weights they need no download:
 
     >>> features = CNNFeatureTransformer("resnet20", weights=None, random_state=0)
     >>> features.fit_transform(X[:5].reshape(-1, 8, 8)).shape
@@ -212,27 +183,7 @@ class CNNFeatureTransformer(
     array(['resnet20_penultimate_0', 'resnet20_penultimate_1'], dtype=object)
     """
 
-    _parameter_constraints = {
-        "backbone": [str, torch.nn.Module, BaseEstimator],
-        "weights": [str, PathLike, None],
-        "layer": [str, list, tuple],
-        "pooling": [StrOptions(set(POOLINGS)), None],
-        "preprocessing": [str],
-        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
-        "image_shape": [tuple, list, None],
-        "channel_axis": [StrOptions({"auto"}), Integral, None],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "precision": [StrOptions(set(PRECISIONS))],
-        "device": [str, torch.device],
-        "compile": ["boolean"],
-        "memory": ["boolean", str, PathLike, None],
-        "memory_bytes_limit": [Interval(Integral, 1, None, closed="left")],
-        "on_error": [StrOptions({"raise", "skip"})],
-        "random_state": ["random_state"],
-    }
+    _parameter_constraints = FEATURES
 
     def __init__(
         self,
@@ -274,47 +225,61 @@ class CNNFeatureTransformer(
     @_fit_context(prefer_skip_nested_validation=False)
     @usual_torch()
     def fit(self, X, y=None, **fit_params):
-        """Learn what features need: nothing, a scale, or a network.
-
-        With a pretrained backbone only X and the parameters are checked.
+        """Fit the backbone if it needs fitting, and check X and the parameters.
 
         Parameters
         ----------
         X : array-like or sequence of image files
-            See the class.
-
+            Images.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            What an unfitted estimator is trained on; ignored otherwise.
-
+            Targets of an unfitted estimator, ignored otherwise.
         **fit_params : dict
-            For `fit` of an unfitted estimator: `sample_weight`, `X_val` and the
-            like. With metadata routing, what that estimator requests.
+            Parameters of `fit` of an unfitted estimator, such as `sample_weight`. With
+            metadata routing, those that the estimator requests.
 
         Returns
         -------
-        CNNFeatureTransformer
+        self : object
             The fitted transformer.
 
         Raises
         ------
-        ValueError, TypeError
-            If X, y or a parameter is not what the class describes.
-
-        skcnn.backbones.WeightsError
-            If weights are neither on this machine nor to be had, or do not fit.
+        ValueError, TypeError, skcnn.backbones.WeightsError
+            If X, y or a parameter is not valid, or weights cannot be loaded.
         """
         self._forget()
-        fit_params = self._route(fit_params)
-        learns = self._learns
-        if hasattr(X, "__dask_graph__") and not learns:
+        fit_params = route_fit_params(self, fit_params)
+        if hasattr(X, "__dask_graph__") and not needs_fit(self):
             X = first_sample(X)
         X = self._check_images(X, reset=True)
-        if learns:
-            self._backbone = self._learn_backbone(X, y, fit_params)
-        backbone = self._find_backbone()
+        if needs_fit(self):
+            self._backbone = learn_backbone(self, X, y, fit_params)
+        backbone = known_backbone(self)
+        make_asked_extractor(self, backbone)
+        self._remember(X, backbone)
+        return self
+
+    def _forget(self):
+        """Remove what an earlier fit learnt."""
+        learnt = {"_backbone", "_sample_shape", "_seen", "_widths", "_counts"}
+        for name in [n for n in vars(self) if n.endswith("_") or n in learnt]:
+            delattr(self, name)
+
+    def _check_images(self, X, reset):
+        """Return X as a validated array, or as a list of image files."""
+        has_names = reset or self.__sklearn_is_fitted__()  # to learn or to compare
+        if is_image_files(X):
+            if has_names:
+                _check_feature_names(self, X, reset=reset)
+            return as_image_list(X)
+        if hasattr(X, "columns") and not has_names:
+            X = np.asarray(X)
+        return check_image_array(self, X, reset=reset)
+
+    def _remember(self, X, backbone):
+        """Set what later images and weights are compared with."""
         if backbone.digest is not None:
             self._seen = self.backbone, self.weights, backbone.digest
-        self._make_extractor(backbone)
         self._sample_shape = None
         if isinstance(X, np.ndarray):
             layout = backbone.scaling(X, self.image_shape, self.channel_axis).layout
@@ -324,89 +289,7 @@ class CNNFeatureTransformer(
             self.n_features_in_ = prod(layout.image_shape)
         elif backbone.preprocessing is None:
             raise no_preprocessing(backbone.name, X)
-        self._widths = {}
-        self._counts = Counter()
-        return self
-
-    def _forget(self):
-        """Remove what an earlier fit learnt."""
-        learnt = {"_backbone", "_sample_shape", "_seen", "_widths", "_counts"}
-        for name in [n for n in vars(self) if n.endswith("_") or n in learnt]:
-            delattr(self, name)
-
-    def _route(self, fit_params):
-        """Return what `fit` of the backbone gets besides X and y."""
-        if get_config()["enable_metadata_routing"]:
-            routed = process_routing(self, "fit", **fit_params)
-            return routed.backbone.fit if self._trains else {}
-        if fit_params and not self._trains:
-            raise TypeError(
-                f"fit got {', '.join(fit_params)}, which is for a backbone that is "
-                f"trained here, and {backbone_name(self.backbone)} is not. Leave it "
-                "out."
-            )
-        return fit_params
-
-    @property
-    def _learns(self):
-        """Whether `fit` learns something."""
-        return needs_fit(self.backbone, self.weights, self.preprocessing)
-
-    @property
-    def _trains(self):
-        """Whether the backbone is an estimator that `fit` trains."""
-        is_fitted = is_fitted_estimator(self.backbone)
-        return isinstance(self.backbone, BaseCNN) and not is_fitted
-
-    @property
-    def _trains_on_files(self):
-        return self._trains and get_tags(self.backbone).input_tags.string
-
-    def get_metadata_routing(self):
-        """Return which metadata go to an estimator that is trained.
-
-        Returns
-        -------
-        sklearn.utils.metadata_routing.MetadataRouter
-            From `fit` and `fit_transform` to the backbone's `fit`.
-        """
-        router = MetadataRouter(owner=self)
-        if self._trains:
-            mapping = MethodMapping().add(caller="fit", callee="fit")
-            mapping.add(caller="fit_transform", callee="fit")
-            router.add(backbone=self.backbone, method_mapping=mapping)
-        return router
-
-    def _learn_backbone(self, X, y, fit_params):
-        """Return the network with what it needs to learn from X and y."""
-        name = backbone_name(self.backbone)
-        self._check_uses()
-        seed = self._draw_seed() if isinstance(self.backbone, str) else None
-        if isinstance(self.backbone, str) and not is_own(self.backbone):
-            return untrained_backbone(self.backbone, self.image_size, seed)
-        if not isinstance(X, np.ndarray) and not self._trains_on_files:
-            raise no_preprocessing(name, X)
-        if isinstance(self.backbone, BaseCNN):
-            self.estimator_ = self._clone_estimator().fit(X, y, **fit_params)
-            return ready_backbone(self.estimator_, None, None, None)
-        if isinstance(self.backbone, BaseEstimator):
-            raise TypeError(
-                f"backbone is a {type(self.backbone).__name__}, expected the name of a "
-                "network, a torch.nn.Module, or an estimator of this package."
-            )
-        return scaled_backbone(
-            self.backbone, X, self.image_shape, self.channel_axis, seed
-        )
-
-    def _draw_seed(self):
-        return check_random_state(self.random_state).randint(MAX_SEED)
-
-    def _clone_estimator(self):
-        """Return an unfitted copy of the estimator that is the backbone."""
-        estimator = clone(self.backbone)
-        if self.random_state is not None:
-            estimator.set_params(random_state=self._draw_seed())
-        return estimator
+        self._widths, self._counts = {}, Counter()
 
     def transform(self, X):
         """Compute features.
@@ -414,35 +297,52 @@ class CNNFeatureTransformer(
         Parameters
         ----------
         X : array-like or sequence of image files
-            Images as in `fit`. A dask array gives a dask array, computed block
-            by block when it is asked for.
+            Images. A dask array gives a dask array, which is computed lazily.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features)
             float32, or float64 with ``precision="float64"``. With
-            ``on_error="skip"`` the rows of files that could not be read are NaN.
+            ``on_error="skip"``, rows of files that cannot be read are NaN.
 
         Raises
         ------
-        ValueError, TypeError
-            If X is not what the class describes.
-
-        skcnn.backbones.WeightsError
-            If weights are neither on this machine nor to be had, or do not fit.
+        ValueError, TypeError, skcnn.backbones.WeightsError
+            If X is not valid, or weights cannot be loaded.
         """
         check_is_fitted(self)
         self._validate_params()
         if hasattr(X, "__dask_graph__"):
-            return self._transform_lazily(X)
+            n_features, dtype = len(self.get_feature_names_out()), self._output_dtype
+            return transform_lazily(X, self._transform, n_features, dtype)
         return self._transform(X)
+
+    @usual_torch()
+    def _transform(self, X):
+        """Return the features of an array or of image files."""
+        X = self._check_images(X, reset=False)
+        backbone = known_backbone(self)
+        extractor = make_asked_extractor(self, backbone)
+        features = asked_features(self, X, backbone, extractor)
+        if hasattr(self, "_widths"):
+            asked = extractor.layers, extractor.pooling
+            self._widths[asked] = [part.shape[1] for part in features]
+        together = features[0] if len(features) == 1 else np.hstack(features)
+        return together.astype(self._output_dtype, copy=False)
+
+    @property
+    def _output_dtype(self):
+        return np.float64 if self.precision == "float64" else np.float32
 
     @property
     def module_(self):
         """The network, a :class:`torch.nn.Module`."""
-        if not self.__sklearn_is_fitted__():  # scikit-learn displays what there is
-            raise AttributeError("module_ is there after fit.")
-        return self._find_backbone().module
+        if not self.__sklearn_is_fitted__():  # even if transform needs no fit
+            raise NotFittedError("module_ is available only after calling fit.")
+        try:
+            return known_backbone(self).module
+        except (TypeError, ValueError, WeightsError) as error:
+            raise AttributeError(f"module_ is not available: {error}") from error
 
     @property
     def cache_info_(self):
@@ -456,11 +356,11 @@ class CNNFeatureTransformer(
         Returns
         -------
         list of str
-            In the order in which they run. A name that leads several of them,
-            like `layer1` of `layer1.0.conv1`, stands for the last.
+            Names in running order. A common prefix of several names, such as `layer1`
+            of `layer1.0.conv1`, stands for the last of them.
         """
         check_is_fitted(self)
-        backbone = self._find_backbone()
+        backbone = known_backbone(self)
         return layer_names(backbone.module, backbone.input_shape)
 
     def get_feature_names_out(self, input_features=None):
@@ -486,20 +386,65 @@ class CNNFeatureTransformer(
         ]
         return np.array(names, dtype=object)
 
-    def _prepare_for_change(self):
+    @usual_torch()
+    def _layer_widths(self):
+        """Return the number of features of each layer."""
+        layers = asked_layers(self)
+        widths = getattr(self, "_widths", {}).get((layers, self.pooling))
+        if widths is None:
+            backbone = known_backbone(self)
+            widths = feature_widths(backbone, make_asked_extractor(self, backbone))
+        return dict(zip(layers, widths, strict=True))
+
+    def set_params(self, **params):
+        """Set the parameters of this transformer.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters. Those of a fitted backbone cannot be set.
+
+        Returns
+        -------
+        self : object
+            The transformer.
+        """
+        check_backbone_stays(self, params)
         if self.__sklearn_is_fitted__():
             self._widths = {}
+        return super().set_params(**params)
+
+    def get_metadata_routing(self):
+        """Return the routing of metadata to an estimator that is trained.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+            From `fit` and `fit_transform` to `fit` of the backbone.
+        """
+        router = MetadataRouter(owner=self)
+        if trains_backbone(self):
+            mapping = MethodMapping().add(caller="fit", callee="fit")
+            mapping.add(caller="fit_transform", callee="fit")
+            router.add(backbone=self.backbone, method_mapping=mapping)
+        return router
+
+    def __sklearn_clone__(self):
+        return clone_with_backbone(self)
 
     def __sklearn_is_fitted__(self):
-        has_learnt = hasattr(self, "_backbone") or not self._learns
+        has_learnt = hasattr(self, "_backbone") or not needs_fit(self)
         return hasattr(self, "_widths") and has_learnt
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        learns = self._learns
+        learns = needs_fit(self)
+        reads_files = (
+            trains_backbone(self) and get_tags(self.backbone).input_tags.string
+        )
         tags.requires_fit = learns
         tags.input_tags.three_d_array = True
-        tags.input_tags.string = not learns or self._trains_on_files
+        tags.input_tags.string = not learns or reads_files
         tags.target_tags.required = learns and isinstance(self.backbone, BaseEstimator)
         tags.transformer_tags.preserves_dtype = []
         return tags

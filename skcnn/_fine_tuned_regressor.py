@@ -1,23 +1,23 @@
-"""A pretrained network as regressor."""
+"""Regressor that fine-tunes a pretrained network."""
 
-from ._fine_tuning import FineTunedCNN
-from ._regression import RegressionMixin
+from sklearn.base import RegressorMixin, _fit_context
+
+from ._base import BaseFineTunedCNN, ValueTargets, check_partial_fit, fitting
+from ._base.parameter_constraints import FINE_TUNING
 
 
-class FineTunedRegressor(RegressionMixin, FineTunedCNN):
-    """Regressor that trains a pretrained convolutional network further.
+class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
+    """Regressor that fine-tunes a pretrained convolutional neural network.
 
-    It minimises the mean squared error; y is standardised inside.
+    The network minimises the mean squared error of y, which is standardised.
 
-    The last layer of a pretrained network is replaced by a new one, the head. It
-    is trained alone first, on the features of the images, and then together with
-    the layers that are to be trained, at smaller learning rates for earlier
-    layers.
+    The last layer of the network is replaced by a new head. The head is trained
+    alone first, then together with the trainable layers, at smaller learning rates
+    for earlier layers.
 
-    X is an array, or a CPU torch tensor, of images; or a sequence of image
-    files: a list, array, Series or one-column data frame of paths,
-    :class:`os.PathLike`, images of PIL or encoded bytes. Files are decoded once,
-    into memory up to a gigabyte and into a temporary file beyond.
+    X is an array, or a CPU torch tensor, of images; or a sequence of image files: a
+    list, array, Series or one-column data frame of paths, :class:`os.PathLike`, PIL
+    images or encoded bytes. Files are decoded once.
 
     ==================================  ========================================
     shape of an array X                 read as
@@ -28,233 +28,179 @@ class FineTunedRegressor(RegressionMixin, FineTunedCNN):
     ==================================  ========================================
 
     Networks without published preprocessing also take signals, ``(n, L)``, and
-    volumes, where their layers do.
+    volumes, if their layers do.
 
     Pixels of arrays have the range of their dtype: 0–255 for uint8, 0–65535 for
-    uint16, 0–1 for floats and booleans; other integers hold 0–255. With learnt
-    scaling (see `preprocessing`) any range will do.
+    uint16, 0–1 for floats and booleans, 0–255 for other integers. They may have any
+    range if the scale is learnt (see `preprocessing`).
 
     Parameters
     ----------
     backbone : str, torch.nn.Module or estimator, default="resnet18"
-        The network: a name of :func:`skcnn.list_backbones`, which are
-        torchvision's classification networks, ``"timm/<name>"`` (needs timm)
-        and the package's own; any :class:`torch.nn.Module`; or a fitted
-        estimator of this package, which stays as it is.
-
+        Network: a name of :func:`skcnn.list_backbones` (torchvision's classification
+        networks, ``"timm/<name>"``, the package's own), a :class:`torch.nn.Module`,
+        or a fitted estimator of this package, which is not changed.
     weights : str, path-like or None, default="default"
-        Of a backbone that is named: "default", the best published set; the name
-        of a set, for example "IMAGENET1K_V1"; a safetensors or state-dict file,
-        read without running code; or None, random weights.
-
+        Weights of a named backbone: "default", the best published set; the name of
+        a set, such as "IMAGENET1K_V1"; a safetensors or state-dict file, read
+        without running code; or None, random weights.
     trainable : str or int, default="all"
-        What is trained besides the head: "all" layers; none of them, "head"; a
-        layer by name, and those that run after it, all named as in
-        ``module_.backbone``; or a number of last blocks, see `blocks_`. Frozen
-        layers keep each bit, and stay in evaluation mode: their batch
-        normalisation keeps its statistics, their dropout is off.
-
+        Layers that are trained besides the head: "all"; "head", none; the name of a
+        layer in ``module_.backbone``, from which on layers are trained; or a number
+        of last blocks, see `blocks_`. Frozen layers are not modified; their
+        batch-norm statistics do not change either.
     dropout : float, default=0.0
-        Probability, in [0, 1), that a feature which enters the head is left out
-        of a training step; in the place of the network's own last dropout.
-
+        Probability, in [0, 1), that an input of the head is dropped in a training
+        step. It replaces the last dropout of the backbone.
     head_epochs : int, default=20
-        Number of passes over the features of the training images, before the
-        first epoch, in which the head alone is trained [1]_, at a rate of its
-        own. It takes one pass over the images. 0 leaves it out, and so do random
-        weights.
-
+        Number of epochs in which the head alone is trained first [1]_, on features
+        that are computed once. Heads on random weights are not trained alone.
     augmentation : str, callable, list or None, default=None
-        Random changes of the training images, never of those to predict: a
-        preset ("light", "standard", "strong"), a name of
-        `skcnn.data.augmentation` ("shift", "flip", "rotation", "scale", "cutout",
-        "mixup", ...), an instance, a function from ``(batch, generator)`` to a
-        batch, or a list of these. "standard" mirrors images, "light" does not.
-
+        Random changes of the training images: a preset ("light", "standard" or
+        "strong"; "light" does not mirror images), a name of
+        `skcnn.data.augmentation` ("shift", "flip", "rotation", "cutout", "mixup",
+        ...), an instance, a function from ``(batch, generator)`` to a batch, or a
+        list of these.
     optimizer : str or type, default="adamw"
-        "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
-        Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`, which
-        often takes fewer epochs), or a :class:`torch.optim.Optimizer` class.
-
+        Optimiser: "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd"
+        (with a Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`), or
+        a :class:`torch.optim.Optimizer` class.
     lr : float, default=1e-4
-        Learning rate of the head; its highest value where a schedule changes it.
-
+        Learning rate of the head, the maximum of the schedule.
     lr_decay : float, default=0.8
-        Factor of the learning rate from the head to the last block and from
-        each block to the one before [2]_, in (0, 1].
-
+        Factor, in (0, 1], of the learning rate from the head to the last block and
+        from each block to the one before [2]_.
     lr_schedule : str, callable or None, default="one_cycle"
-        How the learning rate changes in the course of `fit`: "one_cycle" (rises
-        for a quarter of the time, then falls to 0 [3]_), "cosine", "linear",
-        "step" (a tenth at a half and again at three quarters), "plateau" (a
-        fifth after three epochs without progress by `tol`, in the validation
-        score where there is one and in the training loss otherwise), None or
-        "constant", or a function from the progress of training, in [0, 1), to a
-        factor of `lr`. What falls by plan falls until `max_epochs`, also where
-        training is stopped early.
-
+        Schedule of the learning rate over `max_epochs`, even if early stopping ends
+        training before: "one_cycle" (rises for a quarter of the time, then falls to
+        0 [3]_), "cosine", "linear", "step" (divided by 10 at a half and at three
+        quarters), "plateau" (divided by 5 after three epochs without an improvement
+        by `tol` of the validation score or, without validation data, of the training
+        loss), None or "constant", or a function from the progress of training, in
+        [0, 1), to a factor of `lr`.
     weight_decay : float, default=0.01
-        Strength of weight decay; decoupled from the gradient in "adamw".
-
+        Strength of weight decay.
     weight_averaging : {"swa", "ema"} or None, default=None
-        Whether the network that `fit` leaves is an average over training:
-        "swa", of the weights at the end of each epoch of the last quarter [4]_;
-        "ema", an exponential moving average over the last epoch or so [5]_.
-        Batch-norm statistics are taken anew with the averaged weights.
-        `partial_fit` does not average.
-
+        Average of weights that becomes the network at the end of `fit`: "swa", over
+        the last quarter of the epochs [4]_; "ema", an exponential moving average
+        over about one epoch [5]_.
     batch_size : int or "auto", default="auto"
-        Largest number of samples of one training step. "auto" is a power of two
-        near a fortieth of the samples, from 16 to 128; where that does not fit in
-        memory, half of it, and so on, with a warning each time, down to 4.
-
+        Maximum number of samples in a training step. "auto" is a power of two near
+        a fortieth of the samples, from 16 to 128, which is halved, down to 4, if a
+        batch does not fit in memory.
     max_epochs : int, default=10
-        Number of passes over the training samples.
-
+        Maximum number of epochs.
     early_stopping : bool, default=False
-        Whether to hold out validation data, or take those that `fit` is given,
-        stop when their score, R², does not rise any more, and go back to
-        the best epoch; of epochs with the same score, the one of the lowest
-        validation loss.
-
+        Whether to stop when R² on validation data does not improve, and
+        to restore the best epoch; of equal ones, that of the lowest validation loss.
+        Validation data are given to `fit`, or held out of the training data.
     validation_fraction : float, default=0.1
-        Part of the training data that is held out, in (0, 1). Only
-        used with `early_stopping` and without `X_val`.
-
+        Fraction of the training data, in (0, 1), that early stopping holds out.
+        Ignored if `X_val` is given.
     n_iter_no_change : int, default=10
-        Number of epochs without an improvement that early stopping bears.
-
+        Maximum number of epochs without an improvement of at least `tol`.
     tol : float, default=1e-4
-        Smallest rise of the best score that is an improvement.
-
+        Minimum increase of the validation score that counts as an improvement.
     warm_start : bool, default=False
-        Whether `fit` goes on from the network of the last call, its head
-        included. `trainable`, `lr_decay`, `dropout`, the optimiser, its schedule
-        and `callbacks` start again, as the parameters say by then. `backbone` and
-        what says how images are read must be what they were.
-
+        Whether `fit` continues with the network of the last call and the split of
+        `early_stopping`. `trainable`, `lr_decay`, `dropout`, the optimiser, its
+        schedule and `callbacks` may change and start again; `backbone` and the
+        parameters of how images are read must not change.
     callbacks : list or tuple or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
         and callback. One that sets the learning rate needs ``lr_schedule=None``.
-
     verbose : bool or int, default=0
         Whether to print a line for each epoch.
-
     device : str or torch.device, default="auto"
-        Where the network computes: "cpu", "cuda", "cuda:1", "mps"; "auto" is
-        the CUDA device with the fewest other fits, the first of equal ones, and
-        the CPU where there is none.
-
+        Device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the CUDA device with the
+        fewest other fits, or the CPU if there is none.
     precision : {"float32", "bfloat16", "float64"}, default="float32"
-        Of the computation. "bfloat16" computes in it where that is safe
-        (autocast), with weights in float32: in less time on devices that multiply
-        in it, in far more on a CPU that does not.
-
+        Precision of the computation. "bfloat16" is autocast, with weights in
+        float32; it is slow on CPUs without bfloat16 arithmetic.
     memory : str, path-like, bool or None, default=None
-        Folder of the feature cache, True for the user's cache folder, from which
-        the features of images are taken that were computed before.
-
+        Folder of the feature cache, which holds features for the training of the
+        head. True is the cache folder of the user.
     preprocessing : str, default="auto"
-        "auto" is what was published with the weights: size, crop,
-        interpolation, mean and standard deviation. For networks without any,
-        which are a :class:`torch.nn.Module` and the package's own ones with
-        random weights, it is the scale of each channel, learnt in `fit`. The
-        name of a backbone is that backbone's, for a :class:`torch.nn.Module`.
-
+        Preprocessing of images: "auto", the one published with the weights, or, for
+        a :class:`torch.nn.Module` and networks of the package with random weights,
+        a scale of each channel that is learnt in `fit`; or the name of the backbone
+        whose preprocessing a :class:`torch.nn.Module` has.
     image_size : int, tuple of int or None, default=None
-        Height and width, in pixels, of what the network sees, instead of the
-        published size. Images are resized to cover it and their centre is cut
-        out; images that have this size are not touched.
-
+        Height and width, in pixels, that images are resized and centre-cropped to.
+        None is the published size.
     image_shape : tuple of int or None, default=None
-        Shape of one image where X holds flattened images: ``(H, W)``,
-        ``(H, W, C)``, ``(C, H, W)`` and so on, read like an array of that shape.
-
+        Shape of one image, ``(H, W)``, ``(H, W, C)``, ``(C, H, W)`` and so on, if X
+        holds flattened images.
     channel_axis : int, None or "auto", default="auto"
-        Axis of X (of the reshaped X where `image_shape` is given) that holds
-        the channels, -1 for channels last and 1 for channels first; None where
-        X has none. "auto" finds the channels of arrays of four or five axes where
-        just one of the first and the last axis of a sample has a length of 1 to
-        4. It reads ``(n, H, W)`` as images without channels, ``(n, 1, L)`` and
-        ``(n, L, 1)`` as signals, and raises an error that names the choices
-        where images may be signals: where the shorter axis has a length of 2 to
-        16 and the other at least twice that.
-
+        Axis of X that holds the channels: -1 for channels last, 1 for channels
+        first, None if there is none. "auto" takes the first or last axis of a sample
+        if only one of them has a length of 1 to 4, and reads ``(n, H, W)`` as grey
+        images. It raises an error if these may be signals with channels: if the
+        shorter axis has a length of 2 to 16 and the other is at least twice as long.
     random_state : int, RandomState instance or None, default=None
-        Seed of random weights, the order of the samples and the random layers.
-        None takes a seed from NumPy's global generator, as everywhere in
-        scikit-learn; otherwise no global generator is used or changed.
+        Seed of random weights, the order of samples, held-out data and random
+        layers. None takes it from NumPy's global generator.
 
     Attributes
     ----------
     module_ : torch.nn.Module
-        The trained network.
-
+        Trained network.
     net_ : skorch.NeuralNet
-        The net that trained it.
-
+        Net that trained it.
     blocks_ : tuple of str
-        Names of the blocks of the network, in the order in which they run: its
-        children that have weights, where, while these are fewer than four, the
-        one with the most layers is replaced by its own children. The last layer
-        of the network, which the head replaces, is none.
-
+        Names of the blocks of the network, in running order: its children that have
+        weights, without the last layer. As long as these are fewer than four, the
+        one with the most layers is replaced by its own children.
     head_loss_curve_ : list of float
         Mean training loss of each epoch of the head alone.
-
     history_ : skorch.history.History
-        One row for each epoch, with `epoch`, `train_loss` and `dur`, the
-        seconds it took; with validation data also `valid_loss` and
-        `valid_score`.
-
+        One row for each epoch, with `epoch`, `train_loss` and `dur` (seconds); with
+        validation data also `valid_loss` and `valid_score`.
     loss_curve_ : list of float
-        Mean training loss of each epoch, squared error in units of the
+        Mean squared error of the training data in each epoch, in units of the
         variance of y.
-
     validation_scores_ : list of float or None
-        R² of the validation data after each epoch, None where there are
-        none.
-
+        R² of the validation data after each epoch, None without validation data.
     best_validation_score_ : float or None
-        Largest of `validation_scores_`.
-
+        Maximum of `validation_scores_`.
     n_iter_ : int
         Number of epochs trained.
-
     image_shape_ : tuple of int
-        Shape of one image in `fit`, where X was an array.
-
+        Shape of one image seen in `fit`, if X was an array.
     n_features_in_ : int
-        Number of values of one image in `fit`, where X was an array.
-
+        Number of values of one image, if X was an array.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features. Defined where X is a data frame with columns that
-        are all strings.
-
+        Names of features seen in `fit`, if X is a data frame whose column names are
+        all strings.
     preprocessing_ : skcnn.backbones.Preprocessing or None
-        What was published with the weights.
-
+        Published preprocessing, None if the scale of the pixels was learnt.
     scaler_ : skcnn.data.ChannelScaler
-        `mean_` and `scale_` of each channel, in the units of X, where nothing
-        was published.
+        `mean_` and `scale_` of each channel, in the units of X, if no preprocessing
+        is published.
 
     See Also
     --------
-    CNNRegressor : A network that is trained from scratch.
-    CNNFeatureTransformer : Features of the network as it is.
+    CNNRegressor : Convolutional neural network regressor.
+    CNNFeatureTransformer : Features of a pretrained network.
     list_backbones : Names of backbones.
+
+    Notes
+    -----
+    The same `random_state`, machine, versions and number of threads give the same
+    model, bit for bit. Otherwise, models are equal up to rounding. Small fits run on
+    one thread, so they are equal at any `n_jobs`.
 
     References
     ----------
     .. [1] A. Kumar et al., "Fine-tuning can distort pretrained features and
        underperform out-of-distribution", ICLR 2022.
     .. [2] J. Howard, S. Ruder, "Universal language model fine-tuning for text
-       classification", ACL 2018; H. Bao et al., "BEiT: BERT pre-training of
-       image transformers", ICLR 2022, for images.
-    .. [3] L. N. Smith, "A disciplined approach to neural network
-       hyper-parameters", arXiv 1803.09820, 2018.
-    .. [4] P. Izmailov et al., "Averaging weights leads to wider optima and
-       better generalization", UAI 2018.
+       classification", ACL 2018; H. Bao et al., "BEiT: BERT pre-training of image
+       transformers", ICLR 2022, for images.
+    .. [3] L. N. Smith, "A disciplined approach to neural network hyper-parameters",
+       arXiv 1803.09820, 2018.
+    .. [4] P. Izmailov et al., "Averaging weights leads to wider optima and better
+       generalization", UAI 2018.
     .. [5] B. Polyak, A. Juditsky, "Acceleration of stochastic approximation by
        averaging", SIAM J. Control and Optimization 30(4), 1992.
 
@@ -273,3 +219,161 @@ class FineTunedRegressor(RegressionMixin, FineTunedCNN):
     >>> reg.fit(X[:50], 1 / frequency[:50]).score(X[150:], 1 / frequency[150:]) > 0.9
     True
     """
+
+    _parameter_constraints = FINE_TUNING
+    _Targets = ValueTargets
+
+    def __init__(
+        self,
+        backbone="resnet18",
+        *,
+        weights="default",
+        trainable="all",
+        dropout=0.0,
+        head_epochs=20,
+        augmentation=None,
+        optimizer="adamw",
+        lr=1e-4,
+        lr_decay=0.8,
+        lr_schedule="one_cycle",
+        weight_decay=0.01,
+        weight_averaging=None,
+        batch_size="auto",
+        max_epochs=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        callbacks=None,
+        verbose=0,
+        device="auto",
+        precision="float32",
+        memory=None,
+        preprocessing="auto",
+        image_size=None,
+        image_shape=None,
+        channel_axis="auto",
+        random_state=None,
+    ):
+        self.backbone = backbone
+        self.weights = weights
+        self.trainable = trainable
+        self.dropout = dropout
+        self.head_epochs = head_epochs
+        self.augmentation = augmentation
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_decay = lr_decay
+        self.lr_schedule = lr_schedule
+        self.weight_decay = weight_decay
+        self.weight_averaging = weight_averaging
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.device = device
+        self.precision = precision
+        self.memory = memory
+        self.preprocessing = preprocessing
+        self.image_size = image_size
+        self.image_shape = image_shape
+        self.channel_axis = channel_axis
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Fine-tune the network on images and values.
+
+        Parameters
+        ----------
+        X : array-like or sequence of image files
+            Training images.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values, in any unit and range.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero. None weights all samples equally.
+        X_val, y_val, sample_weight_val : array-like or None, default=None
+            Validation data, like X, y and `sample_weight`. Their loss and score are
+            recorded after each epoch, and `early_stopping` uses them.
+
+        Returns
+        -------
+        self : object
+            The fitted regressor.
+
+        Raises
+        ------
+        ValueError, MemoryError
+            If data or parameters are not valid, the loss diverges, or a batch does not
+            fit in memory.
+        """
+        with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
+            samples = task.check()
+            samples, held_out = task.split(samples, X_val, y_val, sample_weight_val)
+            task.prepare(samples)
+            task.train(samples, held_out)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one more epoch, at the constant learning rate `lr`.
+
+        The scales of the pixels and of y, the optimiser and `callbacks` are those of
+        the first call. If a call fails or is interrupted, the network does not change.
+
+        Parameters
+        ----------
+        X : array-like or sequence of image files
+            Training images.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero, relative to samples of weight 1.
+
+        Returns
+        -------
+        self : object
+            The fitted regressor.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`.
+        """
+        check_partial_fit(self)
+        self._check_layer_options()
+        with fitting(self, X, y, sample_weight, keep=True, is_incremental=True) as task:
+            samples = task.check()
+            task.prepare(samples)
+            task.train(samples)
+        return self
+
+    def predict(self, X):
+        """Predict the value or values of each sample.
+
+        Parameters
+        ----------
+        X : array-like or sequence of image files
+            Images, arrays of the shape seen in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Values in the unit and the shape of y.
+        """
+        return self._targets.decode(self._outputs(X))

@@ -1,18 +1,21 @@
-"""A convolutional network as regressor."""
+"""Convolutional neural network regressor."""
 
-from ._parameters import CNNParameters
-from ._regression import RegressionMixin
+from sklearn.base import RegressorMixin, _fit_context
+
+from ._base import BaseCNN, ValueTargets, array_input, check_partial_fit, fitting
+from ._base.net_building import NETWORK_PARAMETERS, described_network
+from ._base.parameter_constraints import CNN
 
 
-class CNNRegressor(RegressionMixin, CNNParameters):
-    """Regressor that trains a convolutional network.
+class CNNRegressor(RegressorMixin, BaseCNN):
+    """Convolutional neural network regressor.
 
-    It minimises the mean squared error; y is standardised inside.
+    The network minimises the mean squared error of y, which is standardised.
 
     The default network is a stack of blocks (convolution, normalisation,
-    activation, pooling) in one, two or three dimensions and a fully connected
-    head. Each of its hyper-parameters is one flat parameter, so that
-    :class:`~sklearn.model_selection.GridSearchCV` searches them like any other.
+    activation, pooling) in one, two or three dimensions, followed by a fully
+    connected head. Each hyper-parameter is one flat parameter, so that
+    :class:`~sklearn.model_selection.GridSearchCV` can search it like any other.
 
     X is an array, or a CPU torch tensor, of any numeric or boolean dtype. It is
     read by its number of axes:
@@ -28,237 +31,175 @@ class CNNRegressor(RegressionMixin, CNNParameters):
     ``(n, T, H, W, C)``                 clips or volumes with channels
     ==================================  ========================================
 
-    Pixels are standardised, channel by channel, by the mean and standard
-    deviation that the training images have; any range of values will do.
+    Each channel is standardised by the mean and the standard deviation of the
+    training images, so pixels may have any range.
 
     Parameters
     ----------
     architecture : str or callable, default="convnet"
-        The network: "convnet", the plain network described above; "lenet5"
-        [1]_; "resnet20", "resnet32", "resnet44" or "resnet56", residual
-        networks for small images [2]_; "fcn", the fully convolutional network
-        for series [8]_, with `activation`, `norm` and `dropout`; or an
-        :class:`torch.nn.Module` class or a function that is called with
-        `input_shape`, the shape ``(n_channels, *spatial_shape)`` of a sample,
-        and `n_outputs`, and returns a network that maps ``(n, *input_shape)``
-        to ``(n, n_outputs)``. Parameters of the network listed below that its
-        signature names are passed to it as well; the others do not matter.
-
+        Network: "convnet", described above; "lenet5" [1]_; "resnet20", "resnet32",
+        "resnet44" or "resnet56", for small images [2]_; "fcn", for time series
+        [3]_; or a :class:`torch.nn.Module` class or function that is called with
+        `input_shape`, which is ``(n_channels, *spatial_shape)``, and `n_outputs`,
+        and returns a network that maps ``(n, *input_shape)`` to ``(n, n_outputs)``.
+        It also gets those parameters from `n_layers` to `hidden_layer_sizes` that
+        its signature names.
     n_layers : int, default=3
         Number of convolution blocks.
-
     n_filters : int, default=32
-        Number of feature maps of the first block.
-
+        Number of filters of the first block.
     filter_growth : float, default=2
-        Each block has this many times the feature maps of the one before.
-
+        Factor by which the number of filters grows from block to block.
     kernel_size : int or tuple of int, default=3
-        Side, or sides, of the filters, in pixels.
-
+        Size of the filters, in pixels.
     stride : int or tuple of int, default=1
         Step of the convolutions, in pixels.
-
     pooling : {"max", "avg", "stride"} or None, default="max"
-        How a block shrinks its maps: by the maximum or the mean of each window,
-        or by a convolution with a step of `pool_size`. An axis that is shorter
-        than `pool_size` is left as it is.
-
+        Downsampling in each block: maximum or mean of each window, or a convolution
+        with a step of `pool_size`. Axes shorter than `pool_size` are not pooled.
     pool_size : int or tuple of int, default=2
-        Side, or sides, of the pooling window and its step, in pixels.
-
+        Size and step of the pooling window, in pixels.
     activation : str or callable, default="relu"
-        "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid"
-        ("logistic"), "identity", or a class of :class:`torch.nn.Module`.
-
+        Activation function: "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
+        "tanh", "sigmoid" ("logistic"), "identity", or a :class:`torch.nn.Module`
+        class.
     norm : {"batch", "group"} or None, default="batch"
-        Normalisation of feature maps: over the batch [3]_, or over groups of 16
-        maps of one sample [4]_, which suits batches of a few samples.
-
+        Normalisation of feature maps: over the batch [4]_, or over groups of 16
+        feature maps of one sample [5]_, which suits very small batches.
     dropout : float, default=0.0
-        Probability, in [0, 1), that a feature map, or a unit that enters a
-        fully connected layer, is left out of a training step.
-
+        Probability, in [0, 1), that a feature map, or an input of a fully connected
+        layer, is dropped in a training step.
     hidden_layer_sizes : array-like of int or int, default=()
-        Widths of fully connected layers between the last block and the output.
-
+        Sizes of fully connected layers between the last block and the output.
     augmentation : str, callable, list or None, default=None
-        Random changes of the training images, never of those to predict: a
-        preset ("light", "standard", "strong"), a name of
-        `skcnn.data.augmentation` ("shift", "flip", "rotation", "scale", "cutout",
-        "mixup", ...), an instance, a function from ``(batch, generator)`` to a
-        batch, or a list of these. "standard" mirrors images, "light" does not.
-
+        Random changes of the training images: a preset ("light", "standard" or
+        "strong"; "light" does not mirror images), a name of
+        `skcnn.data.augmentation` ("shift", "flip", "rotation", "cutout", "mixup",
+        ...), an instance, a function from ``(batch, generator)`` to a batch, or a
+        list of these.
     optimizer : str or type, default="adamw"
-        "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
-        Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`, which
-        often takes fewer epochs), or a :class:`torch.optim.Optimizer` class.
-
+        Optimiser: "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd"
+        (with a Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`), or
+        a :class:`torch.optim.Optimizer` class.
     lr : float, default=0.003
-        Learning rate; its highest value where a schedule changes it.
-
+        Learning rate, the maximum of the schedule.
     lr_schedule : str, callable or None, default="one_cycle"
-        How the learning rate changes in the course of `fit`: "one_cycle" (rises
-        for a quarter of the time, then falls to 0 [5]_), "cosine", "linear",
-        "step" (a tenth at a half and again at three quarters), "plateau" (a
-        fifth after three epochs without progress by `tol`, in the validation
-        score where there is one and in the training loss otherwise), None or
-        "constant", or a function from the progress of training, in [0, 1), to a
-        factor of `lr`. What falls by plan falls until `max_epochs`, also where
-        training is stopped early.
-
+        Schedule of the learning rate over `max_epochs`, even if early stopping ends
+        training before: "one_cycle" (rises for a quarter of the time, then falls to
+        0 [6]_), "cosine", "linear", "step" (divided by 10 at a half and at three
+        quarters), "plateau" (divided by 5 after three epochs without an improvement
+        by `tol` of the validation score or, without validation data, of the training
+        loss), None or "constant", or a function from the progress of training, in
+        [0, 1), to a factor of `lr`.
     weight_decay : float or "auto", default="auto"
-        Strength of weight decay; decoupled from the gradient in AdamW and Muon.
-        For these, "auto" is 1 for epochs of up to 50 steps, and 50 over the number
-        of steps for longer ones, so that weights remember as many epochs [9]_;
-        where `lr` is above 0.01, it is so much less. For others it is 0.01, and so
-        where `partial_fit` is called first.
-
+        Strength of weight decay. "auto" is 0.01; for AdamW and Muon, in `fit`, it
+        is 1 for epochs of up to 50 steps, 50 over the number of steps for longer
+        ones [7]_, and proportionally less for `lr` above 0.01.
     weight_averaging : {"swa", "ema"} or None, default=None
-        Whether the network that `fit` leaves is an average over training:
-        "swa", of the weights at the end of each epoch of the last quarter [6]_;
-        "ema", an exponential moving average over the last epoch or so [7]_.
-        Batch-norm statistics are taken anew with the averaged weights.
-        `partial_fit` does not average.
-
+        Average of weights that becomes the network at the end of `fit`: "swa", over
+        the last quarter of the epochs [8]_; "ema", an exponential moving average
+        over about one epoch [9]_.
     batch_size : int or "auto", default="auto"
-        Largest number of samples of one training step. "auto" is a power of two
-        near a fortieth of the samples, from 8 to 128; where that does not fit in
-        memory, half of it, and so on, with a warning each time, down to 4.
-
+        Maximum number of samples in a training step. "auto" is a power of two near
+        a fortieth of the samples, from 8 to 128, which is halved, down to 4, if a
+        batch does not fit in memory.
     max_epochs : int, default=20
-        Number of passes over the training samples.
-
+        Maximum number of epochs.
     early_stopping : bool, default=False
-        Whether to hold out validation data, or take those that `fit` is given,
-        stop when their score, R², does not rise any more, and go back to
-        the best epoch; of epochs with the same score, the one of the lowest
-        validation loss.
-
+        Whether to stop when R² on validation data does not improve, and
+        to restore the best epoch; of equal ones, that of the lowest validation loss.
+        Validation data are given to `fit`, or held out of the training data.
     validation_fraction : float, default=0.1
-        Part of the training data that is held out, in (0, 1). Only
-        used with `early_stopping` and without `X_val`.
-
+        Fraction of the training data, in (0, 1), that early stopping holds out.
+        Ignored if `X_val` is given.
     n_iter_no_change : int, default=10
-        Number of epochs without an improvement that early stopping bears.
-
+        Maximum number of epochs without an improvement of at least `tol`.
     tol : float, default=1e-4
-        Smallest rise of the best score that is an improvement.
-
+        Minimum increase of the validation score that counts as an improvement.
     warm_start : bool, default=False
-        Whether `fit` goes on from the network of the last call. The scale of
-        the pixels stays as well, and so does the split of `early_stopping`; the
-        optimiser, its schedule and `callbacks` start again, as the parameters say
-        by then. Those that describe the network must be what they were.
-
+        Whether `fit` continues with the network of the last call, the scale of the
+        pixels and the split of `early_stopping`. The optimiser, its schedule and
+        `callbacks` start again. Parameters of the network must not change.
     callbacks : list or tuple or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
         and callback. One that sets the learning rate needs ``lr_schedule=None``.
-
     verbose : bool or int, default=0
         Whether to print a line for each epoch.
-
     device : str or torch.device, default="auto"
-        Where the network computes: "cpu", "cuda", "cuda:1", "mps"; "auto" is
-        the CUDA device with the fewest other fits, the first of equal ones, and
-        the CPU where there is none.
-
+        Device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the CUDA device with the
+        fewest other fits, or the CPU if there is none.
     precision : {"float32", "bfloat16", "float64"}, default="float32"
-        Of the computation. "bfloat16" computes in it where that is safe
-        (autocast), with weights in float32: in less time on devices that multiply
-        in it, in far more on a CPU that does not.
-
+        Precision of the computation. "bfloat16" is autocast, with weights in
+        float32; it is slow on CPUs without bfloat16 arithmetic.
     image_shape : tuple of int or None, default=None
-        Shape of one image where X holds flattened images: ``(H, W)``,
-        ``(H, W, C)``, ``(C, H, W)`` and so on, read like an array of that shape.
-
+        Shape of one image, ``(H, W)``, ``(H, W, C)``, ``(C, H, W)`` and so on, if X
+        holds flattened images.
     channel_axis : int, None or "auto", default="auto"
-        Axis of X (of the reshaped X where `image_shape` is given) that holds
-        the channels, -1 for channels last and 1 for channels first; None where
-        X has none. "auto" finds the channels of arrays of four or five axes where
-        just one of the first and the last axis of a sample has a length of 1 to
-        4. It reads ``(n, H, W)`` as images without channels, ``(n, 1, L)`` and
-        ``(n, L, 1)`` as signals, and raises an error that names the choices
-        where images may be signals: where the shorter axis has a length of 2 to
-        16 and the other at least twice that.
-
+        Axis of X that holds the channels: -1 for channels last, 1 for channels
+        first, None if there is none. "auto" takes the first or last axis of a sample
+        if only one of them has a length of 1 to 4, and reads ``(n, H, W)`` as grey
+        images. It raises an error if these may be signals with channels: if the
+        shorter axis has a length of 2 to 16 and the other is at least twice as long.
     random_state : int, RandomState instance or None, default=None
-        Seed of the initial weights, the order of the samples, what is held out
-        and the random layers. None takes a seed from NumPy's global generator, as
-        everywhere in scikit-learn; otherwise no global generator is used or
-        changed.
+        Seed of initial weights, the order of samples, held-out data and random
+        layers. None takes it from NumPy's global generator.
 
     Attributes
     ----------
     module_ : torch.nn.Module
-        The trained network.
-
+        Trained network.
     net_ : skorch.NeuralNet
-        The net that trained it.
-
+        Net that trained it.
     history_ : skorch.history.History
-        One row for each epoch, with `epoch`, `train_loss` and `dur`, the
-        seconds it took; with validation data also `valid_loss` and
-        `valid_score`.
-
+        One row for each epoch, with `epoch`, `train_loss` and `dur` (seconds); with
+        validation data also `valid_loss` and `valid_score`.
     loss_curve_ : list of float
-        Mean training loss of each epoch, squared error in units of the
+        Mean squared error of the training data in each epoch, in units of the
         variance of y.
-
     validation_scores_ : list of float or None
-        R² of the validation data after each epoch, None where there are
-        none.
-
+        R² of the validation data after each epoch, None without validation data.
     best_validation_score_ : float or None
-        Largest of `validation_scores_`.
-
+        Maximum of `validation_scores_`.
     n_iter_ : int
         Number of epochs trained.
-
     image_shape_ : tuple of int
-        Shape of one image in `fit`.
-
+        Shape of one image seen in `fit`.
     n_features_in_ : int
         Number of values of one image.
-
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features. Defined where X is a data frame with columns that
-        are all strings.
-
+        Names of features seen in `fit`, if X is a data frame whose column names are
+        all strings.
     scaler_ : skcnn.data.ChannelScaler
         `mean_` and `scale_` of each channel, in the units of X.
 
     See Also
     --------
-    CNNClassifier : The same network for labels.
+    CNNClassifier : Convolutional neural network classifier.
+    FineTunedRegressor : Regressor that fine-tunes a pretrained network.
 
     Notes
     -----
-    The same `random_state` gives the same model, bit for bit: again, in threads,
-    in another process and, on a CPU, at another number of threads. Where a forward
-    pass of a batch takes less than 160 million operations (64 million of the plain
-    network on images in float32), one thread trains the network. For larger ones,
-    what torch would split by the number of threads is computed in fixed parts. On a
-    GPU, networks with overlapping windows of max pooling agree to rounding only.
+    The same `random_state`, machine, versions and number of threads give the same
+    model, bit for bit. Otherwise, models are equal up to rounding. Small fits run on
+    one thread, so they are equal at any `n_jobs`.
 
     References
     ----------
-    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning
-       applied to document recognition", Proceedings of the IEEE 86(11), 1998.
-    .. [2] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
-       recognition", CVPR 2016.
-    .. [3] S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015.
-    .. [4] Y. Wu, K. He, "Group normalization", ECCV 2018.
-    .. [5] L. N. Smith, "A disciplined approach to neural network
-       hyper-parameters", arXiv 1803.09820, 2018.
-    .. [6] P. Izmailov et al., "Averaging weights leads to wider optima and
-       better generalization", UAI 2018.
-    .. [7] B. Polyak, A. Juditsky, "Acceleration of stochastic approximation by
+    .. [1] Y. LeCun et al., "Gradient-based learning applied to document
+       recognition", Proceedings of the IEEE 86(11), 1998.
+    .. [2] K. He et al., "Deep residual learning for image recognition", CVPR 2016.
+    .. [3] Z. Wang et al., "Time series classification from scratch with deep neural
+       networks: a strong baseline", IJCNN 2017.
+    .. [4] S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015.
+    .. [5] Y. Wu, K. He, "Group normalization", ECCV 2018.
+    .. [6] L. N. Smith, "A disciplined approach to neural network hyper-parameters",
+       arXiv 1803.09820, 2018.
+    .. [7] X. Wang, L. Aitchison, "How to set AdamW's weight decay as you scale model
+       and dataset size", arXiv 2405.13698, 2024.
+    .. [8] P. Izmailov et al., "Averaging weights leads to wider optima and better
+       generalization", UAI 2018.
+    .. [9] B. Polyak, A. Juditsky, "Acceleration of stochastic approximation by
        averaging", SIAM J. Control and Optimization 30(4), 1992.
-    .. [8] Z. Wang, W. Yan, T. Oates, "Time series classification from scratch
-       with deep neural networks: a strong baseline", IJCNN 2017.
-    .. [9] X. Wang, L. Aitchison, "How to set AdamW's weight decay as you scale model
-       and dataset size", 2024, arXiv 2405.13698.
 
     Examples
     --------
@@ -271,3 +212,171 @@ class CNNRegressor(RegressionMixin, CNNParameters):
     >>> reg.score(X[150:], frequency[150:]) > 0.9
     True
     """
+
+    _parameter_constraints = CNN
+    _network_parameters = NETWORK_PARAMETERS
+    _input = array_input
+    _Targets = ValueTargets
+
+    def __init__(
+        self,
+        architecture="convnet",
+        *,
+        n_layers=3,
+        n_filters=32,
+        filter_growth=2,
+        kernel_size=3,
+        stride=1,
+        pooling="max",
+        pool_size=2,
+        activation="relu",
+        norm="batch",
+        dropout=0.0,
+        hidden_layer_sizes=(),
+        augmentation=None,
+        optimizer="adamw",
+        lr=0.003,
+        lr_schedule="one_cycle",
+        weight_decay="auto",
+        weight_averaging=None,
+        batch_size="auto",
+        max_epochs=20,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        callbacks=None,
+        verbose=0,
+        device="auto",
+        precision="float32",
+        image_shape=None,
+        channel_axis="auto",
+        random_state=None,
+    ):
+        self.architecture = architecture
+        self.n_layers = n_layers
+        self.n_filters = n_filters
+        self.filter_growth = filter_growth
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.pooling = pooling
+        self.pool_size = pool_size
+        self.activation = activation
+        self.norm = norm
+        self.dropout = dropout
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.augmentation = augmentation
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.weight_decay = weight_decay
+        self.weight_averaging = weight_averaging
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.device = device
+        self.precision = precision
+        self.image_shape = image_shape
+        self.channel_axis = channel_axis
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Fit the network to images and values.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Training images, signals or volumes.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values, in any unit and range.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero. None weights all samples equally.
+        X_val, y_val, sample_weight_val : array-like or None, default=None
+            Validation data, like X, y and `sample_weight`. Their loss and score are
+            recorded after each epoch, and `early_stopping` uses them.
+
+        Returns
+        -------
+        self : object
+            The fitted regressor.
+
+        Raises
+        ------
+        ValueError, MemoryError
+            If data or parameters are not valid, the loss diverges, or a batch does not
+            fit in memory.
+        """
+        with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
+            samples = task.check()
+            samples, held_out = task.split(samples, X_val, y_val, sample_weight_val)
+            task.prepare(samples)
+            task.train(samples, held_out)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one more epoch, at the constant learning rate `lr`.
+
+        The scales of the pixels and of y, the optimiser and `callbacks` are those of
+        the first call. If a call fails or is interrupted, the network does not change.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Training images, signals or volumes.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero, relative to samples of weight 1.
+
+        Returns
+        -------
+        self : object
+            The fitted regressor.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`.
+        """
+        check_partial_fit(self)
+        with fitting(self, X, y, sample_weight, keep=True, is_incremental=True) as task:
+            samples = task.check()
+            task.prepare(samples)
+            task.train(samples)
+        return self
+
+    def predict(self, X):
+        """Predict the value or values of each sample.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Samples of the shape seen in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Values in the unit and the shape of y.
+        """
+        return self._targets.decode(self._outputs(X))
+
+    def _make_network(self):
+        return described_network(self)

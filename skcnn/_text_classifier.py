@@ -1,223 +1,155 @@
-"""A convolutional network as classifier of sentences."""
+"""Convolutional neural network classifier of sentences."""
 
-from numbers import Integral, Real
+import numpy as np
+from sklearn.base import ClassifierMixin, TransformerMixin, _fit_context
+from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn.utils._param_validation import Interval, StrOptions
+from ._base import (
+    BaseCNN,
+    ClassTargets,
+    check_partial_fit,
+    fitting,
+    sentence_input,
+)
+from ._base.parameter_constraints import TEXT, TEXT_NETWORK, VOCABULARY
+from ._base.sentence_network import described_text_network
+from ._base.shared_parameters import clone_sharing
+from ._base.top_ngrams import strongest_ngrams
+from .data import TOKEN_PATTERN, as_texts
 
-from ._classification import ClassificationMixin
-from ._parameters import TRAINING_CONSTRAINTS
-from ._text_input import SentenceCNN
-from .data import TOKEN_PATTERN
-from .modules import CHANNELS
 
+class TextCNNClassifier(ClassifierMixin, TransformerMixin, BaseCNN):
+    r"""Convolutional neural network classifier of sentences.
 
-class TextCNNClassifier(ClassificationMixin, SentenceCNN):
-    r"""Classifier of sentences that trains a convolutional network.
+    Each word has a vector. Filters respond to windows of 3, 4 and 5 words; the
+    largest response of each filter in the sentence is a feature, and a linear layer
+    computes probabilities from the features [1]_.
 
-    Each word has a vector. Filters respond to windows of 3, 4 and 5 words, whatever
-    stands around them; the largest response of each filter in the sentence is a
-    feature, and a linear layer turns the features into probabilities [1]_.
-
-    X is a list, tuple, array or Series of strings, or a frame of one column. A
-    :class:`~sklearn.compose.ColumnTransformer` may give it as well, by the name of a
-    column or a list of one.
-
-    The words are those of the sentences that the network is trained on. Others are
-    all alike to it: they have the vector 0, unless some are left out in training, by
-    `min_df` or `max_features`, in which case it is learnt. A sentence of such words,
-    an empty one and one that is shorter than a filter are sentences like any other.
-    What the network makes of a sentence depends on no other one.
+    X is a list, tuple, array or Series of strings, or a frame of one column. The
+    vocabulary consists of the words of the training sentences. Unknown words share
+    one vector, which is 0 unless `min_df` or `max_features` leave words out.
+    Sentences may be empty or shorter than a filter.
 
     Parameters
     ----------
     embeddings : mapping, KeyedVectors, Series, DataFrame, str or PathLike, default=None
-        Word vectors that were learnt elsewhere: a mapping from words to vectors, an
-        object like gensim's, a pandas Series or frame with words as its index, or
-        the path of a word2vec or GloVe file, as text or binary. Words without one
-        get a random vector whose values have the same variance. Copies of the
-        estimator share the object.
-
+        Pretrained word vectors: a mapping from words to vectors, an object like
+        gensim's, a pandas Series or frame with words as its index, or the path of a
+        word2vec or GloVe file. Other words get random vectors of the same variance.
+        Clones share the object.
     mode : {"rand", "static", "non-static", "multichannel"}, default="rand"
-        "rand" learns all vectors, random at first. "static" keeps those of
-        `embeddings`, "non-static" learns them further, and "multichannel" has both:
-        a filter is applied to the vector that is kept and to the one that is
-        learnt, and its responses are added.
-
+        Training of word vectors: "rand", all are random at first and trained;
+        "static", `embeddings` are not modified; "non-static", they are trained;
+        "multichannel", the sum of both.
     filter_sizes : tuple of int, default=(3, 4, 5)
-        How many words a filter responds to, all different.
-
+        Numbers of words in the window of a filter, all different.
     n_filters : int, default=100
         Number of filters of each size.
-
     embedding_dim : int, default=300
-        Length of a word vector. That of `embeddings` goes before.
-
+        Length of a word vector, unless `embeddings` are given.
     dropout : float, default=0.5
-        Probability, in [0, 1), that a feature is left out of a training step.
-
+        Probability, in [0, 1), that a feature is dropped in a training step.
     max_norm : float or None, default=3
-        Largest L2 norm of the weights of a class. What a training step makes
-        longer is brought back to it; None sets no limit.
-
+        Maximum L2 norm of the weights of a class, None for no limit.
     tokenizer : callable or None, default=None
-        Function from a sentence to a list of its words. None finds them by
-        `token_pattern`.
-
+        Function from a sentence to its words. None finds them by `token_pattern`.
     token_pattern : str or None, default=r"\w+(?:'\w+)*|[^\w\s]"
-        Regular expression of a word, not used with a `tokenizer`. By default,
-        these are words of any length, with the apostrophes in them, and
-        punctuation marks: unlike
-        :class:`~sklearn.feature_extraction.text.CountVectorizer`, which drops "I"
-        and "?", of which windows of words make something.
-
+        Regular expression of a word, if there is no `tokenizer`. By default, words
+        have any length and may contain apostrophes, and punctuation marks are words.
     lowercase : bool, default=True
-        Whether to turn capital letters into small ones.
-
+        Whether to convert the text to lower case.
     min_df : int or float, default=1
-        Number of sentences, or part of them, that a word has to occur in to be
-        known.
-
+        Minimum number, or fraction, of sentences with a word of the vocabulary.
     max_features : int or None, default=None
-        Largest number of words that are known, the most frequent ones; None for
-        all.
-
+        Maximum size of the vocabulary, which keeps the most frequent words.
     max_length : int or None, default=None
-        Number of words of a sentence that are read, None for all. The longest
-        sentence of a batch decides how much memory all of them take: documents
-        of thousands of words among short ones want a limit.
-
+        Maximum number of words of a sentence that are read. The longest sentence of
+        a batch determines its memory, so set it if some texts are much longer.
     optimizer : str or type, default="adamw"
-        "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd" (with a
-        Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`, which
-        often takes fewer epochs), or a :class:`torch.optim.Optimizer` class.
-        Those with a name update the vectors of the words of a batch only; decay
-        and momentum leave those of other words as they are.
-
+        "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd", "muon", which
+        update only the vectors of words in the batch; or a
+        :class:`torch.optim.Optimizer` class. See :class:`CNNClassifier`.
     lr : float, default=0.002
-        Learning rate; its highest value where a schedule changes it.
-
+        Learning rate, the maximum of the schedule.
     lr_schedule : str, callable or None, default="one_cycle"
-        How the learning rate changes in the course of `fit`: "one_cycle" (rises
-        for a quarter of the time, then falls to 0), "cosine", "linear", "step" (a
-        tenth at a half and again at three quarters), "plateau" (a fifth after three
-        epochs without progress by `tol`, in the validation score where there is one
-        and in the training loss otherwise), None or "constant", or a function from
-        the progress of training, in [0, 1), to a factor of `lr`.
-
+        Schedule of the learning rate: "one_cycle", "cosine", "linear", "step",
+        "plateau", None or "constant", or a function from the progress of training,
+        in [0, 1), to a factor of `lr`. See :class:`CNNClassifier`.
     weight_decay : float, default=0.01
-        Strength of weight decay; decoupled from the gradient in "adamw".
-
+        Strength of weight decay.
     weight_averaging : {"swa", "ema"} or None, default=None
-        Whether the network that `fit` leaves is an average over training: "swa", of
-        the weights at the end of each epoch of the last quarter; "ema", an
-        exponential moving average over the last epoch or so, which takes time for
-        the whole vocabulary in each step. `partial_fit` does not average.
-
+        Average of weights that becomes the network, see :class:`CNNClassifier`.
     batch_size : int or "auto", default="auto"
-        Largest number of sentences of one training step. "auto" is a power of two
-        near a fortieth of the sentences, from 8 to 64; where that does not fit in
-        memory, half of it, and so on, with a warning each time, down to 4.
-
+        Maximum number of sentences in a training step. "auto" is a power of two near
+        a fortieth of the sentences, from 8 to 64, which is halved, down to 4, if a
+        batch does not fit in memory.
     max_epochs : int, default=10
-        Number of passes over the training sentences. Batches have sentences of
-        about the same length.
-
+        Maximum number of epochs.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as a dict from label to weight; "balanced"
-        weighs each class by the inverse of its frequency, in sample weights.
-
+        Weights of the classes, by label. "balanced" weights each class inversely
+        to its frequency, counted in sample weights.
     label_smoothing : float, default=0.0
-        Part of the target, in [0, 1), that is spread over all classes alike, in
-        the training loss only.
-
+        Fraction of the target, in [0, 1), that is spread over all classes in the
+        training loss.
     early_stopping : bool, default=False
-        Whether to hold out validation data, or take those that `fit` is given,
-        stop when their score, the accuracy, does not rise any more, and go back to
-        the best epoch; of epochs with the same score, the one of the lowest
-        validation loss.
-
+        Whether to stop when the accuracy on validation data does not improve, and
+        to restore the best epoch.
     validation_fraction : float, default=0.1
-        Part of the training data that is held out, in (0, 1), of each class
-        alike. Only used with `early_stopping` and without `X_val`.
-
+        Fraction of the training data, in (0, 1), that early stopping holds out,
+        stratified by class. Ignored if `X_val` is given.
     n_iter_no_change : int, default=10
-        Number of epochs without an improvement that early stopping bears.
-
+        Maximum number of epochs without an improvement of at least `tol`.
     tol : float, default=1e-4
-        Smallest rise of the best score that is an improvement.
-
+        Minimum increase of the validation score that counts as an improvement.
     warm_start : bool, default=False
-        Whether `fit` goes on from the network of the last call. The vocabulary
-        stays as well, and so does the split of `early_stopping`; the optimiser,
-        its schedule and `callbacks` start again, as the parameters say by then.
-        Those that describe words and network must be what they were.
-
+        Whether `fit` continues with the network of the last call, its vocabulary
+        and the split of `early_stopping`. The optimiser, its schedule and
+        `callbacks` start again. Parameters of vocabulary and network must not change.
     callbacks : list or tuple or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
         and callback. One that sets the learning rate needs ``lr_schedule=None``.
-
     verbose : bool or int, default=0
         Whether to print a line for each epoch.
-
     device : str or torch.device, default="auto"
-        Where the network computes: "cpu", "cuda", "cuda:1", "mps"; "auto" is
-        the CUDA device with the fewest other fits where there is one, and the CPU
-        otherwise.
-
+        Device of the computation, see :class:`CNNClassifier`.
     precision : {"float32", "bfloat16", "float64"}, default="float32"
-        Of the computation. "bfloat16" computes in it where that is safe
-        (autocast), with weights in float32: in less time on devices that multiply
-        in it, in far more on a CPU that does not.
-
+        Precision of the computation, see :class:`CNNClassifier`.
     random_state : int, RandomState instance or None, default=None
-        Seed of the initial weights and vectors, the order of the sentences, what is
-        held out and dropout. None takes a seed from NumPy's global generator, as
-        everywhere in scikit-learn; otherwise no global generator is used or
-        changed.
+        Seed of initial weights and vectors, the order of sentences, held-out data
+        and dropout. None takes it from NumPy's global generator.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
-
+        Class labels, sorted.
     vocabulary_ : dict of str to int
-        The words that are known, with the rows of their vectors; rows 0 and 1 are
-        those of no word and of all unknown words.
-
+        Codes of words, from 2 on; 0 stands for padding, 1 for unknown words.
     module_ : torch.nn.Module
-        The trained network.
-
+        Trained network.
     net_ : skorch.NeuralNet
-        The net that trained it.
-
+        Net that trained it.
     history_ : skorch.history.History
-        One row for each epoch, with `epoch`, `train_loss` and `dur`, the
-        seconds it took; with validation data also `valid_loss` and
-        `valid_score`.
-
+        One row for each epoch, with `epoch`, `train_loss` and `dur` (seconds); with
+        validation data also `valid_loss` and `valid_score`.
     loss_curve_ : list of float
-        Mean training loss of each epoch, cross-entropy in nats.
-
+        Mean cross-entropy of the training data in each epoch.
     validation_scores_ : list of float or None
-        Accuracy of the validation data after each epoch, weighted by
-        `class_weight`, too; None where there are none.
-
+        Accuracy of the validation data after each epoch, None without such data.
     best_validation_score_ : float or None
-        Largest of `validation_scores_`.
-
+        Maximum of `validation_scores_`.
     n_iter_ : int
         Number of epochs trained.
 
     See Also
     --------
-    CNNClassifier : The classifier of images and signals.
+    CNNClassifier : Convolutional neural network classifier of images and signals.
 
     Notes
     -----
-    The same `random_state` gives the same model, as with :class:`CNNClassifier`.
-
-    Filters are linear, so "multichannel" amounts to one channel with the sum of the two
-    vectors of each word.
+    The same `random_state`, machine, versions and number of threads give the same
+    model, bit for bit. Otherwise, models are equal up to rounding. Small fits run on
+    one thread, so they are equal at any `n_jobs`.
 
     References
     ----------
@@ -232,38 +164,18 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
     >>> clf = TextCNNClassifier(max_epochs=20, random_state=0).fit(X, y)
     >>> clf.predict(["who was it ?", "where ?"])
     array(['person', 'place'], dtype='<U6')
-
-    Each feature of a sentence belongs to a filter, which responds to some words:
-
     >>> clf.transform(X).shape
     (4, 300)
-    >>> clf.get_feature_names_out()[[0, 299]]
-    array(['3gram_0', '5gram_99'], dtype=object)
     >>> [ngram for ngram, response in clf.top_ngrams("3gram_0", n_top=2)]
     ['who are they', 'who is it']
     """
 
-    _parameter_constraints = {
-        "embeddings": "no_validation",
-        "mode": [StrOptions(set(CHANNELS))],
-        "filter_sizes": [tuple, list],
-        "n_filters": [Interval(Integral, 1, None, closed="left")],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "tokenizer": [callable, None],
-        "token_pattern": [str, None],
-        "lowercase": ["boolean"],
-        "min_df": [
-            Interval(Real, 0, 1, closed="both"),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "max_features": [Interval(Integral, 1, None, closed="left"), None],
-        "max_length": [Interval(Integral, 1, None, closed="left"), None],
-        **TRAINING_CONSTRAINTS,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-    }
+    _parameter_constraints = TEXT
+    _network_parameters = ("embeddings", *TEXT_NETWORK, *VOCABULARY, "precision")
+    _input = sentence_input
+    _Targets = ClassTargets
+    _auto_batch_sizes = (8, 64)  # the paper has 50
+    _predict_batch_size = 256
 
     def __init__(
         self,
@@ -333,3 +245,205 @@ class TextCNNClassifier(ClassificationMixin, SentenceCNN):
         self.device = device
         self.precision = precision
         self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Fit the network to sentences and labels.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Training sentences.
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero. None weights all samples equally.
+        X_val, y_val, sample_weight_val : array-like or None, default=None
+            Validation data, like X, y and `sample_weight`. Their loss and score are
+            recorded after each epoch, and `early_stopping` uses them.
+
+        Returns
+        -------
+        self : object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError, MemoryError
+            If data or parameters are not valid, the loss diverges, or a batch does not
+            fit in memory.
+        """
+        with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
+            samples = task.check()
+            samples, held_out = task.split(samples, X_val, y_val, sample_weight_val)
+            task.prepare(samples)
+            task.train(samples, held_out)
+            self._sentences = task.trained_on
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one more epoch, at the constant learning rate `lr`.
+
+        The vocabulary, the optimiser and `callbacks` are those of the first call. If a
+        call fails or is interrupted, the network does not change.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Training sentences.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels that will occur. Required in the first call only.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, not all zero, relative to samples of weight 1.
+
+        Returns
+        -------
+        self : object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`; if `classes` is missing in the first call or changes; or if
+            `class_weight` is "balanced".
+        """
+        check_partial_fit(self)
+        with fitting(self, X, y, sample_weight, keep=True, is_incremental=True) as task:
+            _check_partial_fit_first_call(self, classes)
+            samples = task.check()
+            task.prepare(samples)
+            task.train(samples)
+            self._sentences = task.trained_on
+        return self
+
+    def predict(self, X):
+        """Predict the label of each sentence.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Sentences.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Most probable labels.
+        """
+        return self._targets.decode(self._outputs(X))
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Sentences.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of `classes_`.
+        """
+        return self._targets.probabilities(self._outputs(X))
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Sentences.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Natural logarithms, finite even if `predict_proba` rounds to 0.
+        """
+        return self._targets.log_probabilities(self._outputs(X))
+
+    def transform(self, X):
+        """Compute the features of sentences: the largest response of each filter.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Sentences.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, len(filter_sizes) * n_filters), of float32
+            Non-negative features, zeros for a sentence without words.
+        """
+        check_is_fitted(self)
+        features = self._compute_outputs(as_texts(X), self.module_.features)
+        return features.astype(np.float32)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str objects of shape (n_features,)
+            Number of words and position of each filter, like "3gram_0".
+        """
+        check_is_fitted(self)
+        filters = self.module_.features.filters
+        n_filters = len(filters.bias) // len(filters.sizes)
+        names = [f"{size}gram_{i}" for size in filters.sizes for i in range(n_filters)]
+        return np.asarray(names, dtype=object)
+
+    def top_ngrams(self, filter, X=None, n_top=10):
+        """Find the n-grams to which a filter responds most.
+
+        Parameters
+        ----------
+        filter : int or str
+            Column of `transform`, or its name.
+        X : array-like of str of shape (n_samples,) or None, default=None
+            Sentences to search, None for the last training sentences.
+        n_top : int, default=10
+            Maximum number of n-grams.
+
+        Returns
+        -------
+        list of (str, float)
+            N-grams and their responses above 0, in descending order. "<start>" and
+            "<end>" are places beyond the sentence, "<unknown>" an unknown word.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the filter does not exist, or `n_top` is not a positive integer.
+        """
+        check_is_fitted(self)
+        return strongest_ngrams(self, filter, X, n_top)
+
+    def _make_network(self):
+        return described_text_network(self)
+
+    def __sklearn_clone__(self):
+        return clone_sharing(self, "embeddings")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = False
+        return tags

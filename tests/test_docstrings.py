@@ -149,7 +149,8 @@ def stated_defaults(value):
         names = entry.name.split(", ")
         _, found, text = entry.type.partition("default=")
         if found:
-            texts = text.split(", ") if len(names) > 1 else [text]
+            texts = text.split(", ") if ", " in text and len(names) > 1 else [text]
+            texts *= len(names) // len(texts)  # one default may stand for all names
             stated |= dict(zip(names, texts, strict=True))
     return stated
 

@@ -196,7 +196,7 @@ def test_a_fitted_estimator_has_no_use_for_an_image_size(digits):
 
 
 def test_the_display_of_an_unfitted_transformer_loads_nothing(weights, monkeypatch):
-    monkeypatch.setattr("skcnn._feature_backbones.load_backbone", None)
+    monkeypatch.setattr("skcnn._base.backbone_parameter.load_backbone", None)
     transformer = CNNFeatureTransformer("resnet20", weights="CIFAR10")
     assert "resnet20" in transformer._repr_html_()
     assert not hasattr(transformer, "module_")

@@ -23,6 +23,7 @@ from skcnn import (
     FineTunedClassifier,
     FineTunedRegressor,
 )
+from skcnn._base import backbone_input
 from skcnn.backbones import WeightsError
 from skcnn.data import ImageFiles
 
@@ -135,7 +136,7 @@ def test_a_head_is_trained_on_images_that_go_through_the_network_once(
 ):
     calls = []
     monkeypatch.setattr(
-        "skcnn._fine_tuning_head.compute_features",
+        "skcnn._base.backbone_features.compute_features",
         lambda source, *args: calls.append(len(source)) or compute(source, *args),
     )
     from skcnn.features import compute_features as compute
@@ -154,10 +155,7 @@ def test_head_training_on_features_is_like_training_on_images(make, monkeypatch)
     X, y = draw()
     params = {"trainable": "head", "lr": 0.01, "precision": "float64"}
     on_features = make(**params).fit(X, y)
-    monkeypatch.setattr(
-        "skcnn._fine_tuning.FineTunedCNN._training_images",
-        FineTunedClassifier._images,
-    )
+    monkeypatch.setattr(FineTunedClassifier, "_trains_on_features", False)
     on_images = make(**params).fit(X, y)
     np.testing.assert_allclose(
         on_features.predict_proba(X), on_images.predict_proba(X), atol=1e-6
@@ -190,7 +188,7 @@ def test_decoded_files_share_no_rows_with_arrays_of_the_same_pixels(tmp_path):
     params = {"preprocessing": "resnet18", "memory": tmp_path}
     clf = FineTunedClassifier(network, trainable="head", **params, **SMALL_TRAINING)
     clf.fit(images, y)
-    read = clf._image_files(images)
+    read = backbone_input.image_files(clf._backbone, images)
     _, pixels = next(iter(read.batches([np.arange(len(images))])))
     transformer = CNNFeatureTransformer(network, **params)
     features = transformer.fit_transform(np.asarray(pixels))
@@ -583,7 +581,7 @@ def test_a_fine_tuned_network_computes_features(fitted):
     X, _ = draw()
     features = CNNFeatureTransformer(fitted).fit_transform(X)
     with torch.inference_mode():
-        batch = fitted._images(X, torch.device("cpu")).take(slice(None))
+        batch = backbone_input.images(fitted, X, torch.device("cpu")).take(slice(None))
         expected = fitted.module_.eval().features(batch)
     np.testing.assert_allclose(features, expected, atol=1e-4)
 

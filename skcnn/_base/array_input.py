@@ -1,0 +1,78 @@
+"""X as an array of images, signals or volumes, scaled by channel."""
+
+from math import prod
+
+import torch
+
+from ..data import (
+    ChannelScaler,
+    Images,
+    ScaledImages,
+    check_image_array,
+    check_same_shape,
+    find_layout,
+)
+from ..runtime import DTYPES
+
+COPIES_ROWS = False  # to leave out samples of weight 0
+
+
+def check_X_y(estimator, X, y, is_first):
+    """Return X and y validated; the first call decides how X is read."""
+    X, y = validate(estimator, X, y, is_first, **estimator._Targets.checks)
+    if is_first:
+        set_layout(estimator, X)
+    else:
+        check_same_shape(estimator, X, estimator._layout.sample_shape)
+    return X, y
+
+
+def validate(estimator, X, y="no_validation", is_first=False, **checks):
+    """Return X, and y if it is given, validated by scikit-learn."""
+    layout = None if is_first else estimator._layout
+    shape = None if layout is None else layout.sample_shape
+    return check_image_array(
+        estimator, X, y, sample_shape=shape, reset=is_first, **checks
+    )
+
+
+def set_layout(estimator, X):
+    """Set how the axes of X are read."""
+    layout = find_layout(X.shape[1:], estimator.image_shape, estimator.channel_axis)
+    estimator._layout = layout
+    estimator.image_shape_ = layout.image_shape
+    estimator.n_features_in_ = prod(layout.image_shape)
+
+
+def check_parts(estimator, X):
+    """Yield X validated, in parts to be predicted one by one: here it is one part."""
+    X = validate(estimator, X)
+    check_same_shape(estimator, X, estimator._layout.sample_shape)
+    yield X
+
+
+def learn(estimator, samples):
+    """Learn the scale of the pixels from the samples that are trained on."""
+    scaler = ChannelScaler(estimator._layout)
+    estimator.scaler_ = scaler.fit(samples.X, samples.weights, samples.rows)
+
+
+def input_shape(estimator):
+    """Return the shape of a sample as the network takes it, channels first."""
+    return estimator._layout.input_shape
+
+
+def blank_sample(estimator, samples):
+    """Return a batch of one sample for a network to be tried on."""
+    return torch.zeros(1, *input_shape(estimator))
+
+
+def images(estimator, X, device, once=False):
+    """Return the images of X, to be taken in batches; once in predictions."""
+    return scaled_images(estimator, X, estimator.scaler_, device, once)
+
+
+def scaled_images(estimator, X, scaler, device, once):
+    """Return the images of X, each scaled once if there is memory for all."""
+    found = Images(X, scaler, device, DTYPES[estimator._precision], once)
+    return ScaledImages(found) if ScaledImages.is_worthwhile(found) else found

@@ -1,0 +1,188 @@
+"""Features that a backbone computes, looked up in a cache if there is one."""
+
+from collections import Counter
+from contextlib import contextmanager
+from functools import lru_cache
+
+import numpy as np
+
+from ..data import check_same_shape
+from ..features import (
+    ArraySource,
+    CachedFeatures,
+    FeatureCache,
+    FeatureExtractor,
+    FileSource,
+    compute_features,
+    explain_refused_shape,
+    find_cache_folder,
+)
+from ..runtime import check_device, explain_out_of_memory
+from .backbone_parameter import no_preprocessing
+
+N_SHARED = 4
+
+
+def asked_layers(transformer):
+    """Return the names of the layers whose features are asked for."""
+    layer = transformer.layer
+    return (layer,) if isinstance(layer, str) else tuple(layer)
+
+
+def make_asked_extractor(transformer, backbone):
+    """Return what computes the features of the layers that are asked for."""
+    layers, layer = asked_layers(transformer), transformer.layer
+    if not layers or not all(isinstance(layer, str) for layer in layers):
+        raise ValueError(
+            f"layer={layer!r} is neither the name of a layer nor a list of names."
+        )
+    if len(set(layers)) < len(layers):
+        raise ValueError(f"layer={layer!r} names a layer twice. Leave one of them out.")
+    return make_extractor(
+        backbone,
+        layers,
+        is_shared=backbone.digest is not None,  # others may be changed
+        pooling=transformer.pooling,
+        device=transformer.device,
+        precision=transformer.precision,
+        compile=transformer.compile,
+    )
+
+
+def make_extractor(backbone, layers, *, is_shared=False, device, **options):
+    """Return what computes the features of some layers, perhaps shared by callers."""
+    make = _shared_extractor if is_shared else FeatureExtractor
+    return make(
+        backbone.module,
+        layers,
+        n_axes=len(backbone.input_shape) - 1,
+        device=check_device(device),
+        fill=backbone.preprocessing is None,
+        input_shape=backbone.input_shape,
+        **options,
+    )
+
+
+@lru_cache(maxsize=N_SHARED)
+def _shared_extractor(module, layers, **options):
+    """Return the extractor that earlier calls of this process made, if they did."""
+    return FeatureExtractor(module, layers, **options)
+
+
+def asked_features(transformer, X, backbone, extractor):
+    """Return the features of each layer that is asked for, and count them."""
+    features, counts = extract_features(
+        _find_source(transformer, X, backbone, extractor),
+        backbone,
+        extractor,
+        batch_size=transformer.batch_size,
+        precision=transformer.precision,
+        memory=transformer.memory,
+        memory_bytes_limit=transformer.memory_bytes_limit,
+    )
+    if counts:
+        vars(transformer).setdefault("_counts", Counter()).update(counts)
+    if features is None:  # not one file could be read
+        widths = feature_widths(backbone, extractor)
+        features = [np.full((len(X), width), np.nan) for width in widths]
+    return features
+
+
+def _find_source(transformer, X, backbone, extractor):
+    """Return where the batches of X come from, an array or image files."""
+    device, dtype = extractor.device, extractor.input_dtype
+    if isinstance(X, list):
+        if backbone.preprocessing is None:
+            raise no_preprocessing(backbone.name, X)
+        on_error = transformer.on_error
+        return FileSource(X, backbone.preprocessing, device, dtype, on_error)
+    shape = getattr(transformer, "_sample_shape", None)
+    check_same_shape(transformer, X, shape or X.shape[1:])
+    scaling = backbone.scaling(X, transformer.image_shape, transformer.channel_axis)
+    check_same_shape(transformer, X, scaling.layout.sample_shape)
+    return ArraySource(X, scaling, device, dtype)
+
+
+def extract_features(
+    source,
+    backbone,
+    extractor,
+    *,
+    batch_size="auto",
+    precision,
+    memory,
+    memory_bytes_limit=10 * 2**30,
+):
+    """Compute the features of a source, or find them in the cache.
+
+    Parameters
+    ----------
+    source : ArraySource or FileSource
+        The images.
+
+    backbone : FeatureBackbone
+        The network.
+
+    extractor : FeatureExtractor
+        What runs it.
+
+    batch_size, precision, memory, memory_bytes_limit
+        As of the transformer.
+
+    Returns
+    -------
+    features : list of ndarray of shape (n_samples, n_features) or None
+        One for each layer, None if no file could be read.
+
+    counts : dict
+        Number of `hits` and `misses`, empty without a cache.
+    """
+    device, pooling = extractor.device, extractor.pooling
+    if isinstance(batch_size, str):
+        batch_size = backbone.batch_size(device)
+    with _explain_failure(backbone, extractor, batch_size):
+        if not _wants_cache(memory):
+            return compute_features(source, extractor, batch_size), {}
+        cache = FeatureCache(find_cache_folder(memory), memory_bytes_limit)
+        context = f"{backbone.context()} {pooling} {precision} {device}"
+        cached = CachedFeatures(source, extractor, batch_size, cache, context)
+        features = cached.compute()
+    hits = cached.table.n_filled - cached.n_computed
+    return features, {"misses": cached.n_computed, "hits": hits}
+
+
+def feature_widths(backbone, extractor):
+    """Return the number of features of each layer."""
+    with _explain_failure(backbone, extractor, 1):
+        return extractor.widths(backbone.input_shape)
+
+
+@contextmanager
+def _explain_failure(backbone, extractor, batch_size):
+    """Say what to do if memory runs out, or the network refuses the images."""
+    shape, side = backbone.input_shape, backbone.trained_side
+    with (
+        explain_refused_shape(extractor, shape, backbone.name, side),
+        explain_out_of_memory(batch_size),
+    ):
+        yield
+
+
+def _wants_cache(memory):
+    """Return whether a `memory` is the folder of a cache, or True."""
+    is_truth_value = isinstance(memory, bool | np.bool_)
+    return bool(memory) if is_truth_value else memory is not None
+
+
+def transform_lazily(X, transform, n_features, dtype):
+    """Return a dask array of the features of a dask array."""
+    X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
+    empty = np.empty((0, n_features), dtype)
+    return X.map_blocks(
+        lambda block: transform(block) if len(block) else empty,
+        dtype=dtype,
+        drop_axis=list(range(1, X.ndim)),
+        new_axis=[1],
+        chunks=(X.chunks[0], (n_features,)),
+        meta=empty,
+    )

@@ -1,0 +1,212 @@
+"""The parameter `backbone`, and those that go with it: what they may be and mean."""
+
+import torch
+from sklearn import get_config
+from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.metadata_routing import process_routing
+from torch import nn
+
+from ..backbones import WeightsError, find_backbone, is_weights_file, load_backbone
+from ..data import ChannelScaler, check_one_shape, find_layout
+from ..modules import build_module
+from ..runtime import PrivateRandomness, make_generator, usual_torch
+from .base_cnn import MAX_SEED, BaseCNN
+from .feature_backbone import FeatureBackbone, pretrained_backbone
+from .shared_parameters import is_fitted_estimator
+
+N_UNUSED_OUTPUTS = 10
+
+
+def needs_fit(estimator):
+    """Return whether something is learnt before features can be computed."""
+    if isinstance(estimator.backbone, str):
+        return estimator.weights is None
+    if isinstance(estimator.backbone, nn.Module):
+        return estimator.preprocessing == "auto"
+    return not is_fitted_estimator(estimator.backbone)
+
+
+def is_own(name):
+    """Return whether a name is that of one of the package's own networks."""
+    return find_backbone(name).library == "skcnn"
+
+
+def backbone_name(backbone):
+    """Return the name that a backbone has in messages and names of features."""
+    if isinstance(backbone, str):
+        return backbone.rpartition("/")[2]
+    if isinstance(backbone, FrozenEstimator):
+        backbone = backbone.estimator
+    return type(backbone).__name__.lower()
+
+
+def check_uses(estimator):
+    """Raise an error if a parameter would be ignored, or the backbone reads text."""
+    backbone = estimator.backbone
+    if isinstance(backbone, torch.jit.ScriptModule):
+        raise TypeError(
+            "backbone is a TorchScript module, whose layers cannot be run one by one. "
+            "Pass the torch.nn.Module that it was made of."
+        )
+    inner = getattr(backbone, "estimator", backbone)  # of a FrozenEstimator
+    if isinstance(inner, BaseCNN) and not get_tags(inner).input_tags.three_d_array:
+        raise TypeError(
+            f"backbone is a {type(inner).__name__}, which reads sentences. Its own "
+            "transform computes their features."
+        )
+    name, is_named = backbone_name(backbone), isinstance(backbone, str)
+    if estimator.weights not in (None, "default") and not is_named:
+        raise ValueError(
+            f"weights={estimator.weights!r} is for a backbone that is named, and "
+            f"{name} has its own. Leave weights out."
+        )
+    if estimator.preprocessing != "auto" and not isinstance(backbone, nn.Module):
+        raise ValueError(
+            f"preprocessing={estimator.preprocessing!r} is for a torch.nn.Module; what "
+            f"{name} takes is known. Leave preprocessing out."
+        )
+    is_scaled = not is_named or (estimator.weights is None and is_own(backbone))
+    if (
+        estimator.image_size is not None
+        and is_scaled
+        and estimator.preprocessing == ("auto")
+    ):
+        raise ValueError(
+            f"image_size={estimator.image_size} is for a published preprocessing, and "
+            f"{name} takes the images of X as they are. Leave image_size out."
+        )
+
+
+def ready_backbone(estimator):
+    """Return the backbone of an estimator, if `needs_fit` is false of it."""
+    backbone, name = estimator.backbone, backbone_name(estimator.backbone)
+    if isinstance(backbone, nn.Module):
+        published = find_backbone(estimator.preprocessing).preprocessing
+        if published is None:
+            raise ValueError(
+                f"preprocessing={estimator.preprocessing!r} is a network that takes "
+                "images as they are. Name one with published weights, or leave it out."
+            )
+        return pretrained_backbone(name, backbone, published, estimator.image_size)
+    if isinstance(backbone, str):
+        loaded = load_backbone(backbone, estimator.weights)
+        return pretrained_backbone(
+            name,
+            loaded.module,
+            loaded.preprocessing,
+            estimator.image_size,
+            loaded.digest,
+        )
+    return trained_backbone(getattr(backbone, "estimator", backbone))
+
+
+def trained_backbone(estimator):
+    """Return the network of a fitted estimator."""
+    return FeatureBackbone(
+        backbone_name(estimator),
+        estimator.module_,
+        getattr(estimator, "preprocessing_", None),
+        getattr(estimator, "scaler_", None),
+    )
+
+
+def trains_backbone(estimator):
+    """Return whether the backbone is an estimator that `fit` trains."""
+    is_fitted = is_fitted_estimator(estimator.backbone)
+    return isinstance(estimator.backbone, BaseCNN) and not is_fitted
+
+
+def _train_backbone(transformer, X, y, fit_params):
+    """Return an estimator that is trained on X and y, a clone of the backbone."""
+    backbone = transformer.backbone
+    if isinstance(X, list) and not get_tags(backbone).input_tags.string:
+        raise no_preprocessing(backbone_name(backbone), X)
+    estimator = clone(backbone)
+    if transformer.random_state is not None:
+        estimator.set_params(random_state=draw_seed(transformer))
+    return estimator.fit(X, y, **fit_params)
+
+
+def draw_seed(estimator):
+    """Return a seed that `random_state` determines."""
+    return check_random_state(estimator.random_state).randint(MAX_SEED)
+
+
+def backbone_to_learn(estimator, X, seed):
+    """Return a network with random weights, or one whose scale is learnt from X.
+
+    X are validated images, or a list of image files.
+    """
+    backbone = module = estimator.backbone
+    name = backbone_name(backbone)
+    if isinstance(backbone, str) and not is_own(backbone):
+        with PrivateRandomness(make_generator(seed)):
+            loaded = load_backbone(backbone, None)
+        published = loaded.preprocessing
+        return pretrained_backbone(name, loaded.module, published, estimator.image_size)
+    if isinstance(X, list):
+        raise no_preprocessing(name, X)
+    layout = find_layout(X.shape[1:], estimator.image_shape, estimator.channel_axis)
+    if isinstance(backbone, str):
+        with PrivateRandomness(make_generator(seed)):
+            module = build_module(backbone, layout.input_shape, N_UNUSED_OUTPUTS)
+    return FeatureBackbone(name, module, scaler=ChannelScaler(layout).fit(X))
+
+
+def learn_backbone(transformer, X, y, fit_params):
+    """Return the network of a transformer, with what it has to learn from X and y."""
+    check_uses(transformer)
+    backbone = transformer.backbone
+    if trains_backbone(transformer):
+        transformer.estimator_ = _train_backbone(transformer, X, y, fit_params)
+        return trained_backbone(transformer.estimator_)
+    if isinstance(backbone, BaseEstimator):
+        raise TypeError(
+            f"backbone is a {type(backbone).__name__}, expected the name of a network, "
+            "a torch.nn.Module, or an estimator of this package."
+        )
+    seed = draw_seed(transformer) if isinstance(backbone, str) else None
+    return backbone_to_learn(transformer, X, seed)
+
+
+@usual_torch()
+def known_backbone(transformer):
+    """Return the network of a transformer: learnt in fit, or loaded."""
+    if hasattr(transformer, "_backbone"):
+        return transformer._backbone
+    check_uses(transformer)
+    backbone, weights = ready_backbone(transformer), transformer.weights
+    *seen, digest = getattr(transformer, "_seen", (None,))
+    is_seen = seen == [transformer.backbone, weights]
+    if is_seen and digest != backbone.digest and is_weights_file(weights):
+        raise WeightsError(
+            f"The weights file {weights!r} has changed since fit. Restore it, or fit "
+            "again."
+        )
+    return backbone
+
+
+def route_fit_params(transformer, fit_params):
+    """Return what `fit` of a backbone gets besides X and y."""
+    trains = trains_backbone(transformer)
+    if get_config()["enable_metadata_routing"]:
+        routed = process_routing(transformer, "fit", **fit_params)
+        return routed.backbone.fit if trains else {}
+    if fit_params and not trains:
+        raise TypeError(
+            f"fit got {', '.join(fit_params)}, which is for a backbone that is trained "
+            f"here, and {backbone_name(transformer.backbone)} is not. Leave it out."
+        )
+    return fit_params
+
+
+def no_preprocessing(name, sources):
+    """Return an error about image files for a network without preprocessing."""
+    check_one_shape(sources)
+    return ValueError(
+        f"X holds image files, but no preprocessing is published for {name}. Pass an "
+        "array; or, for a torch.nn.Module, preprocessing='resnet18' or the name of "
+        "another backbone."
+    )

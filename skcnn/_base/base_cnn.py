@@ -1,0 +1,222 @@
+"""Base class of the estimators that train a network."""
+
+from abc import ABCMeta, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from ..runtime import DTYPES, make_generator, usual_torch
+from ..training import CallbackSupportMixin, predict_batches, range_test
+from .batch_sizes import auto_batch_size, call_with_batch_size
+from .checked_samples import check_training_samples
+from .net_building import new_net
+from .shuffled_samples import shuffled_samples
+
+MAX_SEED = np.iinfo(np.int32).max
+
+
+class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+    """Estimator that trains a network.
+
+    Warning: this class should not be used directly. Use its subclasses instead.
+
+    A subclass has `fit`, `partial_fit` and `predict`: the steps of `fitting`, and what
+    y means of the `_outputs`. It provides
+
+    - `_input`, the module whose functions read X: `array_input`, `backbone_input` or
+      `sentence_input`;
+    - `_Targets`, the class that reads y: `ClassTargets` or `ValueTargets`;
+    - `_network_parameters`, names of the parameters that say how the network is built
+      and how it reads X, which must not change while it is trained further;
+    - `_make_network()`, which returns a function without arguments that builds the
+      network.
+
+    It may override
+
+    - `_prepare_net(net, samples)`, called before a net is trained: with samples if it
+      is new, without if it starts again;
+    - `_finish_training()`, called after each training;
+    - `_auto_batch_sizes` and `_predict_batch_size`, what ``batch_size="auto"`` is.
+    """
+
+    _auto_batch_sizes = (8, 128)  # the smallest and the largest in training
+    _predict_batch_size = 128
+
+    @property
+    def module_(self):
+        """The trained network, a :class:`torch.nn.Module`."""
+        check_is_fitted(self)
+        return self.net_.module_
+
+    @property
+    def history_(self):
+        """One row for each epoch, a :class:`skorch.history.History`."""
+        check_is_fitted(self)
+        return self.net_.history
+
+    @property
+    def loss_curve_(self):
+        """Mean training loss of each epoch."""
+        return [row["train_loss"] for row in self.history_]
+
+    @property
+    def n_iter_(self):
+        """Number of epochs trained so far."""
+        return len(self.history_)
+
+    @property
+    def validation_scores_(self):
+        """Score of the validation data after each epoch, None without such data."""
+        rows = self.history_
+        scores = [row["valid_score"] for row in rows if "valid_score" in row]
+        return scores or None
+
+    @property
+    def best_validation_score_(self):
+        """Largest of `validation_scores_`, None without validation data."""
+        scores = self.validation_scores_
+        return max(scores) if scores else None
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def find_lr(
+        self, X, y, sample_weight=None, *, lr_min=1e-6, lr_max=1.0, n_steps=100
+    ):
+        """Run a learning-rate range test.
+
+        A copy of the estimator is trained; the estimator itself does not change.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, ...)
+            Training data, as in `fit`.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, as in `fit`.
+
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Non-negative weights, as in `fit`.
+
+        lr_min : float, default=1e-6
+            Learning rate of the first step.
+
+        lr_max : float, default=1.0
+            Learning rate of the last step. The test ends earlier if the loss diverges.
+
+        n_steps : int, default=100
+            Number of steps, each on one batch.
+
+        Returns
+        -------
+        skcnn.training.LearningRateCurve
+            Learning rates `lrs`, their `losses`, a `suggestion` for `lr`, and `plot`.
+
+        Raises
+        ------
+        ValueError
+            If `fit` would raise it, ``0 < lr_min < lr_max`` does not hold, or `n_steps`
+            is below 1.
+
+        TypeError
+            If `n_steps` is not an integer, or a learning rate not a number.
+        """
+        check_scalar(n_steps, "n_steps", Integral, min_val=1)
+        check_scalar(lr_min, "lr_min", Real)
+        check_scalar(lr_max, "lr_max", Real)
+        if not 0 < lr_min < lr_max < np.inf:
+            raise ValueError(
+                f"lr_min={lr_min!r} and lr_max={lr_max!r}, expected "
+                "0 < lr_min < lr_max, both finite."
+            )
+        other = clone(self).set_params(callbacks=None, verbose=0)
+        lrs = np.geomspace(lr_min, lr_max, n_steps)
+        return other._test_rates(X, y, sample_weight, lrs)
+
+    @usual_torch()
+    def _test_rates(self, X, y, sample_weight, lrs):
+        """Return the losses of a new network at rising learning rates."""
+        samples, _ = check_training_samples(self, X, y, sample_weight, is_first=True)
+        self._random_state = check_random_state(self.random_state)
+        self._input.learn(self, samples)
+
+        def test(batch_size):
+            net = new_net(self, samples, batch_size)
+            dataset = shuffled_samples(self, samples, torch.device(net.device))
+            generator = make_generator(self._next_seed(), net.device)
+            return range_test(net, dataset, lrs, generator)
+
+        auto = self._auto_batch_size(len(samples))
+        return call_with_batch_size(test, self.batch_size, auto)
+
+    @property
+    @abstractmethod
+    def _input(self):
+        """Module whose functions read X."""
+
+    @property
+    @abstractmethod
+    def _Targets(self):
+        """Class that reads y."""
+
+    @property
+    @abstractmethod
+    def _network_parameters(self):
+        """Names of the parameters that say how the network is built and reads X."""
+
+    @abstractmethod
+    def _make_network(self):
+        """Return a function without arguments that builds the network."""
+
+    def _prepare_net(self, net, samples=None):
+        """Prepare a net for its training; samples are given if it is new."""
+
+    def _finish_training(self):
+        """Let go of what only training needs."""
+
+    def _outputs(self, X):
+        """Return the outputs of the network for X, (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        parts = map(self._compute_outputs, self._input.check_parts(self, X))
+        return np.concatenate(list(parts))
+
+    @usual_torch()
+    def _compute_outputs(self, X, module=None):
+        """Return the outputs, of the network or a part of it, for validated X."""
+        module = module or self.module_
+        device = next(self.module_.parameters()).device
+        images = self._input.images(self, X, device, once=True)
+
+        def predict(batch_size):
+            flops = self.net_.flops_
+            return predict_batches(module, images, batch_size, self._precision, flops)
+
+        return call_with_batch_size(predict, self.batch_size, self._predict_batch_size)
+
+    @property
+    def _precision(self):
+        """The parameter `precision`, if the weights have its dtype."""
+        if not self.__sklearn_is_fitted__():
+            return self.precision
+        if self.precision not in DTYPES:  # set after fit
+            self._validate_params()
+        suits = DTYPES[self.precision] == DTYPES[self.net_.precision]
+        return self.precision if suits else self.net_.precision
+
+    def _auto_batch_size(self, n_samples):
+        return auto_batch_size(n_samples, *self._auto_batch_sizes)
+
+    def _next_seed(self):
+        return self._random_state.randint(MAX_SEED)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = self._Targets.checks.get("multi_output", False)
+        return tags

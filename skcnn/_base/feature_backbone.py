@@ -1,0 +1,150 @@
+"""A network that features are computed with, and its preprocessing."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain
+from math import log2, prod
+from numbers import Integral
+
+import numpy as np
+from torch import nn
+
+from ..backbones import (
+    Preprocessing,
+    check_channels,
+    copy_network,
+    module_identity,
+)
+from ..data import ChannelScaler, find_layout
+from ..features import PublishedScaling
+
+# A batch of this many pixels is worth its overhead, and what a layer returns for it
+# still fits into the processor's cache; a GPU wants more.
+BATCH_PIXELS = {"cpu": 8 * 224 * 224, "cuda": 128 * 224 * 224, "mps": 32 * 224 * 224}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureBackbone:
+    """A network, and how images get the values that it takes.
+
+    Parameters
+    ----------
+    name : str
+        For messages and the names of features.
+
+    module : torch.nn.Module
+        The network.
+
+    preprocessing : Preprocessing or None, default=None
+        What was published with the weights; images of any size are resized to
+        its size.
+
+    scaler : ChannelScaler or None, default=None
+        The learnt scale, if nothing was published. Images have the layout of those
+        that it was learnt from.
+
+    digest : str or None, default=None
+        Of the weights, if it is known already.
+
+    trained_side : int or None, default=None
+        Height and width, in pixels, of the images that it was trained on.
+    """
+
+    name: str
+    module: nn.Module
+    preprocessing: Preprocessing | None = None
+    scaler: ChannelScaler | None = None
+    digest: str | None = None
+    trained_side: int | None = None
+
+    def __getstate__(self):
+        """Hold the network on the CPU, to be loaded on machines without a GPU, too."""
+        module = self.module
+        if module is not None:
+            tensors = chain(module.parameters(), module.buffers())
+            if any(tensor.is_cuda for tensor in tensors):
+                module = copy_network(module).cpu()
+        return {**vars(self), "module": module}
+
+    @property
+    def input_shape(self):
+        """Shape of one sample as the network takes it, channels first."""
+        if self.preprocessing is None:
+            return self.scaler.layout.input_shape
+        return (self.preprocessing.n_channels, *self.preprocessing.crop_size)
+
+    def scaling(self, X, image_shape, channel_axis):
+        """Return what turns the images of an array into the network's input."""
+        if self.scaler is not None:
+            self._check_reading(X, image_shape, channel_axis)
+            return self.scaler
+        layout = find_layout(X.shape[1:], image_shape, channel_axis, images_only=True)
+        self.check_layout(layout)
+        return PublishedScaling(self.preprocessing, layout, X.dtype)
+
+    def _check_reading(self, X, image_shape, channel_axis):
+        """Raise an error if X is to be read in another way than in training."""
+        known = self.scaler.layout
+        is_told = image_shape is not None or not isinstance(channel_axis, str)
+        if not is_told or X.shape[1:] != known.sample_shape:
+            return
+        asked = find_layout(X.shape[1:], image_shape, channel_axis)
+        if asked != known:
+            raise ValueError(
+                f"image_shape={image_shape} and channel_axis={channel_axis!r} read X "
+                f"as {asked.input_shape} (channels first), and {self.name} learnt from "
+                f"{known.input_shape}. Leave them out: how it reads X is known."
+            )
+
+    def check_layout(self, layout):
+        """Raise an error if a pretrained network cannot take such images."""
+        if len(layout.spatial_shape) != 2:
+            is_row = len(layout.sample_shape) == 1
+            advice = (
+                "Set image_shape=(height, width), followed by the number of channels "
+                "if there are several."
+            )
+            raise ValueError(
+                f"X has samples of shape {layout.sample_shape}, but {self.name} takes "
+                "images with two spatial axes. "
+                + (
+                    advice
+                    if is_row
+                    else "Set channel_axis to the axis of the channels."
+                )
+            )
+        check_channels(layout.n_channels, self.preprocessing.n_channels, self.name)
+
+    def batch_size(self, device):
+        """Return the number of images of a forward pass that suits a device."""
+        n_pixels = prod(self.input_shape[1:])
+        power = round(log2(BATCH_PIXELS[device.type] / n_pixels))
+        return int(2 ** np.clip(power, 2, 8))
+
+    def context(self):
+        """Return all that features depend on besides image, layer and pooling."""
+        scaling = repr(self.preprocessing)
+        if self.scaler is not None:
+            values = np.concatenate([self.scaler.mean_, self.scaler.scale_])
+            scaling = blake2b(values.tobytes()).hexdigest()
+        return f"{self.digest or module_identity(self.module)} {scaling}"
+
+
+def pretrained_backbone(name, module, published, image_size, digest=None):
+    """Return a network with published preprocessing, perhaps for another size."""
+    side = max(published.crop_size)
+    resized = _resized(published, image_size)
+    return FeatureBackbone(name, module, resized, digest=digest, trained_side=side)
+
+
+def _resized(preprocessing, image_size):
+    """Return a published preprocessing, for another image size if one is given."""
+    if image_size is None:
+        return preprocessing
+    sides = (image_size,) * 2 if isinstance(image_size, Integral) else image_size
+    if len(sides) != 2 or not all(isinstance(s, Integral) and s > 0 for s in sides):
+        raise ValueError(
+            f"image_size={image_size!r} is neither a positive integer nor a height and "
+            "a width."
+        )
+    return preprocessing.with_image_size(tuple(map(int, sides)))

@@ -1,0 +1,247 @@
+"""One call of `fit` or `partial_fit`, step by step: check, split, prepare, train."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+from ..runtime import leased_gpu, make_generator, usual_torch
+from ..training import (
+    EarlyStopping,
+    FitProgress,
+    Plateau,
+    Validation,
+    WeightAveraging,
+    train_net,
+)
+from .batch_sizes import call_with_batch_size
+from .checked_samples import check_training_samples
+from .net_building import check_network_parameters, net_to_train_further, new_net
+from .shuffled_samples import as_data_set, shuffled_samples
+from .validation_data import split_samples
+
+
+def check_partial_fit(estimator):
+    """Raise an error if a parameter does not go with `partial_fit`."""
+    if estimator.early_stopping:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    if getattr(estimator, "class_weight", None) == "balanced":
+        raise ValueError(
+            "class_weight='balanced' is not for partial_fit, which never sees all "
+            "labels at once. Pass the weights of the classes as a dict, such as "
+            "sklearn.utils.compute_class_weight('balanced', ...) finds."
+        )
+
+
+@contextmanager
+def fitting(estimator, X, y, sample_weight, *, keep, is_incremental=False):
+    """Within this context, an estimator is fitted, in the steps of a `FitCall`.
+
+    If a step fails or is interrupted, what was learnt before stays. If nothing was,
+    the estimator is not fitted.
+
+    Parameters
+    ----------
+    estimator : BaseCNN
+        The estimator.
+
+    X, y, sample_weight
+        As of `fit`.
+
+    keep : bool
+        Whether a fitted network is trained further.
+
+    is_incremental : bool, default=False
+        Whether there is one epoch, in which the optimiser goes on from the last call.
+    """
+    is_first = not (keep and estimator.__sklearn_is_fitted__())
+    n_epochs = 1 if is_incremental else estimator.max_epochs
+    if is_first:
+        _forget(estimator)
+    with usual_torch():
+        progress = FitProgress(estimator, X, y, sample_weight, n_epochs)
+        if is_first:
+            estimator._random_state = check_random_state(estimator.random_state)
+            estimator._validation_seed = None
+        else:
+            check_network_parameters(estimator)
+        with _all_or_nothing(estimator, is_first):
+            yield FitCall(
+                estimator,
+                (X, y, sample_weight),
+                progress,
+                n_epochs,
+                is_first,
+                is_incremental,
+            )
+        progress.close()
+
+
+@dataclass
+class FitCall:
+    """The steps of a call of `fit` or `partial_fit`."""
+
+    estimator: object
+    data: tuple
+    progress: FitProgress
+    n_epochs: int
+    is_first: bool
+    is_incremental: bool
+    kept_rows: np.ndarray | None = None
+    trained_on: object = None
+
+    def check(self):
+        """Return X, y and the weights as validated samples."""
+        samples, self.kept_rows = check_training_samples(
+            self.estimator,
+            *self.data,
+            is_first=self.is_first,
+            is_relative=not self.is_incremental,
+        )
+        return samples
+
+    def split(self, samples, X_val, y_val, sample_weight_val):
+        """Return samples to train on, and those to validate on or None."""
+        return split_samples(self.estimator, samples, X_val, y_val, sample_weight_val)
+
+    def prepare(self, samples):
+        """In the first call, learn from samples how the network reads them."""
+        self.progress.rows = _compose(self.kept_rows, samples.rows)
+        if self.is_first:
+            self.estimator._input.learn(self.estimator, samples)
+
+    def train(self, samples, held_out=None):
+        """Build the network if there is none, and train it."""
+        estimator = self.estimator
+        try:
+            with leased_gpu(estimator.device):
+                estimator.net_ = self._train(samples, held_out)
+        finally:
+            estimator._finish_training()
+
+    def _train(self, samples, held_out):
+        """Return the net, trained with batches that fit in memory."""
+        estimator = self.estimator
+        random_state = estimator._random_state.get_state()
+
+        def train(batch_size):
+            estimator._random_state.set_state(random_state)
+            net = self._find_net(samples, batch_size)
+            self._train_net(net, samples, held_out)
+            return net
+
+        auto = estimator._auto_batch_size(len(samples))
+        if not self.is_first:
+            auto = min(auto, estimator._memory_limit or auto)
+        given = estimator.batch_size
+        net = call_with_batch_size(train, given, auto, self.is_first)
+        if self.is_first:
+            limit = net.batch_size
+            estimator._memory_limit = limit if limit < auto else None
+        return net
+
+    def _find_net(self, samples, batch_size):
+        goes_on = self.is_incremental
+        if self.is_first:
+            return new_net(
+                self.estimator, samples, batch_size, counts_steps=not goes_on
+            )
+        return net_to_train_further(
+            self.estimator, samples, batch_size, starts_again=not goes_on
+        )
+
+    def _train_net(self, net, samples, held_out):
+        """Train a net, and validate it after each epoch."""
+        estimator = self.estimator
+        dataset = shuffled_samples(estimator, samples, torch.device(net.device))
+        validation = self._validation(dataset, samples, held_out)
+        train_net(
+            net,
+            dataset,
+            self.n_epochs,
+            lr_schedule="constant" if self.is_incremental else estimator.lr_schedule,
+            generator=make_generator(estimator._next_seed(), net.device),
+            monitors=self._monitors(dataset, validation),
+        )
+        self.trained_on = dataset.images
+
+    def _validation(self, dataset, samples, held_out):
+        """Return what validates a network after each epoch, or None."""
+        if held_out is None:
+            return None
+        estimator, images = self.estimator, dataset.images
+        if held_out.X is not samples.X:
+            images = estimator._input.images(estimator, held_out.X, images.device)
+        return Validation(
+            as_data_set(estimator, images, held_out),
+            estimator._Targets.criterion(reduction="none"),
+            estimator._targets.score,
+        )
+
+    def _monitors(self, dataset, validation):
+        """Return what looks at the network between epochs, in the right order."""
+        estimator, monitors = self.estimator, []
+        averaging = None if self.is_incremental else estimator.weight_averaging
+        if averaging is not None:
+            is_watched = validation is not None or self.progress.is_watched
+            monitors.append(
+                WeightAveraging(averaging, dataset, self.n_epochs, is_watched)
+            )
+        if validation is not None:
+            monitors.append(validation)
+        monitors.append(self.progress)
+        if estimator.lr_schedule == "plateau" and not self.is_incremental:
+            monitors.append(Plateau(estimator.tol))
+        if estimator.early_stopping:
+            start = None if self.is_first else validation
+            monitors.append(
+                EarlyStopping(estimator.n_iter_no_change, estimator.tol, start)
+            )
+        return monitors
+
+
+def _compose(first, second):
+    """Return the rows that are left by two selections, None if all are left."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first[second]
+
+
+def _forget(estimator):
+    """Remove what an earlier fit learnt."""
+    for name in [name for name in vars(estimator) if name.endswith("_")]:
+        delattr(estimator, name)
+
+
+@contextmanager
+def _all_or_nothing(estimator, is_first):
+    """Undo a call that is interrupted or fails."""
+    before = None if is_first else _Snapshot(estimator)
+    try:
+        yield
+    except BaseException:
+        _forget(estimator) if is_first else before.restore()
+        raise
+
+
+class _Snapshot:
+    """All that a call changes of a fitted estimator."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+        self.attributes = dict(vars(estimator))
+        self.net = estimator.net_.snapshot()
+        self.random_state = estimator._random_state.get_state()
+        self.layers = getattr(estimator.module_, "layer_options", None)
+
+    def restore(self):
+        """Go back to it."""
+        estimator = self.estimator
+        vars(estimator).clear()
+        vars(estimator).update(self.attributes)
+        estimator.net_.restore(self.net)
+        estimator._random_state.set_state(self.random_state)
+        if self.layers is not None:  # that are trained of a pretrained network
+            estimator.module_.choose_layers(**self.layers)

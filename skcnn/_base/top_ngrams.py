@@ -1,0 +1,95 @@
+"""N-grams to which a filter of a :class:`TextCNN` responds most."""
+
+from numbers import Integral
+
+import torch
+from sklearn.utils import check_scalar
+
+from ..data import as_texts
+from ..runtime import usual_torch
+from .sentence_input import images
+from .sentence_network import is_integer
+
+BATCH_SIZE = 256
+CPU = torch.device("cpu")
+START, END = "<start>", "<end>"
+
+
+@usual_torch()
+def strongest_ngrams(estimator, filter, X, n_top):
+    """Return the different n-grams to which a filter responds most.
+
+    Parameters
+    ----------
+    estimator : TextCNNClassifier
+        Fitted.
+
+    filter, X, n_top
+        As of `TextCNNClassifier.top_ngrams`.
+
+    Returns
+    -------
+    list of (str, float)
+        N-grams and responses above 0, in descending order.
+    """
+    check_scalar(n_top, "n_top", Integral, min_val=1)
+    index = _find_filter(filter, estimator.get_feature_names_out().tolist())
+    if X is None:
+        sentences = estimator._sentences.on(CPU)
+    else:
+        sentences = images(estimator, as_texts(X), CPU)
+    found = _strongest_windows(estimator.module_.features, sentences, index, n_top)
+    words = estimator._vocabulary.words_
+    return [(_as_text(codes, words), response) for codes, response in found]
+
+
+def _find_filter(filter, names):
+    """Return the column of a filter that is given by column or name."""
+    if filter in names:
+        return names.index(filter)
+    if is_integer(filter) and 0 <= filter < len(names):
+        return int(filter)
+    raise ValueError(
+        f"filter={filter!r} is not available, expected a number from 0 to "
+        f"{len(names) - 1} or a name from {names[0]!r} to {names[-1]!r}."
+    )
+
+
+def _strongest_windows(features, sentences, index, n_top):
+    """Return the codes of different windows and responses, the largest first."""
+    device = next(features.parameters()).device
+    best = {}
+    with torch.inference_mode():
+        for rows in sentences.reading_batches(BATCH_SIZE):
+            codes = sentences.take(rows).to(device)
+            windows, responses = features.responses(codes, index)
+            best.update(_strongest(windows.flatten(0, 1), responses.flatten(), n_top))
+            best = dict(sorted(best.items(), key=_by_response)[:n_top])
+    return list(best.items())
+
+
+def _strongest(windows, responses, n_top):
+    """Return the response to each of the different windows that excite most."""
+    is_text = (windows > 0).any(1) & (responses > 0)
+    windows, responses = windows[is_text].cpu(), responses[is_text].cpu()
+    windows, which = windows.unique(dim=0, return_inverse=True)
+    largest = responses.new_zeros(len(windows)).scatter_reduce_(
+        0, which, responses, "amax"
+    )
+    largest, chosen = largest.sort(descending=True, stable=True)
+    chosen = chosen[:n_top]
+    codes = map(tuple, windows[chosen].tolist())
+    return dict(zip(codes, largest[:n_top].tolist(), strict=True))
+
+
+def _by_response(item):
+    codes, response = item
+    return -response, codes
+
+
+def _as_text(codes, words):
+    """Return the words of a window, with marks for places beyond the sentence."""
+    first = next(place for place, code in enumerate(codes) if code)
+    shown = [words[code] if code else START for code in codes[: first + 1]]
+    shown += [words[code] if code else END for code in codes[first + 1 :]]
+    return " ".join(shown)
