@@ -56,8 +56,8 @@ def as_array(X, name="X"):
     row = next((row for row, x in enumerate(entries or ()) if is_missing(x)), None)
     if row is not None:
         raise ValueError(
-            f"{name} has a missing value ({entries[row]!r}) in row {row}. Drop the "
-            "row, or impute the value."
+            f"Input {name} contains NaN or a missing value ({entries[row]!r}) in row "
+            f"{row}. Drop the row, or impute the value."
         )
     if isinstance(X, (list, tuple)) and any(isinstance(x, CONVERTED) for x in X):
         return [as_array(x, f"{name}[{row}]") for row, x in enumerate(X)]
@@ -220,6 +220,10 @@ def _unpacked(X):
 def _check_holds_arrays(X, name):
     """Raise an error if X holds something else than arrays of one shape."""
     check_images_alone(X)
+    if _is_list(X) and len({isinstance(image, PATH_TYPES) for image in X}) > 1:
+        raise TypeError(
+            "X mixes paths and arrays. Pass arrays only, of one shape in one array."
+        )
     check_one_shape(X)
     if isinstance(X, PATH_TYPES) or (is_image_files(X) and _holds(X, PATH_TYPES)):
         raise ValueError(
@@ -241,29 +245,14 @@ def _holds(X, types):
 
 
 def check_one_shape(X):
-    """Raise an error if a list mixes paths and arrays, or shapes of images.
+    """Raise a ValueError if images have several shapes, and name two of them.
 
     Parameters
     ----------
     X : object
-        List, tuple or array of objects; anything else is accepted.
-
-    Raises
-    ------
-    ValueError
-        If images have several shapes, two of which are named.
-
-    TypeError
-        If paths and arrays are mixed.
+        List, tuple or array of images; anything else is accepted.
     """
-    is_object = isinstance(X, np.ndarray) and X.dtype.hasobject
-    if not (is_object or isinstance(X, (list, tuple))):
-        return
-    if len({isinstance(image, PATH_TYPES) for image in X}) > 1:
-        raise TypeError(
-            "X mixes paths and arrays. Pass arrays only, of one shape in one array."
-        )
-    shapes = set(map(_shape_of, X))
+    shapes = set(map(_shape_of, X)) if _is_list(X) else ()
     if len(shapes) > 1 and None not in shapes:
         first, second = sorted(shapes, key=str)[:2]
         raise ValueError(
@@ -271,6 +260,12 @@ def check_one_shape(X):
             "Resize them to one shape and stack them in one array."
             + _hint_for_signals(shapes)
         )
+
+
+def _is_list(X):
+    """Return whether X is a list, a tuple or an array of objects."""
+    is_object = isinstance(X, np.ndarray) and X.dtype.hasobject
+    return is_object or isinstance(X, (list, tuple))
 
 
 def _shape_of(image):

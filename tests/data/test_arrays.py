@@ -248,5 +248,7 @@ def test_a_missing_value_in_y_is_named(missing, make):
         column = np.empty(4, dtype=object)
         column[:] = y
         y = column if make == "object array" else make(column)
-    with pytest.raises(ValueError, match=r"y has a missing value \(.*\) in row 2"):
+    with pytest.raises(
+        ValueError, match=r"y contains NaN or a missing value \(.*\) in row 2"
+    ):
         as_array(y, "y")
