@@ -9,14 +9,8 @@ from .identity import module_identity
 from .layers import cut_network, layer_names
 from .loading import LoadedBackbone, load_backbone
 from .preprocessing import Preprocessing, check_channels, check_pixel_range
-from .weights import (
-    WeightsCard,
-    WeightsError,
-    is_weights_file,
-    load_weights,
-    read_state_dict,
-    weights_digest,
-)
+from .weights import WeightsCard, WeightsError, load_weights, weights_digest
+from .weights_files import is_weights_file, read_state_dict
 
 __all__ = [
     "Backbone",

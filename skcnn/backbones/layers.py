@@ -17,6 +17,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 
 from .channels import find_channel_axes
+from .checkpoints import check_complete
 from .copies import copy_network, copy_sharing_weights
 from .dry_run import N_SAMPLES, find_shapes
 from .hooked import (
@@ -121,6 +122,9 @@ def cut_network(module, layers, input_shape=None):
     ValueError
         If there is no such layer; the message names those that are close.
 
+    WeightsError
+        If a layer is behind the head of a checkpoint that has no such head.
+
     Examples
     --------
     >>> import torch
@@ -133,7 +137,9 @@ def cut_network(module, layers, input_shape=None):
     module = _evaluating(module)
     traced = trace(module)
     if traced is not None:
-        return _cut_graph(traced, layers, input_shape)
+        network = _cut_graph(traced, layers, input_shape)
+        check_complete(network, layers)
+        return network
     known = [name for name, _ in module.named_modules() if name]
     for layer in layers:
         if layer not in (PENULTIMATE, *known):

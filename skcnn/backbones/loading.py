@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 
 import torch
@@ -11,15 +10,10 @@ from torch.overrides import TorchFunctionMode
 
 from ..runtime import usual_torch
 from .catalogue import find_backbone
-from .download import fetch
+from .checkpoints import restore_checkpoint
 from .preprocessing import Preprocessing
-from .weights import (
-    WeightsError,
-    differing_shapes,
-    is_weights_file,
-    read_state_dict,
-    weights_digest,
-)
+from .weights import weights_digest
+from .weights_files import find_file, is_weights_file, read_state_dict
 
 LOADED = {}
 LOCKS = {}
@@ -62,7 +56,7 @@ def load_backbone(name, weights="default", verbose=False):
         "default" or the name of a published set, downloaded where need be; the
         path of a safetensors or state dict file, which is read without running
         code; None for random weights from torch's global generator. A file may
-        be of a network with another number of outputs.
+        hold a checkpoint: see `read_state_dict` and `restore_checkpoint`.
 
     verbose : bool, default=False
         Whether the progress of a download is printed on stderr.
@@ -110,16 +104,14 @@ def load_backbone(name, weights="default", verbose=False):
 
 def file_identity(path):
     """Return what tells a file from another one or from an older state."""
-    path = Path(path).resolve()
-    if not path.is_file():
-        raise WeightsError(f"There is no weights file at {path}.")
+    path = find_file(path)
     status = path.stat()
     return path, status.st_mtime_ns, status.st_size
 
 
 def load_published(backbone, card, verbose):
     """Return a network with published weights."""
-    path = fetch(card, verbose)
+    path = backbone.fetch(card, verbose)
     with SkipRandom():
         module = backbone.restore(read_state_dict(path), str(path), card=card)
     return finish(module, card.preprocessing)
@@ -129,23 +121,8 @@ def load_file(backbone, path, verbose):
     """Return a network with the weights of a file, with as many outputs as it has."""
     state_dict = read_state_dict(path)
     with SkipRandom():
-        template = backbone.build()
-        n_outputs = count_outputs(template, backbone, backbone.rename(state_dict))
-        module = backbone.restore(state_dict, str(path), n_outputs)
+        module = restore_checkpoint(backbone, state_dict, str(path))
     return finish(module, backbone.preprocessing)
-
-
-def count_outputs(template, backbone, state_dict):
-    """Return the number of outputs of the network that a file is of.
-
-    None, the published number, unless its shapes differ in that number only.
-    """
-    found = set()
-    for got, expected in differing_shapes(template, state_dict).values():
-        if got[1:] != expected[1:] or expected[0] != backbone.n_outputs:
-            return None
-        found.add(got[0])
-    return found.pop() if len(found) == 1 else None
 
 
 def finish(module, preprocessing):
