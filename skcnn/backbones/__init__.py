@@ -2,6 +2,7 @@
 
 from .backbone import Backbone, BackboneInfo
 from .catalogue import find_backbone, list_backbones
+from .class_names import label_features
 from .copies import copy_network, weightless_copy
 from .download import fetch
 from .fine_tuned import FineTunedNetwork, make_head
@@ -27,6 +28,7 @@ __all__ = [
     "fetch",
     "find_backbone",
     "is_weights_file",
+    "label_features",
     "layer_names",
     "list_backbones",
     "load_backbone",

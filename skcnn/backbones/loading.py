@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from ..runtime import usual_torch
 from .catalogue import find_backbone
 from .checkpoints import restore_checkpoint
+from .class_names import N_IMAGENET, has_imagenet_head, imagenet_classes
 from .preprocessing import Preprocessing
 from .weights import weights_digest
 from .weights_files import find_file, is_weights_file, read_state_dict
@@ -36,11 +37,20 @@ class LoadedBackbone:
 
     digest : str
         See `weights_digest`.
+
+    is_imagenet : bool, default=False
+        Whether the network was trained on ImageNet-1k, and still has its head.
     """
 
     module: nn.Module
     preprocessing: Preprocessing
     digest: str
+    is_imagenet: bool = False
+
+    @property
+    def class_names(self):
+        """Names of the classes of the outputs, a tuple; None if they are not known."""
+        return imagenet_classes() if self.is_imagenet else None
 
 
 @usual_torch()  # whoever asks, the network is the same and can be trained
@@ -88,7 +98,8 @@ def load_backbone(name, weights="default", verbose=False):
     """
     backbone = find_backbone(name)
     if weights is None:
-        return finish(backbone.build(), backbone.preprocessing)
+        module = backbone.build()
+        return finish(module, backbone.preprocessing, is_imagenet=False)
     if is_weights_file(weights):
         key, load = (name, *file_identity(weights)), load_file
     else:
@@ -114,7 +125,7 @@ def load_published(backbone, card, verbose):
     path = backbone.fetch(card, verbose)
     with SkipRandom():
         module = backbone.restore(read_state_dict(path), str(path), card=card)
-    return finish(module, card.preprocessing)
+    return finish(module, card.preprocessing, card.n_outputs == N_IMAGENET)
 
 
 def load_file(backbone, path, verbose):
@@ -122,13 +133,14 @@ def load_file(backbone, path, verbose):
     state_dict = read_state_dict(path)
     with SkipRandom():
         module = restore_checkpoint(backbone, state_dict, str(path))
-    return finish(module, backbone.preprocessing)
+    return finish(module, backbone.preprocessing, backbone.n_outputs == N_IMAGENET)
 
 
-def finish(module, preprocessing):
+def finish(module, preprocessing, is_imagenet):
     """Return the network ready for use."""
     module.eval()
-    return LoadedBackbone(module, preprocessing, weights_digest(module))
+    is_imagenet = is_imagenet and has_imagenet_head(module)
+    return LoadedBackbone(module, preprocessing, weights_digest(module), is_imagenet)
 
 
 class SkipRandom(TorchFunctionMode):

@@ -6,6 +6,7 @@ import torch
 from torchvision import models
 
 from skcnn.backbones import Preprocessing, find_backbone, list_backbones
+from skcnn.backbones.class_names import has_imagenet_head
 from skcnn.backbones.families import FAMILIES, find_family
 from skcnn.backbones.loading import SkipRandom
 from skcnn.modules import ARCHITECTURES
@@ -144,6 +145,7 @@ def test_every_network_of_torchvision_builds_with_its_parameters(name):
     assert n_parameters(module) == n_published(name) - 3326696 * (
         name == "inception_v3"
     )
+    assert has_imagenet_head(module)
 
 
 @pytest.mark.parametrize("name", ["vit_b_16", "maxvit_t"])
