@@ -498,7 +498,7 @@ def test_a_fault_of_the_network_is_not_put_down_to_the_images(module):
 
 def damaged(tensors, kind):
     if kind == "keys":
-        return {f"net.{name}": tensor for name, tensor in tensors.items()}
+        return {f"net_{name}": tensor for name, tensor in tensors.items()}
     if kind == "missing":
         return dict(list(tensors.items())[3:])
     if kind == "infinite":

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import sys
 from functools import partial
 
 import numpy as np
@@ -321,12 +320,6 @@ def test_networks_of_timm_have_names(pixels):
     assert found.shape == (6, 512)
     assert transformer.get_feature_names_out()[0] == "resnet10t_penultimate_0"
     np.testing.assert_array_equal(clone(transformer).fit_transform(pixels), found)
-
-
-def test_without_timm_the_error_says_what_to_install(pixels, monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ImportError, match=r"skcnn\[timm\]"):
-        CNNFeatureTransformer("timm/resnet10t").fit(pixels)
 
 
 # Modules

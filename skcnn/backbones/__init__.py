@@ -2,6 +2,7 @@
 
 from .backbone import Backbone, BackboneInfo
 from .catalogue import find_backbone, list_backbones
+from .class_names import label_features
 from .copies import copy_network, weightless_copy
 from .cutting import canonical_layer, cut_network, layer_names
 from .download import download_weights
@@ -10,14 +11,8 @@ from .identity import module_identity
 from .layer_table import LayerInfo, layer_table
 from .loading import LoadedBackbone, load_backbone
 from .preprocessing import Preprocessing, check_channels, check_pixel_range
-from .weights import (
-    WeightsCard,
-    WeightsError,
-    is_weights_file,
-    load_weights,
-    read_state_dict,
-    weights_digest,
-)
+from .weights import WeightsCard, WeightsError, load_weights, weights_digest
+from .weights_files import is_weights_file, read_state_dict
 
 __all__ = [
     "Backbone",
@@ -36,6 +31,7 @@ __all__ = [
     "download_weights",
     "find_backbone",
     "is_weights_file",
+    "label_features",
     "layer_names",
     "layer_table",
     "list_backbones",

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .download import download_weights
 from .preprocessing import Preprocessing
 from .weights import load_weights
 
@@ -18,7 +19,7 @@ class BackboneInfo:
         What to pass as `backbone`.
 
     library : str
-        "skcnn", "torchvision" or "timm".
+        "installed", "skcnn", "torchvision" or "timm".
 
     year : int or None
         Of the paper.
@@ -116,6 +117,29 @@ class Backbone(ABC):
             f"Choose {f'one of {choices}' if choices else 'None (it has none)'}, or "
             "pass the path of a file."
         )
+
+    def weights_file(self, card, verbose=False):
+        """Return the file of a published set.
+
+        Parameters
+        ----------
+        card : WeightsCard
+            The set.
+
+        verbose : bool, default=False
+            Whether the progress of a download is printed on stderr.
+
+        Returns
+        -------
+        pathlib.Path
+            The file, whose SHA-256 is that of the card.
+
+        Raises
+        ------
+        WeightsError
+            If there is no such file, or it is another one.
+        """
+        return download_weights(card, verbose)
 
     def rename(self, state_dict):
         """Return the weights under the names that the network has now.

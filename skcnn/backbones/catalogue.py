@@ -2,9 +2,15 @@
 
 from difflib import get_close_matches
 
-from . import library_skcnn, library_timm, library_torchvision
+from . import (
+    library_installed,
+    library_skcnn,
+    library_timm,
+    library_torchvision,
+)
 
 LIBRARIES = {
+    "installed": library_installed,
     "skcnn": library_skcnn,
     "torchvision": library_torchvision,
     "timm": library_timm,
@@ -16,8 +22,9 @@ def list_backbones(library=None):
 
     Parameters
     ----------
-    library : {"skcnn", "torchvision", "timm"} or None, default=None
-        Whose networks. None is all but those of timm, which are more than a
+    library : {"installed", "skcnn", "torchvision", "timm"} or None, default=None
+        Library of the networks; "installed" are those whose weights are installed
+        with this package. None is all but those of timm, which are more than a
         thousand.
 
     Returns
@@ -32,18 +39,18 @@ def list_backbones(library=None):
     ValueError
         If there is no such library.
 
-    ImportError
-        If timm is asked for and not installed.
-
     Examples
     --------
     >>> from skcnn.backbones import list_backbones
+    >>> list_backbones()[0].name
+    'efficientnet_lite0'
     >>> [row.name for row in list_backbones() if row.ilsvrc == 1]
     ['alexnet', 'googlenet', 'resnet18', 'resnet34', 'resnet50', 'resnet101',
     'resnet152']
     """
     if library is None:
-        return [*library_torchvision.rows(), *library_skcnn.rows()]
+        libraries = library_installed, library_torchvision, library_skcnn
+        return [row for library in libraries for row in library.rows()]
     if library not in LIBRARIES:
         raise ValueError(
             f"library={library!r} is not known. Choose one of {list(LIBRARIES)}, or "
@@ -58,8 +65,8 @@ def find_backbone(name):
     Parameters
     ----------
     name : str
-        A name of torchvision, of :data:`skcnn.modules.ARCHITECTURES`, or "timm/"
-        and a name of timm.
+        "efficientnet_lite0", a name of torchvision, of
+        :data:`skcnn.modules.ARCHITECTURES`, or "timm/" and a name of timm.
 
     Returns
     -------
@@ -70,28 +77,22 @@ def find_backbone(name):
     ------
     ValueError
         If there is no such network; the message names close ones.
-
-    ImportError
-        If the name begins with "timm/" and timm is not installed.
     """
     if name.startswith(library_timm.PREFIX):
-        library = library_timm
-    elif name in library_skcnn.names():
-        library = library_skcnn
-    else:
-        library = library_torchvision
-    known = library is library_timm or name in library.names()
-    backbone = library.find(name) if known else None
-    if backbone is None:
-        raise ValueError(unknown(name, library))
-    return backbone
+        backbone = library_timm.find(name)
+        if backbone is None:
+            raise ValueError(unknown(name, library_timm.names()))
+        return backbone
+    known = []
+    for library in (library_installed, library_skcnn, library_torchvision):
+        if name in library.names():
+            return library.find(name)
+        known += library.names()
+    raise ValueError(unknown(name, known))
 
 
-def unknown(name, library):
+def unknown(name, names):
     """Return the message that a name is not known, with those that are close."""
-    names = library.names()
-    if library is not library_timm:
-        names = [*names, *library_skcnn.names()]
     close = get_close_matches(name.partition(".")[0], names, n=5)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     return (

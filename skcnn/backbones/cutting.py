@@ -11,6 +11,7 @@ from collections import Counter
 from torch import fx
 from torch.fx.experimental.optimization import fuse
 
+from .checkpoints import check_complete
 from .copies import copy_network
 from .dry_run import N_SAMPLES, find_channel_axes, find_shapes
 from .head import PENULTIMATE
@@ -142,6 +143,9 @@ def cut_network(module, layers, input_shape=None):
     ValueError
         If there is no such layer; the message names those that are close.
 
+    WeightsError
+        If a layer is behind the head of a checkpoint that has no such head.
+
     Examples
     --------
     >>> import torch
@@ -154,7 +158,9 @@ def cut_network(module, layers, input_shape=None):
     module = evaluating(module)
     traced = trace(module)
     if traced is not None:
-        return _cut_graph(traced, layers, input_shape)
+        network = _cut_graph(traced, layers, input_shape)
+        check_complete(network, layers)
+        return network
     _check_parts(module, layers)
     network = HookedNetwork(module, layers)
     network.channel_axes = find_channel_axes(module, layers, input_shape)

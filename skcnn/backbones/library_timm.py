@@ -4,31 +4,17 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from textwrap import shorten
 from typing import ClassVar
 
 from . import library_torchvision
 from .backbone import Backbone, BackboneInfo
 from .families import find_timm_family
 from .preprocessing import Preprocessing
-from .weights import WeightsCard, WeightsError, check_finite
+from .weights import WeightsCard, check_values, misfit
 
 PREFIX = "timm/"
 HASH = re.compile(r"-([0-9a-f]{8,64})\.")
 ARXIV = "https://arxiv.org/abs/"
-MESSAGE_LENGTH = 500
-
-
-def import_timm():
-    """Return the package timm, or say how to install it."""
-    try:
-        import timm
-    except ImportError as error:
-        raise ImportError(
-            f"Backbones whose name begins with {PREFIX!r} need timm: "
-            'pip install "skcnn[timm]".'
-        ) from error
-    return timm
 
 
 @dataclass(frozen=True)
@@ -48,7 +34,7 @@ class TimmBackbone(Backbone):
 
     def restore(self, state_dict, source, n_outputs=None, card=None):
         """Return the network with weights from a file, see `Backbone.restore`."""
-        check_finite(state_dict, source)
+        check_values(state_dict, source)
         overlay = {"state_dict": dict(state_dict)}
         if n_outputs is not None:
             overlay["num_classes"] = n_outputs
@@ -56,18 +42,18 @@ class TimmBackbone(Backbone):
             module = self._create(
                 n_outputs, card, pretrained=True, pretrained_cfg_overlay=overlay
             )
+            check_values(module.state_dict(), source)  # timm does not mind all gaps
         except Exception as error:  # what timm's converters raise is not documented
-            reason = shorten(f"{type(error).__name__}: {error}", MESSAGE_LENGTH)
-            raise WeightsError(
-                f"{source} does not fit {self.name}. {reason}"
-            ) from error
+            wanted = self.build(n_outputs, card).state_dict()
+            raise misfit(state_dict, wanted, source) from error
         module.pretrained_cfg.pop("state_dict", None)  # timm keeps it
-        check_finite(module.state_dict(), source)  # timm does not always mind gaps
         return module
 
     def _create(self, n_outputs, card, **arguments):
+        import timm
+
         card = card or (self.cards[0] if self.cards else None)
-        return import_timm().create_model(
+        return timm.create_model(
             self.architecture,
             pretrained_cfg=card.name if card else None,
             num_classes=n_outputs,
@@ -77,7 +63,8 @@ class TimmBackbone(Backbone):
 
 def find(name):
     """Return the backbone of a name that begins with "timm/"; None if there is none."""
-    timm = import_timm()
+    import timm
+
     architecture, _, tag = name.removeprefix(PREFIX).partition(".")
     if not timm.is_model(architecture):
         return None
@@ -94,7 +81,8 @@ def find(name):
 
 def published_configs(architecture):
     """Yield tag and configuration of each published set, the default first."""
-    timm = import_timm()
+    import timm
+
     default = timm.get_pretrained_cfg(architecture)
     every = timm.models.get_arch_pretrained_cfgs(architecture).values()
     for config in sorted(every, key=lambda config: config.tag != default.tag):
@@ -104,7 +92,9 @@ def published_configs(architecture):
 
 def names():
     """Return the names of the networks, without tags."""
-    return [PREFIX + name for name in import_timm().list_models()]
+    import timm
+
+    return [PREFIX + name for name in timm.list_models()]
 
 
 def make_card(tag, config):

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 
 import torch
@@ -11,15 +10,11 @@ from torch.overrides import TorchFunctionMode
 
 from ..runtime import usual_torch
 from .catalogue import find_backbone
-from .download import download_weights
+from .checkpoints import restore_checkpoint
+from .class_names import N_IMAGENET, has_imagenet_head, imagenet_classes
 from .preprocessing import Preprocessing
-from .weights import (
-    WeightsError,
-    differing_shapes,
-    is_weights_file,
-    read_state_dict,
-    weights_digest,
-)
+from .weights import weights_digest
+from .weights_files import find_file, is_weights_file, read_state_dict
 
 LOADED = {}
 LOCKS = {}
@@ -42,11 +37,20 @@ class LoadedBackbone:
 
     digest : str
         See `weights_digest`.
+
+    is_imagenet : bool, default=False
+        Whether the network was trained on ImageNet-1k, and still has its head.
     """
 
     module: nn.Module
     preprocessing: Preprocessing
     digest: str
+    is_imagenet: bool = False
+
+    @property
+    def class_names(self):
+        """Names of the classes of the outputs, a tuple; None if they are not known."""
+        return imagenet_classes() if self.is_imagenet else None
 
 
 @usual_torch()  # whoever asks, the network is the same and can be trained
@@ -62,7 +66,7 @@ def load_backbone(name, weights="default", verbose=False):
         "default" or the name of a published set, downloaded where need be; the
         path of a safetensors or state dict file, which is read without running
         code; None for random weights from torch's global generator. A file may
-        be of a network with another number of outputs.
+        hold a checkpoint: see `read_state_dict` and `restore_checkpoint`.
 
     verbose : bool, default=False
         Whether the progress of a download is printed on stderr.
@@ -94,7 +98,8 @@ def load_backbone(name, weights="default", verbose=False):
     """
     backbone = find_backbone(name)
     if weights is None:
-        return finish(backbone.build(), backbone.preprocessing)
+        module = backbone.build()
+        return finish(module, backbone.preprocessing, is_imagenet=False)
     if is_weights_file(weights):
         key, load = (name, *file_identity(weights)), load_file
     else:
@@ -110,48 +115,32 @@ def load_backbone(name, weights="default", verbose=False):
 
 def file_identity(path):
     """Return what tells a file from another one or from an older state."""
-    path = Path(path).resolve()
-    if not path.is_file():
-        raise WeightsError(f"There is no weights file at {path}.")
+    path = find_file(path)
     status = path.stat()
     return path, status.st_mtime_ns, status.st_size
 
 
 def load_published(backbone, card, verbose):
     """Return a network with published weights."""
-    path = download_weights(card, verbose)
+    path = backbone.weights_file(card, verbose)
     with SkipRandom():
         module = backbone.restore(read_state_dict(path), str(path), card=card)
-    return finish(module, card.preprocessing)
+    return finish(module, card.preprocessing, card.n_outputs == N_IMAGENET)
 
 
 def load_file(backbone, path, verbose):
     """Return a network with the weights of a file, with as many outputs as it has."""
     state_dict = read_state_dict(path)
     with SkipRandom():
-        template = backbone.build()
-        n_outputs = count_outputs(template, backbone, backbone.rename(state_dict))
-        module = backbone.restore(state_dict, str(path), n_outputs)
-    return finish(module, backbone.preprocessing)
+        module = restore_checkpoint(backbone, state_dict, str(path))
+    return finish(module, backbone.preprocessing, backbone.n_outputs == N_IMAGENET)
 
 
-def count_outputs(template, backbone, state_dict):
-    """Return the number of outputs of the network that a file is of.
-
-    None, the published number, unless its shapes differ in that number only.
-    """
-    found = set()
-    for got, expected in differing_shapes(template, state_dict).values():
-        if got[1:] != expected[1:] or expected[0] != backbone.n_outputs:
-            return None
-        found.add(got[0])
-    return found.pop() if len(found) == 1 else None
-
-
-def finish(module, preprocessing):
+def finish(module, preprocessing, is_imagenet):
     """Return the network ready for use."""
     module.eval()
-    return LoadedBackbone(module, preprocessing, weights_digest(module))
+    is_imagenet = is_imagenet and has_imagenet_head(module)
+    return LoadedBackbone(module, preprocessing, weights_digest(module), is_imagenet)
 
 
 class SkipRandom(TorchFunctionMode):

@@ -1,20 +1,17 @@
-"""Weights: what is published about a set, and reading a file without running code."""
+"""Weights: what is published about a set, and how a network gets them."""
 
 import hashlib
 import re
-import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from .preprocessing import Preprocessing
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".bin")
-NESTS = ("state_dict", "model")  # where checkpoints keep the state dict
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+COUNTER = "num_batches_tracked"  # of batch normalisation, which only training reads
 N_NAMED = 3
 
 
@@ -72,147 +69,63 @@ class WeightsCard:
     hub_id: str | None = None
 
 
-def is_weights_file(weights):
-    """Return whether `weights` is the path of a file rather than the name of a set.
+def check_values(state_dict, source, wanted=None):
+    """Raise an error that names the first tensor that holds no weights.
 
     Parameters
     ----------
-    weights : str or PathLike
-        What `load_backbone` is given.
+    state_dict : dict of str to torch.Tensor
+        The weights.
 
-    Returns
-    -------
-    bool
-        Of a string, whether it ends as files of weights do, or is a file.
+    source : str
+        Where they are from, for messages.
 
-    Examples
-    --------
-    >>> from skcnn.backbones import is_weights_file
-    >>> is_weights_file("weights.safetensors"), is_weights_file("default")
-    (True, False)
-    """
-    if not isinstance(weights, str):
-        return True
-    return weights.endswith(SUFFIXES) or Path(weights).is_file()
-
-
-def read_state_dict(path):
-    """Read the tensors of a weights file; no code that it may hold is run.
-
-    Parameters
-    ----------
-    path : str or PathLike
-        A safetensors file (by its suffix) or what :func:`torch.save` wrote of a
-        state dict, also inside of a checkpoint under "state_dict" or "model".
-
-    Returns
-    -------
-    OrderedDict
-        Names to tensors on the CPU, the prefix "module." of a parallel network
-        taken off.
+    wanted : dict of str to torch.Tensor or None, default=None
+        Parameters and buffers of the network. A tensor that is none of them may be
+        of integers unless its name ends in "weight" or "bias".
 
     Raises
     ------
     WeightsError
-        If there is no such file, or it holds anything but tensors.
-
-    References
-    ----------
-    `torch.load` with ``weights_only=True``,
-    https://pytorch.org/docs/stable/notes/serialization.html
+        If a tensor is sparse or without values, of another kind of numbers than the
+        network has, or not finite in float32.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"There is no weights file at {path}.")
-    content = read_safetensors(path) if is_safetensors(path) else read_pickle(path)
-    for nest in NESTS:
-        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
-            content = content[nest]
-    return check_state_dict(content, path)
-
-
-def is_safetensors(path):
-    """Return whether the suffix says that a file is a safetensors file."""
-    return path.suffix == ".safetensors"
-
-
-def read_safetensors(path):
-    """Return the tensors of a safetensors file."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a safetensors file: {error}.") from error
-
-
-def read_pickle(path):
-    """Return what torch saved, as far as it can be read without running code."""
-    is_zip = zipfile.is_zipfile(path)
-    if is_zip and is_torchscript(path):
-        raise WeightsError(
-            f"{path} is a TorchScript archive, which holds code. Save the weights "
-            "alone: torch.save(torch.jit.load(path).state_dict(), new_path)."
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except Exception as error:  # what a damaged pickle raises is not documented
-        reason = re.split(r"\.\s|\n", str(error))[0] or type(error).__name__
-        raise WeightsError(
-            f"{path} is not a file of weights that can be read without running code "
-            f"({reason}). Save them as a safetensors file, or as "
-            "torch.save(module.state_dict(), path)."
-        ) from error
-
-
-def is_torchscript(path):
-    """Return whether a zip file is a TorchScript archive."""
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def check_state_dict(content, path):
-    """Return names to tensors, without the prefix of a parallel network."""
-    if not isinstance(content, Mapping) or not content:
-        raise WeightsError(
-            f"{path} holds {type(content).__name__} without tensors, expected a state "
-            "dict: names of parameters to tensors."
-        )
-    for name, value in content.items():
-        if not isinstance(value, torch.Tensor):
-            raise WeightsError(
-                f"{path} holds {type(value).__name__} as {name!r}, expected a state "
-                "dict: names of parameters to tensors."
-            )
-    state_dict = OrderedDict(content)
-    if hasattr(content, "_metadata"):
-        state_dict._metadata = content._metadata
-    if all(name.startswith("module.") for name in state_dict):
-        consume_prefix_in_state_dict_if_present(state_dict, "module.")
-    return state_dict
-
-
-def check_finite(state_dict, source):
-    """Raise an error that names the first tensor with NaN or infinity."""
     for name, tensor in state_dict.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
+        like = (wanted or {}).get(name)
+        has_floats = (
+            name.endswith(("weight", "bias"))
+            if like is None
+            else like.is_floating_point()
+        )
+        kinds = FLOATS if has_floats else FLOATS + INTEGERS
+        if tensor.layout is not torch.strided or tensor.is_meta:
+            kind = "without values" if tensor.is_meta else f"{tensor.layout}"
+        elif tensor.dtype not in kinds:
+            kind = f"{tensor.dtype}"
+        elif tensor.is_floating_point() and not tensor.float().isfinite().all():
             raise WeightsError(
-                f"{source}: {name} has values that are not finite. The file is damaged "
-                "or the training diverged."
+                f"{source}: {name} has values that are not finite in float32. The file "
+                "is damaged or the training diverged."
             )
+        else:
+            continue
+        raise WeightsError(
+            f"{source}: {name} is a tensor {kind.replace('torch.', 'of ')}, expected a "
+            "dense one of float32. Save the weights of the network that was trained, "
+            "in float32, float16, bfloat16 or float64."
+        )
 
 
-def differing_shapes(module, state_dict):
-    """Return names to (shape in `state_dict`, shape in `module`) where they differ."""
+def differing_shapes(state_dict, wanted):
+    """Return names to (shape in `state_dict`, shape in `wanted`) where they differ."""
     return {
         name: (tuple(state_dict[name].shape), tuple(tensor.shape))
-        for name, tensor in module.state_dict().items()
+        for name, tensor in wanted.items()
         if name in state_dict and state_dict[name].shape != tensor.shape
     }
 
 
-def load_weights(module, state_dict, source):
+def load_weights(module, state_dict, source, optional=()):
     """Give a network all its weights, in the precision that it has.
 
     Parameters
@@ -227,24 +140,27 @@ def load_weights(module, state_dict, source):
     source : str
         Where the weights are from, for messages.
 
+    optional : collection of str, default=()
+        Names that may be left out, too.
+
     Raises
     ------
     WeightsError
-        If names or shapes differ, or a value is not finite.
+        If names or shapes differ, or a tensor does not hold weights.
     """
-    check_finite(state_dict, source)
-    wrong = [
-        f"{name} is {got}, expected {expected}"
-        for name, (got, expected) in differing_shapes(module, state_dict).items()
-    ]
-    if wrong:
-        raise misfit(source, "shapes that differ", wrong)
+    wanted = module.state_dict()
+    check_values(state_dict, source, wanted)
+    if differing_shapes(state_dict, wanted):
+        raise misfit(state_dict, wanted, source)
     result = module.load_state_dict(with_version(state_dict, module), strict=False)
-    missing = [k for k in result.missing_keys if not k.endswith("num_batches_tracked")]
-    if missing:
-        raise misfit(source, "missing", missing)
-    if result.unexpected_keys:
-        raise misfit(source, "unexpected", result.unexpected_keys)
+    missing = required(result.missing_keys)
+    if result.unexpected_keys or not set(missing) <= set(optional):
+        raise misfit(state_dict, wanted, source)
+
+
+def required(names):
+    """Return the names that are not those of counters."""
+    return [name for name in names if not name.endswith(COUNTER)]
 
 
 def with_version(state_dict, module):
@@ -258,13 +174,28 @@ def with_version(state_dict, module):
     return copy
 
 
-def misfit(source, what, names):
-    """Return the error that some names do not fit."""
-    more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+def misfit(state_dict, wanted, source):
+    """Return the error that weights do not fit, with some of the reasons."""
+    differing = [
+        f"{name} is {got}, expected {expected}"
+        for name, (got, expected) in differing_shapes(state_dict, wanted).items()
+    ]
+    reasons = {
+        "Shapes that differ": differing,
+        "Missing": required(name for name in wanted if name not in state_dict),
+        "Unexpected": [name for name in state_dict if name not in wanted],
+    }
+    listed = [f"{what}: {some_of(names)}." for what, names in reasons.items() if names]
     return WeightsError(
-        f"{source} does not fit the network. {what.capitalize()}: "
-        f"{'; '.join(names[:N_NAMED])}{more}. Are these the weights of another network?"
+        f"{source} does not fit the network. {' '.join(listed)} Are these the weights "
+        "of another network?"
     )
+
+
+def some_of(names):
+    """Return the first of some names, and how many there are besides."""
+    more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+    return "; ".join(names[:N_NAMED]) + more
 
 
 def weights_digest(module):

@@ -215,11 +215,6 @@ def test_a_file_that_is_missing_is_an_error(weights):
         load_backbone("resnet20", weights)
 
 
-def test_a_folder_is_an_error(tmp_path):
-    with pytest.raises(WeightsError, match="no weights file at"):
-        load_backbone("resnet20", tmp_path)
-
-
 def test_the_plain_network_cannot_be_loaded_by_name():
     with pytest.raises(ValueError, match="depends on the shape of X"):
         load_backbone("convnet", None)

@@ -1,8 +1,7 @@
-"""Networks of timm, where it is installed."""
-
-import sys
+"""Networks of timm."""
 
 import pytest
+import timm
 import torch
 
 from skcnn.backbones import WeightsError, find_backbone, list_backbones, load_backbone
@@ -10,17 +9,12 @@ from skcnn.backbones import WeightsError, find_backbone, list_backbones, load_ba
 NAME = "timm/test_resnet"  # tiny
 
 
-@pytest.fixture(scope="module", autouse=True)
-def timm():
-    return pytest.importorskip("timm")
-
-
 @pytest.fixture
-def reference(timm):
+def reference():
     return timm.create_model(NAME.removeprefix("timm/")).eval()
 
 
-def test_all_are_listed_on_demand(timm):
+def test_all_are_listed_on_demand():
     rows = list_backbones("timm")
     assert [row.name for row in rows] == [f"timm/{n}" for n in timm.list_models()]
     found = {row.name: row for row in rows}
@@ -29,7 +23,7 @@ def test_all_are_listed_on_demand(timm):
     assert found["timm/resnet18"].weights[0] == "a1_in1k"
 
 
-def test_the_preprocessing_is_timms(timm):
+def test_the_preprocessing_is_timms():
     for name in ("resnet18", "senet154", "vit_base_patch16_siglip_224", NAME[5:]):
         config = timm.get_pretrained_cfg(name)
         expected = timm.data.create_transform(
@@ -45,7 +39,7 @@ def test_the_preprocessing_is_timms(timm):
         assert normalize.std.tolist() == pytest.approx(ours.std)
 
 
-def test_cards_of_every_common_network_parse(timm):
+def test_cards_of_every_common_network_parse():
     for name in timm.list_models(["resnet*", "vit_*", "convnext*", "tf_efficient*"]):
         backbone = find_backbone(f"timm/{name}")
         assert len({card.name for card in backbone.cards}) == len(backbone.cards)
@@ -76,7 +70,7 @@ def test_a_file_gives_the_outputs_of_timm(reference, tmp_path):
     assert "state_dict" not in loaded.module.pretrained_cfg
 
 
-def test_a_file_may_have_another_number_of_outputs(timm, tmp_path):
+def test_a_file_may_have_another_number_of_outputs(tmp_path):
     path = tmp_path / "weights.pth"
     tuned = timm.create_model(NAME.removeprefix("timm/"), num_classes=5)
     torch.save(tuned.state_dict(), path)
@@ -95,7 +89,7 @@ def test_gaps_and_strangers_in_a_file_are_an_error(reference, tmp_path):
         load_backbone(NAME, path)
 
 
-def test_a_lenient_network_of_timm_minds_gaps_too(timm, tmp_path):
+def test_a_lenient_network_of_timm_minds_gaps_too(tmp_path):
     path = tmp_path / "weights.pth"
     state_dict = timm.create_model("dla34").state_dict()
     del state_dict["base_layer.0.weight"]
@@ -107,10 +101,3 @@ def test_a_lenient_network_of_timm_minds_gaps_too(timm, tmp_path):
 def test_without_weights_the_network_is_untrained():
     first, second = (load_backbone(NAME, None) for _ in range(2))
     assert first.digest != second.digest
-
-
-def test_without_timm_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)
-    for call in (lambda: find_backbone(NAME), lambda: list_backbones("timm")):
-        with pytest.raises(ImportError, match=r'pip install "skcnn\[timm\]"'):
-            call()

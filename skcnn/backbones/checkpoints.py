@@ -1,0 +1,231 @@
+"""Checkpoints as people have them: inside of other networks, with other heads."""
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from .weights import WeightsError, differing_shapes, load_weights, required
+
+
+@dataclass(frozen=True)
+class NameFit:
+    """How the part of a checkpoint whose names begin with a prefix fits a network.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix.
+
+    state_dict : dict of str to torch.Tensor
+        The tensors, by their names without the prefix.
+
+    missing, unexpected : list of str
+        Names that only the network has, and that only the checkpoint has.
+
+    differing : dict of str to tuple
+        Names to (shape in the checkpoint, shape in the network).
+    """
+
+    prefix: str
+    state_dict: dict
+    missing: list
+    unexpected: list
+    differing: dict
+
+    @property
+    def gaps(self):
+        """Names that do not fit."""
+        return [*self.missing, *self.unexpected, *self.differing]
+
+    @property
+    def n_lacking(self):
+        """Number of tensors that the network does not get."""
+        return len(self.missing) + len(self.differing)
+
+
+def restore_checkpoint(backbone, state_dict, source):
+    """Return the network of a backbone with the weights of a checkpoint.
+
+    The names may have a prefix that the network's own have not, and the head may be
+    missing or that of another task.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The network.
+
+    state_dict : dict of str to torch.Tensor
+        The weights.
+
+    source : str
+        Where they are from, for messages.
+
+    Returns
+    -------
+    torch.nn.Module
+        In training mode, with as many outputs as the checkpoint has. Layers of the
+        head that it has no weights for have the attribute `lacks_weights`.
+
+    Raises
+    ------
+    WeightsError
+        If the weights do not fit.
+    """
+    network = backbone.build()
+    wanted = network.state_dict()
+    fit = find_fit(state_dict, wanted, backbone.rename, source)
+    if not fit.gaps:
+        load_weights(network, fit.state_dict, source)
+        return network
+    n_outputs = count_outputs(fit.differing, backbone.n_outputs)
+    if n_outputs is None or fit.missing:
+        heads = find_heads(backbone, wanted)
+        if fits_but_for(heads, fit, wanted):
+            load_without_heads(network, fit, heads, source)
+            return network
+    return backbone.restore(fit.state_dict, source, n_outputs)
+
+
+def find_fit(state_dict, wanted, rename, source):
+    """Return how a checkpoint fits a network, for the prefix that fits best.
+
+    Parameters
+    ----------
+    state_dict, wanted : dict of str to torch.Tensor
+        Of the checkpoint and of the network.
+
+    rename : callable
+        `Backbone.rename`.
+
+    source : str
+        For messages.
+
+    Returns
+    -------
+    NameFit
+        The fit.
+
+    Raises
+    ------
+    WeightsError
+        If several prefixes fit alike.
+    """
+    first = next(iter(wanted))
+    prefixes = [
+        name.removesuffix(first) for name in state_dict if name.endswith(f".{first}")
+    ]
+    fits = [
+        compare_names(prefix, rename(behind(prefix, state_dict)), wanted)
+        for prefix in ["", *prefixes]
+    ]
+    best, *others = sorted(fits, key=lambda fit: fit.n_lacking)
+    equal = [fit.prefix for fit in others if fit.n_lacking == best.n_lacking]
+    if equal and best.n_lacking < len(required(wanted)) / 2:
+        raise WeightsError(
+            f"{source} holds several networks that fit, whose names begin with "
+            f"{' and '.join(map(repr, [best.prefix, *equal]))}. Save one of them alone."
+        )
+    return best
+
+
+def behind(prefix, state_dict):
+    """Return the tensors whose names begin with a prefix, without it."""
+    if not prefix:
+        return state_dict
+    return OrderedDict(
+        (name.removeprefix(prefix), tensor)
+        for name, tensor in state_dict.items()
+        if name.startswith(prefix)
+    )
+
+
+def compare_names(prefix, state_dict, wanted):
+    """Return how the tensors behind a prefix fit a network."""
+    return NameFit(
+        prefix,
+        state_dict,
+        required(name for name in wanted if name not in state_dict),
+        [name for name in state_dict if name not in wanted],
+        differing_shapes(state_dict, wanted),
+    )
+
+
+def count_outputs(differing, published):
+    """Return the number of outputs of a checkpoint.
+
+    None, the published number, unless shapes differ in that number only.
+    """
+    found = set()
+    for got, expected in differing.values():
+        if got[1:] != expected[1:] or expected[0] != published:
+            return None
+        found.add(got[0])
+    return found.pop() if len(found) == 1 else None
+
+
+def find_heads(backbone, wanted):
+    """Return what the names begin with of the layers that end in the outputs."""
+    other = backbone.build(backbone.n_outputs + 1).state_dict()
+    changed = {name for name in wanted if wanted[name].shape != other[name].shape}
+    return tuple({widest_part(name, wanted, changed) for name in changed})
+
+
+def widest_part(name, wanted, changed):
+    """Return the shortest prefix of a name that only such names have."""
+    parts = name.split(".")
+    prefixes = [".".join(parts[:end]) + "." for end in range(1, len(parts))]
+    alone = (
+        prefix
+        for prefix in prefixes
+        if changed.issuperset(other for other in wanted if other.startswith(prefix))
+    )
+    return next(alone, name)
+
+
+def fits_but_for(heads, fit, wanted):
+    """Return whether nothing but the whole head of a network is missing."""
+    of_heads = [name for name in required(wanted) if name.startswith(heads)]
+    lacking = {*fit.missing, *fit.differing}
+    return lacking.issuperset(of_heads) and all(
+        name.startswith(heads) for name in fit.gaps
+    )
+
+
+def load_without_heads(network, fit, heads, source):
+    """Give a network its weights, all but those of its head."""
+    own = network.state_dict()
+    of_heads = [name for name in own if name.startswith(heads)]
+    rest = {
+        name: tensor
+        for name, tensor in fit.state_dict.items()
+        if not name.startswith(heads)
+    }
+    load_weights(network, rest, source, optional=of_heads)
+    for name in of_heads:
+        network.get_submodule(name.rpartition(".")[0]).lacks_weights = True
+        own[name].fill_(math.nan)
+
+
+def check_complete(network, layers):
+    """Raise an error if a network runs a layer that a checkpoint had no weights for.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network, cut at `layers`.
+
+    layers : sequence of str
+        For the message.
+
+    Raises
+    ------
+    WeightsError
+        If there is one.
+    """
+    for name, part in network.named_modules():
+        if getattr(part, "lacks_weights", False):
+            raise WeightsError(
+                f"layer={list(layers)!r} needs the network's head {name!r}, and the "
+                "weights file has none that fits. Choose a layer before it: "
+                "layer='penultimate'."
+            )
