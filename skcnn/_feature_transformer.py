@@ -18,7 +18,6 @@ from ._base.backbone_features import (
     transform_lazily,
 )
 from ._base.backbone_parameter import (
-    backbone_name,
     known_backbone,
     learn_backbone,
     needs_fit,
@@ -28,7 +27,7 @@ from ._base.backbone_parameter import (
 )
 from ._base.parameter_constraints import FEATURES
 from ._base.shared_parameters import check_backbone_stays, clone_with_backbone
-from .backbones import WeightsError, layer_names
+from .backbones import WeightsError, label_features, layer_names, layer_table
 from .data import (
     as_image_list,
     check_image_array,
@@ -68,9 +67,10 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    backbone : str, torch.nn.Module or estimator, default="resnet18"
-        Network: a name of :func:`skcnn.list_backbones` (torchvision's classification
-        networks, ``"timm/<name>"``, the package's own), a :class:`torch.nn.Module`,
+    backbone : str, torch.nn.Module or estimator, default="efficientnet_lite0"
+        Network: "efficientnet_lite0", whose weights are installed with the package;
+        another name of :func:`skcnn.list_backbones` (torchvision's classification
+        networks, ``"timm/<name>"``, the package's own); a :class:`torch.nn.Module`;
         or an estimator of this package. A fitted estimator is used as it is, also by
         clones; an unfitted one is trained in `fit`.
     weights : str, path-like or None, default="default"
@@ -174,20 +174,20 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
     >>> pipeline.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.9
     True
 
-    Pretrained networks need no training. With random weights they need no download:
+    The default network is pretrained, so there is nothing to train:
 
-    >>> features = CNNFeatureTransformer("resnet20", weights=None, random_state=0)
-    >>> features.fit_transform(X[:5].reshape(-1, 8, 8)).shape
-    (5, 64)
-    >>> features.get_feature_names_out()[:2]
-    array(['resnet20_penultimate_0', 'resnet20_penultimate_1'], dtype=object)
+    >>> features = CNNFeatureTransformer()
+    >>> features.fit_transform(X[:5].reshape(-1, 8, 8) / 16).shape
+    (5, 1280)
+    >>> features.get_feature_names_out()[0]
+    'efficientnet_lite0_penultimate_0'
     """
 
     _parameter_constraints = FEATURES
 
     def __init__(
         self,
-        backbone="resnet18",
+        backbone="efficientnet_lite0",
         *,
         weights="default",
         layer="penultimate",
@@ -350,18 +350,30 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         counts = getattr(self, "_counts", Counter())
         return CacheInfo(counts["hits"], counts["misses"])
 
-    def layer_names(self):
+    def layer_names(self, details=False):
         """Return the names of the layers of the network.
+
+        Parameters
+        ----------
+        details : bool, default=False
+            Whether to return a data frame that describes the layers (needs pandas).
 
         Returns
         -------
-        list of str
-            Names in running order. A common prefix of several names, such as `layer1`
-            of `layer1.0.conv1`, stands for the last of them.
+        list of str or pandas.DataFrame
+            Names of the blocks, such as `layer1`, then of all layers, both in running
+            order. A block stands for its last layer. The frame has them as index, and
+            the columns `output_shape`, `n_parameters` and `receptive_field` (in pixels
+            of the network's input, along each axis; None if it is unknown).
         """
         check_is_fitted(self)
         backbone = known_backbone(self)
-        return layer_names(backbone.module, backbone.input_shape)
+        if not details:
+            return layer_names(backbone.module, backbone.input_shape)
+        import pandas as pd
+
+        table = layer_table(backbone.module, backbone.input_shape)
+        return pd.DataFrame(table).set_index("name")
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the features.
@@ -374,15 +386,16 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str objects of shape (n_features,)
-            Backbone, layer and position, like "resnet18_penultimate_0".
+            Backbone, layer and position, like "efficientnet_lite0_penultimate_0". The outputs of a
+            network trained on ImageNet are called after its classes, like
+            "efficientnet_lite0_classifier_goldfish".
         """
         check_is_fitted(self)
-        learnt = getattr(self, "_backbone", None)
-        prefix = learnt.name if learnt else backbone_name(self.backbone)
+        backbone = known_backbone(self)
         names = [
-            f"{prefix}_{layer}_{i}"
+            f"{backbone.name}_{layer}_{label}"
             for layer, width in self._layer_widths().items()
-            for i in range(width)
+            for label in label_features(backbone, layer, width)
         ]
         return np.array(names, dtype=object)
 

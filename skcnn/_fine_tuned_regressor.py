@@ -36,9 +36,10 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
 
     Parameters
     ----------
-    backbone : str, torch.nn.Module or estimator, default="resnet18"
-        Network: a name of :func:`skcnn.list_backbones` (torchvision's classification
-        networks, ``"timm/<name>"``, the package's own), a :class:`torch.nn.Module`,
+    backbone : str, torch.nn.Module or estimator, default="efficientnet_lite0"
+        Network: "efficientnet_lite0", whose weights are installed with the package;
+        another name of :func:`skcnn.list_backbones` (torchvision's classification
+        networks, ``"timm/<name>"``, the package's own); a :class:`torch.nn.Module`;
         or a fitted estimator of this package, which is not changed.
     weights : str, path-like or None, default="default"
         Weights of a named backbone: "default", the best published set; the name of
@@ -225,7 +226,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
 
     def __init__(
         self,
-        backbone="resnet18",
+        backbone="efficientnet_lite0",
         *,
         weights="default",
         trainable="all",

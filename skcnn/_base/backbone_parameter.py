@@ -97,7 +97,8 @@ def ready_backbone(estimator):
             loaded.module,
             loaded.preprocessing,
             estimator.image_size,
-            loaded.digest,
+            digest=loaded.digest,
+            class_names=loaded.class_names,
         )
     return trained_backbone(getattr(backbone, "estimator", backbone))
 

@@ -48,6 +48,9 @@ class FeatureBackbone:
 
     trained_side : int or None, default=None
         Height and width, in pixels, of the images that it was trained on.
+
+    class_names : tuple of str or None, default=None
+        Names of the classes that it was trained on, if they are known.
     """
 
     name: str
@@ -56,6 +59,7 @@ class FeatureBackbone:
     scaler: ChannelScaler | None = None
     digest: str | None = None
     trained_side: int | None = None
+    class_names: tuple | None = None
 
     def __getstate__(self):
         """Hold the network on the CPU, to be loaded on machines without a GPU, too."""
@@ -130,11 +134,11 @@ class FeatureBackbone:
         return f"{self.digest or module_identity(self.module)} {scaling}"
 
 
-def pretrained_backbone(name, module, published, image_size, digest=None):
+def pretrained_backbone(name, module, published, image_size, **known):
     """Return a network with published preprocessing, perhaps for another size."""
     side = max(published.crop_size)
     resized = _resized(published, image_size)
-    return FeatureBackbone(name, module, resized, digest=digest, trained_side=side)
+    return FeatureBackbone(name, module, resized, trained_side=side, **known)
 
 
 def _resized(preprocessing, image_size):

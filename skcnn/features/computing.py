@@ -139,7 +139,8 @@ class CachedFeatures:
         self.batch_size = batch_size
         self.cache = cache
         self.suffixes = [
-            _short_digest(f"{REVISION} {context} {layer}") for layer in extractor.layers
+            _short_digest(f"{REVISION} {context} {layer}")
+            for layer in extractor.canonical_layers
         ]
         self.table = FeatureTable(len(source))
         self.n_computed = 0

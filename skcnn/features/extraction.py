@@ -91,6 +91,7 @@ class FeatureExtractor:
         self.n_axes = n_axes
         self.device = device
         self.channel_axes = network.channel_axes
+        self.canonical_layers = network.canonical_layers
         self.compile = compile
         # A GPU has other kernels for each size: what is left over of many images
         # would have other features than the rest.
