@@ -3,7 +3,7 @@
 from .augmentation import make_augmentation
 from .decoded import decode_files
 from .files import ImageFiles
-from .images import Images
+from .images import Images, find_farthest_value
 from .layout import Layout, find_layout
 from .memory_formats import MEMORY_FORMATS, with_channels_last
 from .rows import Rows
@@ -46,6 +46,7 @@ __all__ = [
     "check_same_shape",
     "decode_files",
     "fetch",
+    "find_farthest_value",
     "find_layout",
     "find_scale",
     "first_sample",
