@@ -386,8 +386,8 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str objects of shape (n_features,)
-            Backbone, layer and position, like "efficientnet_lite0_penultimate_0". The outputs of a
-            network trained on ImageNet are called after its classes, like
+            Backbone, layer and position, like "efficientnet_lite0_penultimate_0". The
+            outputs of a network trained on ImageNet are called after its classes, like
             "efficientnet_lite0_classifier_goldfish".
         """
         check_is_fitted(self)

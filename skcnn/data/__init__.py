@@ -11,7 +11,7 @@ from .augmentation import make_augmentation
 from .batch_readers import FeatureVectors
 from .columns import as_image_list, as_texts, is_image_files
 from .device_transfer import receive, send, send_ahead
-from .image_batches import Images, ScaledImages
+from .image_batches import Images, ScaledImages, find_farthest_value
 from .image_files import ImageFiles, decode_files
 from .layout import Layout, find_layout
 from .memory_formats import MEMORY_FORMATS, with_channels_last
@@ -43,6 +43,7 @@ __all__ = [
     "check_one_shape",
     "check_same_shape",
     "decode_files",
+    "find_farthest_value",
     "find_layout",
     "find_scale",
     "first_sample",

@@ -22,6 +22,7 @@ DEVICE_MEMORY_SHARE = 0.5
 SMALL = 2**26
 CHUNK_SIZE = 2**26  # bytes that are moved together
 SCALED_SIZE = 2**24  # bytes of scaled images that may be kept beside the array
+CHUNK_ROWS = 256  # images that are looked at together
 
 
 class Images(BatchReader):
@@ -176,6 +177,42 @@ class ScaledImages(Images):
 
     def _scaled(self, batch):
         return batch.movedim(-1, 1) if batch.ndim in MEMORY_FORMATS else batch
+
+
+def find_farthest_value(images):
+    """Find the value that is farthest from the mean of its channel.
+
+    Parameters
+    ----------
+    images : Images
+        Images, or what else is trained on.
+
+    Returns
+    -------
+    row : int
+        Position of its sample in the array.
+
+    value : float
+        The value, in the units of the array.
+
+    distance : float
+        Its distance from the mean, in standard deviations; 0 if the scale of the
+        values was not learnt.
+    """
+    scaler, farthest = getattr(images, "scaler", None), (0, np.nan, 0.0)
+    if not hasattr(scaler, "mean_"):
+        return farthest
+    for start in range(0, len(images), CHUNK_ROWS):
+        batch = images.take(slice(start, min(start + CHUNK_ROWS, len(images))))
+        distance, place = batch.abs().flatten().max(0)
+        if distance.item() > farthest[2]:
+            row, channel, *_ = np.unravel_index(place.item(), batch.shape)
+            scaled = batch.flatten()[place].item()
+            value = scaled * scaler.scale_[channel] + scaler.mean_[channel]
+            rows = images.rows
+            row = int(start + row if rows is None else rows[start + row])
+            farthest = row, float(value), distance.item()
+    return farthest
 
 
 def _as_source(X):

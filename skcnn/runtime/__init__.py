@@ -7,6 +7,7 @@ from .randomness import PrivateRandomness, draw_privately, make_generator
 from .settings import SharedSetting, fixed_kernels, usual_torch
 from .threads import map_in_threads, use_threads, use_threads_for
 from .trusted import LIBRARIES, is_of
+from .warnings_of_callers import warn
 
 __all__ = [
     "DTYPES",
@@ -29,4 +30,5 @@ __all__ = [
     "use_threads",
     "use_threads_for",
     "usual_torch",
+    "warn",
 ]

@@ -4,6 +4,7 @@
 """
 
 from .averaging import WeightAveraging
+from .batch_norm import EvaluationCheck
 from .callbacks import check_callbacks
 from .inference import predict_batches
 from .lr_finder import LearningRateCurve, range_test
@@ -20,6 +21,7 @@ __all__ = [
     "SCHEDULES",
     "CallbackSupportMixin",
     "EarlyStopping",
+    "EvaluationCheck",
     "FitProgress",
     "LearningRateCurve",
     "Monitor",

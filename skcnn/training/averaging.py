@@ -1,15 +1,13 @@
 """Averages of the weights over the course of training."""
 
-import warnings
-from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from ..data import Batches
-from ..runtime import autocast, make_generator
+from ..runtime import warn
+from .batch_norm import renew_batch_norm
 from .monitors import Monitor
 
 SWA_START = 0.75
@@ -105,55 +103,8 @@ class WeightAveraging(Monitor):
             self.hook.remove()
         self._show(net)
         if self.average is None:
-            warnings.warn(
+            warn(
                 f"Training ended after {self.n_epochs} epochs. weight_averaging='swa' "
                 f"averages those after the first {self.first_epoch}, so nothing was "
-                "averaged. Raise n_iter_no_change, lower max_epochs, or choose 'ema'.",
-                stacklevel=2,
+                "averaged. Raise n_iter_no_change, lower max_epochs, or choose 'ema'."
             )
-
-
-def renew_batch_norm(net, dataset):
-    """Take the statistics of batch normalisation from the weights as they are.
-
-    Layers that stay in evaluation mode in training keep theirs.
-
-    Parameters
-    ----------
-    net : Net
-        A net in training.
-
-    dataset : TrainingSet
-        Training data.
-    """
-    net._set_training(True)
-    layers = [
-        layer
-        for layer in net.module_.modules()
-        if isinstance(layer, _BatchNorm)
-        and layer.training
-        and layer.track_running_stats
-    ]
-    if not layers:
-        return
-    net.module_.eval()
-    dataset = dataset.plain(make_generator(0))  # leaves the order of training alone
-    with torch.no_grad(), net._evaluation, _mean_over_batches(layers):
-        for X, _ in Batches(dataset, net.batch_size, shuffle=True):
-            with autocast(X.device, net.precision):
-                net.module_(X)
-
-
-@contextmanager
-def _mean_over_batches(layers):
-    """Let running statistics begin anew, as the mean over all batches."""
-    momenta = [layer.momentum for layer in layers]
-    try:
-        for layer in layers:
-            layer.train()
-            layer.reset_running_stats()
-            layer.momentum = None
-        yield
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum

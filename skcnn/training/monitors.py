@@ -77,10 +77,10 @@ class Validation(Monitor):
     criterion : torch.nn.Module
         Gives the loss of each sample, without a reduction.
 
-    score : callable
-        Called with outputs and targets, arrays of shape (n_samples, n_outputs)
-        or (n_samples,), and weights, an array or None; returns a float, larger
-        for better outputs.
+    score : callable or None
+        Function of outputs and targets, arrays of shape (n_samples, n_outputs)
+        or (n_samples,), and of weights, an array or None. It returns a float,
+        larger for better outputs. None scores by the negative loss.
     """
 
     def __init__(self, dataset, criterion, score):
@@ -118,6 +118,8 @@ class Validation(Monitor):
         loss = self._loss(torch.from_numpy(outputs))
         check_finite(loss, "validation loss", net)
         weights = None if self.weights is None else self.weights.numpy()
+        if self.score is None:
+            return loss, -loss
         return loss, float(self.score(outputs, self.targets.numpy(), weights))
 
     def _loss(self, outputs):

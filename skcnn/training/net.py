@@ -167,7 +167,9 @@ class Net(TrainingSteps, NeuralNet):
         self.module_.load_state_dict(snapshot["weights"])
         self.optimizer_.load_state_dict(snapshot["optimizer"])
 
-    def train(self, dataset, epochs, schedule, generator, monitors=()):
+    def train(
+        self, dataset, epochs, schedule, generator, monitors=(), keeps_epochs=False
+    ):
         """Train for some epochs.
 
         Unlike :meth:`skorch.NeuralNet.partial_fit` it lets Ctrl-C through.
@@ -188,6 +190,14 @@ class Net(TrainingSteps, NeuralNet):
 
         monitors : sequence of Monitor, default=()
             What looks at the network between epochs.
+
+        keeps_epochs : bool, default=False
+            Whether Ctrl-C after an epoch ends the training with what that epoch left.
+
+        Returns
+        -------
+        KeyboardInterrupt or None
+            The interrupt that ended the training; it is to be raised.
         """
         self._schedule = schedule
         self._n_steps = epochs * len(Batches(dataset, self.batch_size))
@@ -201,15 +211,36 @@ class Net(TrainingSteps, NeuralNet):
                 self.notify("on_train_begin", X=dataset, y=None)
             for monitor in monitors:
                 monitor.begin(self)
-            for _ in range(epochs):
-                if self._train_epoch(dataset):
-                    break
+            interrupt = self._train_epochs(dataset, epochs, keeps_epochs)
             for monitor in monitors:
                 monitor.end(self)
             self.notify("on_train_end", X=dataset, y=None)
         check_network(self)
         self.module_.eval()  # what else calls it shall not change its statistics
         del self._schedule, self._monitors
+        return interrupt
+
+    def _train_epochs(self, dataset, epochs, keeps_epochs):
+        """Train epoch by epoch; return the interrupt whose loss is made good."""
+        kept = None
+        try:
+            for _ in range(epochs):
+                is_last = self._train_epoch(dataset)
+                if keeps_epochs:
+                    kept = len(self.history), deepcopy(self.module_.state_dict())
+                if is_last:
+                    break
+        except KeyboardInterrupt as interrupt:
+            if kept is None:
+                raise
+            n_epochs, weights = kept
+            del self.history[n_epochs:]
+            self.module_.load_state_dict(weights)
+            interrupt.add_note(
+                f"{n_epochs} of {epochs} epochs are kept: the estimator is fitted and "
+                "predict works. To train on, set warm_start=True and call fit."
+            )
+            return interrupt
 
     def _resumes_schedule(self):
         """Return whether a callback goes on from the learning rate that is set."""
@@ -369,7 +400,9 @@ class Net(TrainingSteps, NeuralNet):
             )
 
 
-def train_net(net, dataset, epochs, *, lr_schedule, generator, monitors=()):
+def train_net(
+    net, dataset, epochs, *, lr_schedule, generator, monitors=(), keeps_epochs=False
+):
     """Train `net` for some epochs, with as many threads as pay.
 
     Parameters
@@ -392,6 +425,14 @@ def train_net(net, dataset, epochs, *, lr_schedule, generator, monitors=()):
 
     monitors : sequence of Monitor, default=()
         What looks at the network between epochs.
+
+    keeps_epochs : bool, default=False
+        Whether Ctrl-C after an epoch ends the training with what that epoch left.
+
+    Returns
+    -------
+    KeyboardInterrupt or None
+        The interrupt that ended the training; it is to be raised.
 
     Raises
     ------
@@ -423,4 +464,4 @@ def train_net(net, dataset, epochs, *, lr_schedule, generator, monitors=()):
         net.computing(len(dataset)),
         memory_keeper.keep() if keeps_memory else nullcontext(),
     ):
-        net.train(dataset, epochs, schedule, generator, monitors)
+        return net.train(dataset, epochs, schedule, generator, monitors, keeps_epochs)

@@ -1,0 +1,165 @@
+"""Statistics of batch normalisation: taken anew, and checked at the end of training."""
+
+from contextlib import contextmanager
+from itertools import islice
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..data import Batches, find_farthest_value
+from ..runtime import autocast, make_generator, warn
+from .monitors import Monitor
+
+N_CHECKED = 4  # batches
+N_RENEWING = 64  # batches
+# A value farther than this from the mean, in standard deviations, spoils statistics.
+EXTREME = 30
+
+
+def renew_batch_norm(net, dataset):
+    """Set the statistics of batch normalisation to their mean over the batches.
+
+    Layers that stay in evaluation mode in training keep theirs.
+
+    Parameters
+    ----------
+    net : Net
+        A net in training.
+
+    dataset : TrainingSet
+        Training data.
+    """
+    layers = find_layers(net)
+    for layer in layers:
+        layer.reset_running_stats()
+    with _training(layers, momentum=None):
+        for X, _ in _plain_batches(net, dataset) if layers else ():
+            _compute(net, X)
+
+
+def take_medians(net, dataset):
+    """Set the statistics of batch normalisation to their median over the batches.
+
+    A batch with an extreme value does not change them.
+
+    Parameters
+    ----------
+    net, dataset
+        As in `renew_batch_norm`.
+    """
+    layers = find_layers(net)
+    taken = []
+    with _training(layers, momentum=1.0):
+        for X, _ in islice(_plain_batches(net, dataset), N_RENEWING):
+            _compute(net, X)
+            taken.append([statistic.clone() for statistic in _statistics(layers)])
+    for statistic, values in zip(
+        _statistics(layers), zip(*taken, strict=True), strict=True
+    ):
+        statistic.copy_(torch.stack(values).median(0).values)
+
+
+def find_layers(net):
+    """Return the layers whose statistics follow the training; all are left in eval."""
+    net._set_training(True)
+    layers = [
+        layer
+        for layer in net.module_.modules()
+        if isinstance(layer, _BatchNorm)
+        and layer.training
+        and layer.track_running_stats
+    ]
+    net.module_.eval()
+    return layers
+
+
+class EvaluationCheck(Monitor):
+    """Check that the network that predicts is as good as the one that was trained.
+
+    The two differ in batch normalisation, which uses running statistics in evaluation.
+    At the end of training, the losses of some batches are compared. If they part by
+    far, the statistics are taken anew, as medians over batches; if a value of X is
+    extreme, or the losses still part, a warning is issued.
+
+    Parameters
+    ----------
+    dataset : TrainingSet
+        Training data.
+    """
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def end(self, net):
+        """Compare the losses; renew the statistics and warn if need be."""
+        layers = find_layers(net)
+        if not layers or len(self.dataset) < 2:
+            return
+        if not self._parts(net, layers):
+            return
+        take_medians(net, self.dataset)
+        message = self._describe_extreme()
+        if self._parts(net, layers):
+            warn(
+                "The loss in evaluation mode is far above the training loss: the "
+                "statistics of batch normalisation do not fit the batches. "
+                + (message or "Try norm='group' or a larger batch_size."),
+                ConvergenceWarning,
+            )
+        elif message:
+            warn(message, ConvergenceWarning)
+
+    @torch.no_grad()
+    def _parts(self, net, layers):
+        """Return whether the loss in evaluation is far above that in training."""
+        trained, evaluated, blank = (0.0, 0.0, 0.0)
+        for X, y in islice(_plain_batches(net, self.dataset), N_CHECKED):
+            with _training(layers, momentum=0.0):
+                outputs = _compute(net, X)
+            trained += net.get_loss(outputs, y).item()
+            evaluated += net.get_loss(_compute(net, X), y).item()
+            blank += net.get_loss(torch.zeros_like(outputs), y).item()
+        return not evaluated <= 2 * trained + 0.2 * blank
+
+    def _describe_extreme(self):
+        """Return a sentence about the value of X farthest from the rest, if extreme."""
+        row, value, distance = find_farthest_value(self.dataset.images)
+        if distance < EXTREME:
+            return ""
+        return (
+            f"X[{row}] holds the value {value:g}, which is {distance:.0f} standard "
+            "deviations from the mean. Replace such values, for example by the mean "
+            "of the others, or clip X."
+        )
+
+
+def _plain_batches(net, dataset):
+    """Return batches without augmentation, in an order of their own."""
+    return Batches(dataset.plain(make_generator(0)), net.batch_size, shuffle=True)
+
+
+@torch.no_grad()
+def _compute(net, X):
+    """Return the outputs of the network, in the mode that its layers have."""
+    with net._evaluation, autocast(X.device, net.precision):
+        return net.module_(X).to(X.dtype)
+
+
+def _statistics(layers):
+    return [s for layer in layers for s in (layer.running_mean, layer.running_var)]
+
+
+@contextmanager
+def _training(layers, momentum):
+    """Within this context, these layers alone are in training mode."""
+    momenta = [layer.momentum for layer in layers]
+    try:
+        for layer in layers:
+            layer.train()
+            layer.momentum = momentum
+        yield
+    finally:
+        for layer, before in zip(layers, momenta, strict=True):
+            layer.eval()
+            layer.momentum = before
