@@ -399,7 +399,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ndarray of shape (n_samples,)
             Most probable labels.
         """
-        return self._targets.decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.decode(outputs)
 
     def predict_proba(self, X):
         """Predict the probability of each class.
@@ -414,7 +415,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        return self._targets.probabilities(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.probabilities(outputs)
 
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
@@ -429,7 +431,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ndarray of shape (n_samples, n_classes)
             Natural logarithms, finite even if `predict_proba` rounds to 0.
         """
-        return self._targets.log_probabilities(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.log_probabilities(outputs)
 
     def _make_network(self):
         return described_network(self)

@@ -401,7 +401,8 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTunedCNN):
         ndarray of shape (n_samples,)
             Most probable labels.
         """
-        return self._targets.decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.decode(outputs)
 
     def predict_proba(self, X):
         """Predict the probability of each class.
@@ -416,7 +417,8 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTunedCNN):
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        return self._targets.probabilities(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.probabilities(outputs)
 
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
@@ -431,4 +433,5 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTunedCNN):
         ndarray of shape (n_samples, n_classes)
             Natural logarithms, finite even if `predict_proba` rounds to 0.
         """
-        return self._targets.log_probabilities(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.log_probabilities(outputs)

@@ -377,4 +377,5 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Values in the unit and the shape of y.
         """
-        return self._targets.decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.decode(outputs)

@@ -376,7 +376,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Values in the unit and the shape of y.
         """
-        return self._targets.decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.decode(outputs)
 
     def _make_network(self):
         return described_network(self)

@@ -341,7 +341,8 @@ class TextCNNClassifier(ClassifierMixin, TransformerMixin, BaseCNN):
         ndarray of shape (n_samples,)
             Most probable labels.
         """
-        return self._targets.decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.decode(outputs)
 
     def predict_proba(self, X):
         """Predict the probability of each class.
@@ -356,7 +357,8 @@ class TextCNNClassifier(ClassifierMixin, TransformerMixin, BaseCNN):
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        return self._targets.probabilities(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.probabilities(outputs)
 
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
@@ -371,7 +373,8 @@ class TextCNNClassifier(ClassifierMixin, TransformerMixin, BaseCNN):
         ndarray of shape (n_samples, n_classes)
             Natural logarithms, finite even if `predict_proba` rounds to 0.
         """
-        return self._targets.log_probabilities(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._targets.log_probabilities(outputs)
 
     def transform(self, X):
         """Compute the features of sentences: the largest response of each filter.
