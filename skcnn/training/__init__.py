@@ -10,8 +10,7 @@ from .inference import predict_batches
 from .lr_finder import LearningRateCurve, range_test
 from .monitors import EarlyStopping, Monitor, Validation
 from .muon import Muon
-from .net import train_net
-from .net_factory import build_net, renew_net
+from .nets import build_net, renew_net, train_net
 from .optimizers import OPTIMIZERS, choose_weight_decay
 from .progress import CallbackSupportMixin, FitProgress
 from .schedules import SCHEDULES, Plateau

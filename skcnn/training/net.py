@@ -6,7 +6,7 @@ records, which cost more than a small network does, unless a callback wants
 them.
 """
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from copy import deepcopy
 from math import inf
 from numbers import Real
@@ -24,16 +24,13 @@ from skorch.callbacks import (
 from skorch.history import History
 
 from ..data import Batches
-from ..runtime import count_gpus, is_of, memory_keeper
+from ..runtime import count_gpus, is_of
 from .callbacks import EpochLog, explain_missing_validation
 from .divergence import check_finite, check_network
 from .inference import compute_outputs
 from .schedules import SCHEDULES
 from .steps import TrainingSteps
 
-# Number of steps from which on it pays to keep the memory of one for the next: what
-# was kept is given back, and a step on new memory takes a third longer.
-MIN_STEPS = 10
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
@@ -398,70 +395,3 @@ class Net(TrainingSteps, NeuralNet):
             return compute_outputs(
                 self.module_, images, self.batch_size, self.precision
             )
-
-
-def train_net(
-    net, dataset, epochs, *, lr_schedule, generator, monitors=(), keeps_epochs=False
-):
-    """Train `net` for some epochs, with as many threads as pay.
-
-    Parameters
-    ----------
-    net : Net
-        From `build_net`.
-
-    dataset : TrainingSet
-        Samples and targets.
-
-    epochs : int
-        Number of passes over the samples.
-
-    lr_schedule : str or callable or None
-        A key of `SCHEDULES`, a function of progress, or None for a constant
-        learning rate.
-
-    generator : torch.Generator
-        For random layers, on the device of the network.
-
-    monitors : sequence of Monitor, default=()
-        What looks at the network between epochs.
-
-    keeps_epochs : bool, default=False
-        Whether Ctrl-C after an epoch ends the training with what that epoch left.
-
-    Returns
-    -------
-    KeyboardInterrupt or None
-        The interrupt that ended the training; it is to be raised.
-
-    Raises
-    ------
-    ValueError
-        If a callback and `lr_schedule` both set the learning rate, a callback has
-        frozen all parameters, or the loss is not finite.
-
-    TypeError
-        If `lr_schedule` is a class, such as torch's.
-    """
-    schedule = lr_schedule
-    if isinstance(schedule, type):
-        raise TypeError(
-            f"lr_schedule is the class {schedule.__name__}, expected a name or a "
-            "function of progress. For a schedule of torch, pass lr_schedule=None and "
-            f"callbacks=[skorch.callbacks.LRScheduler({schedule.__name__!r}, ...)]."
-        )
-    if not callable(schedule):
-        schedule = SCHEDULES[schedule or "constant"]
-    if net.has_scheduler() and schedule is not SCHEDULES["constant"]:
-        raise ValueError(
-            f"callbacks holds an LRScheduler, and lr_schedule={lr_schedule!r} sets the "
-            "learning rate of each step, too. Pass lr_schedule=None, or leave the "
-            "callback out."
-        )
-    is_long = epochs * len(Batches(dataset, net.batch_size)) >= MIN_STEPS
-    keeps_memory = is_long and net.device == "cpu"
-    with (
-        net.computing(len(dataset)),
-        memory_keeper.keep() if keeps_memory else nullcontext(),
-    ):
-        return net.train(dataset, epochs, schedule, generator, monitors, keeps_epochs)

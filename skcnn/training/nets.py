@@ -1,14 +1,25 @@
-"""A network on its device, tried out, and the net that trains it."""
+"""Nets: built for a network that was tried out, renewed and trained."""
 
 from contextlib import nullcontext
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..data import with_channels_last
-from ..runtime import DTYPES, PrivateRandomness, explain_large_network, make_generator
+from ..data import Batches, with_channels_last
+from ..runtime import (
+    DTYPES,
+    PrivateRandomness,
+    explain_large_network,
+    make_generator,
+    memory_keeper,
+)
 from .net import Net
 from .optimizers import optimizer_arguments
+from .schedules import SCHEDULES
+
+# Number of steps from which on it pays to keep the memory of one for the next: what
+# was kept is given back, and a step on new memory takes a third longer.
+MIN_STEPS = 10
 
 
 def build_net(
@@ -114,6 +125,73 @@ def renew_net(net, *, criterion_arguments, optimizer, weight_decay, callbacks):
         callbacks=callbacks,
         **_optimization(criterion_arguments, optimizer, weight_decay, device),
     )
+
+
+def train_net(
+    net, dataset, epochs, *, lr_schedule, generator, monitors=(), keeps_epochs=False
+):
+    """Train `net` for some epochs, with as many threads as pay.
+
+    Parameters
+    ----------
+    net : Net
+        From `build_net`.
+
+    dataset : TrainingSet
+        Samples and targets.
+
+    epochs : int
+        Number of passes over the samples.
+
+    lr_schedule : str or callable or None
+        A key of `SCHEDULES`, a function of progress, or None for a constant
+        learning rate.
+
+    generator : torch.Generator
+        For random layers, on the device of the network.
+
+    monitors : sequence of Monitor, default=()
+        What looks at the network between epochs.
+
+    keeps_epochs : bool, default=False
+        Whether Ctrl-C after an epoch ends the training with what that epoch left.
+
+    Returns
+    -------
+    KeyboardInterrupt or None
+        The interrupt that ended the training; it is to be raised.
+
+    Raises
+    ------
+    ValueError
+        If a callback and `lr_schedule` both set the learning rate, a callback has
+        frozen all parameters, or the loss is not finite.
+
+    TypeError
+        If `lr_schedule` is a class, such as torch's.
+    """
+    schedule = lr_schedule
+    if isinstance(schedule, type):
+        raise TypeError(
+            f"lr_schedule is the class {schedule.__name__}, expected a name or a "
+            "function of progress. For a schedule of torch, pass lr_schedule=None and "
+            f"callbacks=[skorch.callbacks.LRScheduler({schedule.__name__!r}, ...)]."
+        )
+    if not callable(schedule):
+        schedule = SCHEDULES[schedule or "constant"]
+    if net.has_scheduler() and schedule is not SCHEDULES["constant"]:
+        raise ValueError(
+            f"callbacks holds an LRScheduler, and lr_schedule={lr_schedule!r} sets the "
+            "learning rate of each step, too. Pass lr_schedule=None, or leave the "
+            "callback out."
+        )
+    is_long = epochs * len(Batches(dataset, net.batch_size)) >= MIN_STEPS
+    keeps_memory = is_long and net.device == "cpu"
+    with (
+        net.computing(len(dataset)),
+        memory_keeper.keep() if keeps_memory else nullcontext(),
+    ):
+        return net.train(dataset, epochs, schedule, generator, monitors, keeps_epochs)
 
 
 def _optimization(criterion_arguments, optimizer, weight_decay, device):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from skcnn.training.net_factory import probe
+from skcnn.training.nets import probe
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")
 
