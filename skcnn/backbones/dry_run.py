@@ -12,6 +12,7 @@ from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from .copies import copy_sharing_weights, weightless_copy
+from .head import PENULTIMATE
 
 N_SAMPLES = 3  # which hardly any other axis is as long as
 FIRST, LAST = (1,), (-1,)
@@ -121,7 +122,7 @@ def find_channel_axes(network, names, input_shape):
     parts = dict(module.named_modules())
     usual = [_axes_of_part(parts.get(name), module) for name in names]
     small, large = {}, {}
-    if input_shape is not None:
+    if input_shape is not None and not _are_told(network, names, usual):
         batch = blank_batch(network, input_shape)
         run_dry(network, batch, partial(_note_shape, small))
     if any(len(small.get(name) or ()) > 2 for name in names):
@@ -132,6 +133,13 @@ def find_channel_axes(network, names, input_shape):
         _unchanged(small.get(name) or (), large.get(name) or ()) or other
         for name, other in zip(names, usual, strict=True)
     ]
+
+
+def _are_told(network, names, usual):
+    """Return whether the kinds of layers tell all axes, of what runs as it is."""
+    pairs = zip(names, usual, strict=True)
+    is_open = any(axes is None and name != PENULTIMATE for name, axes in pairs)
+    return isinstance(network, nn.Module) and not is_open
 
 
 def _module_of(network):
