@@ -56,8 +56,8 @@ SLOW_INSTANCES = [
     (CNNClassifier(), WEIGHTS_ARE_NOT_REPEATS),
     (CNNRegressor(), WEIGHTS_ARE_NOT_REPEATS),
     (CNNFeatureTransformer(CNNRegressor(**TINY)), {}),
-    (CNNClassifier(**TINY | EXACT), {}),
-    (CNNRegressor(**TINY | EXACT), {}),
+    (CNNClassifier(**TINY | EXACT | {"max_epochs": 120}), {}),
+    (CNNRegressor(**TINY | EXACT | {"max_epochs": 120}), {}),
 ]
 MINIMUM_N_CHECKS = 55
 MINIMUM_N_CHECKS_OF_TRANSFORMERS = 45

@@ -332,7 +332,7 @@ def test_several_threads_share_a_transformer(case, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["grey", "files", "module", "unfitted"])
+@pytest.mark.parametrize("kind", ["layers", "files", "module", "unfitted"])
 def test_features_are_the_same_in_other_processes(kind, data_dir, tmp_path):
     case = Case(kind, data_dir, tmp_path)
     fitted = case.fitted()

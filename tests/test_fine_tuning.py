@@ -599,7 +599,9 @@ def test_ants_and_bees(data_dir):
         for part in (paths, [path.parent.name for path in paths])
     )
     weights = data_dir / "weights" / "squeezenet1_0_imagenet.fp32.safetensors"
-    clf = FineTunedClassifier("squeezenet1_0", weights=weights, random_state=0)
+    clf = FineTunedClassifier(
+        "squeezenet1_0", weights=weights, max_epochs=2, random_state=0
+    )
     assert clf.fit(X, y).score(X_test, y_test) >= 0.9
 
 
