@@ -263,7 +263,7 @@ REFUSED = [
         20,
         "none",
         fit(GREY, changed(CODES, None, object)),
-        "Unknown label type",
+        "contains NaN or a missing value (None) in row 0",
         **just_classifier,
     ),
     *refused(21, "fit", fit(GREY, changed(CODES, np.inf)), "Input y contains infinity"),

@@ -232,7 +232,7 @@ class NoImages(list):
 
 
 def no_features():
-    return CachedFeatures(NoImages(), SimpleNamespace(layers=()), 1, None, "")
+    return CachedFeatures(NoImages(), SimpleNamespace(canonical_layers=()), 1, None, "")
 
 
 INSTANCES = {

@@ -700,5 +700,5 @@ def test_axes_that_a_fitted_estimator_read_otherwise_are_an_error(rng):
 def test_files_for_a_network_without_a_published_size_are_an_error_in_fit(rng):
     X, y = rng.random((12, 8, 8)), np.arange(12) % 2
     network = CNNClassifier(n_layers=1, n_filters=2, max_epochs=1).fit(X, y)
-    with pytest.raises(ValueError, match="nothing is published of cnnclassifier"):
+    with pytest.raises(ValueError, match="no preprocessing is published"):
         CNNFeatureTransformer(network).fit(["a.png"])

@@ -119,8 +119,10 @@ def find_fit(state_dict, wanted, rename, source):
         for prefix in ["", *prefixes]
     ]
     best, *others = sorted(fits, key=lambda fit: fit.n_lacking)
+    if best.n_lacking >= len(required(wanted)) / 2:  # the weights of another network
+        return fits[0]
     equal = [fit.prefix for fit in others if fit.n_lacking == best.n_lacking]
-    if equal and best.n_lacking < len(required(wanted)) / 2:
+    if equal:
         raise WeightsError(
             f"{source} holds several networks that fit, whose names begin with "
             f"{' and '.join(map(repr, [best.prefix, *equal]))}. Save one of them alone."

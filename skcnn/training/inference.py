@@ -11,7 +11,7 @@ from ..runtime import autocast, use_threads_for
 ROWS = 4
 
 
-def predict_batches(module, images, batch_size, precision, flops=inf):
+def predict_batches(module, images, batch_size, precision, flops=None):
     """Compute the outputs of `module`, in evaluation mode.
 
     Parameters
@@ -28,9 +28,9 @@ def predict_batches(module, images, batch_size, precision, flops=inf):
     precision : str
         A key of `skcnn.runtime.DTYPES`.
 
-    flops : float, default=inf
-        Floating-point operations of the forward pass of one sample. Small batches
-        are computed with one thread.
+    flops : float or None, default=None
+        Floating-point operations of the forward pass of one sample, by which small
+        batches are computed with one thread.
 
     Returns
     -------
@@ -42,7 +42,8 @@ def predict_batches(module, images, batch_size, precision, flops=inf):
     ValueError
         If an output is not finite.
     """
-    with use_threads_for(flops * min(batch_size, len(images)), images.device):
+    of_batch = inf if flops is None else flops * min(batch_size, len(images))
+    with use_threads_for(of_batch, images.device):
         outputs = compute_outputs(module, images, batch_size, precision)
     if not np.isfinite(outputs).all():
         raise ValueError(

@@ -47,7 +47,7 @@ class Source:
 class Extractor:
     """Two layers: the value, and its square with a constant."""
 
-    layers = ("value", "square")
+    canonical_layers = ("value", "square")
 
     def __init__(self, n_at_once=1):
         self.n_at_once = n_at_once
@@ -158,10 +158,10 @@ def test_another_context_or_layer_is_computed_anew(tmp_path):
             cached(range(4), extractor, tmp_path, context=context).compute(), range(4)
         )
     assert len(extractor.seen) == 8
-    extractor.layers = ("value", "cube")  # one of them is known
+    extractor.canonical_layers = ("value", "cube")  # one of them is known
     cached(range(4), extractor, tmp_path, context="a").compute()
     assert len(extractor.seen) == 12
-    extractor.layers = ("cube", "value")  # both are, each under its own name
+    extractor.canonical_layers = ("cube", "value")  # both are, each under its own name
     found = cached(range(4), extractor, tmp_path, context="a").compute()
     assert len(extractor.seen) == 12
     assert_features(found[::-1], range(4))

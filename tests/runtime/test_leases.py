@@ -14,7 +14,8 @@ import torch
 from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback
 
-from skcnn import CNNClassifier, _base
+from skcnn import CNNClassifier
+from skcnn._base import net_building
 from skcnn.runtime import check_device, devices, leased_gpu, leases
 from skcnn.runtime.leases import lease
 
@@ -119,7 +120,7 @@ def test_four_fits_at_a_time_are_two_on_each_gpu(two_gpus, monkeypatch, rng):
         chosen.append(str(check_device(device)))
         return torch.device("cpu")
 
-    monkeypatch.setattr(_base, "check_device", check_and_stay_on_cpu)
+    monkeypatch.setattr(net_building, "check_device", check_and_stay_on_cpu)
     X, y = rng.normal(size=(40, 8, 8)), np.arange(40) % 2
     clf = CNNClassifier(n_filters=2, max_epochs=1, callbacks=[Meeting], random_state=0)
     with joblib.parallel_config(backend="threading"):
