@@ -116,23 +116,22 @@ class Ending:
         self.known = find_head(network)
         self.received = {}
         self._returned = self._passed_on = None
-        parts = dict(network.named_modules())
-        names = [name for name, part in parts.items() if has_weights(part)]
-        if not names:
-            raise no_head([name for name in parts if name])
-        self.watched = names if self.known is None else self.known
+        self.watched = _with_weights(network) if self.known is None else self.known
 
     def watch(self):
         """Return the handles of hooks that watch."""
-        handles = []
-        for name in self.watched:
-            part = self.network.get_submodule(name)
-            note = partial(self._note_input, name)
-            handles.append(part.register_forward_pre_hook(note, with_kwargs=True))
-            handles.append(part.register_forward_hook(self._note_output))
-        for part in self.network.modules():
-            if isinstance(part, nn.Identity):
-                handles.append(part.register_forward_hook(self._note_identity))
+        parts = {name: self.network.get_submodule(name) for name in self.watched}
+        handles = [
+            part.register_forward_pre_hook(
+                partial(self._note_input, name), with_kwargs=True
+            )
+            for name, part in parts.items()
+        ]
+        if self.known is not None:
+            return handles
+        identities = [m for m in self.network.modules() if isinstance(m, nn.Identity)]
+        handles += [p.register_forward_hook(self._note_output) for p in parts.values()]
+        handles += [p.register_forward_hook(self._note_identity) for p in identities]
         return handles
 
     def head(self, out):
@@ -149,7 +148,7 @@ class Ending:
             Empty if it did not run any, or ended with an identity in the place of
             one, behind a layer without weights.
         """
-        is_bare = self.known is None and out is not None and out is self._passed_on
+        is_bare = out is not None and out is self._passed_on
         return [] if is_bare else list(self.received)
 
     def penultimate(self, out):
@@ -174,6 +173,15 @@ class Ending:
 def copied(value):
     """Return a copy of a tensor, which operations in place may change."""
     return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _with_weights(network):
+    """Return the names of the parts with weights, or raise an error without any."""
+    parts = dict(network.named_modules())
+    names = [name for name, part in parts.items() if has_weights(part)]
+    if not names:
+        raise no_head([name for name in parts if name])
+    return names
 
 
 def _is_a(network, library):
