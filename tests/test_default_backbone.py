@@ -50,7 +50,7 @@ def assert_close(found, expected):
 def test_features_and_predictions_are_those_of_timm(photographs, step):
     files, classes = (part[::step] for part in photographs)
     features, scores = compute_by_timm(files)
-    transformer = CNNFeatureTransformer("efficientnet_lite0")
+    transformer = CNNFeatureTransformer()
     assert_close(transformer.fit_transform(files), features)
     found = transformer.set_params(layer="classifier").fit_transform(files)
     assert_close(found, scores)
