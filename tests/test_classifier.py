@@ -250,7 +250,9 @@ def test_verbose_prints_a_line_for_each_epoch(images, capsys):
     CNNClassifier(**SMALL, max_epochs=2, verbose=0).fit(*images)
     assert capsys.readouterr().out == ""
     CNNClassifier(**SMALL, max_epochs=2, verbose=1).fit(*images)
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert "\x1b" not in printed  # colours are for terminals
     assert "train_loss" in lines[0]
     assert [line.split()[0] for line in lines[2:]] == ["1", "2"]
 

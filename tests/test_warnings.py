@@ -4,13 +4,18 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from sklearn.datasets import load_wine
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
-from skcnn import CNNClassifier, CNNFeatureTransformer, CNNRegressor
+from skcnn import CNNClassifier, CNNFeatureTransformer, CNNRegressor, TextCNNClassifier
 
 UNIT = "seem to have another unit than those of fit"
+TEXT = {"n_filters": 4, "embedding_dim": 20, "max_epochs": 1, "random_state": 0}
+SMALL = {"n_layers": 1, "n_filters": 2, "max_epochs": 1, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -106,5 +111,84 @@ def test_signals_without_a_warning(shape, image_shape):
 def test_columns_of_unequal_scales():
     X, y = load_wine(return_X_y=True)
     with pytest.warns(UserWarning, match=r"scales from 0\.124 to 314.*StandardScaler"):
-        CNNRegressor(n_layers=1, n_filters=2, max_epochs=1).fit(X, y)
+        CNNRegressor(**SMALL).fit(X, y)
     make_pipeline(StandardScaler(), small()).fit(X, y)
+
+
+def test_warnings_point_to_the_callers_line(tmp_path):
+    X = np.zeros((4, 32, 32, 3), np.uint8)
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    (tmp_path / "features.sqlite").write_bytes(b"damage" * 100)
+    transformer = CNNFeatureTransformer(
+        network, preprocessing="resnet20", on_error="skip", memory=tmp_path
+    ).fit(X)
+    Image.fromarray(X[0]).save(tmp_path / "a.png")
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    (damaged, first), (missing, second) = warnings_of(transformer.transform, paths)
+    assert "was damaged" in damaged
+    assert "b.png" in missing
+    assert first == second == __file__
+
+
+def test_halved_batches_warn_at_the_callers_line(images, monkeypatch):
+    forward = nn.Conv2d.forward
+
+    def fits_16(module, batch):
+        if len(batch) > 16:
+            raise torch.OutOfMemoryError("for a test")
+        return forward(module, batch)
+
+    clf = small().fit(*images)
+    monkeypatch.setattr(nn.Conv2d, "forward", fits_16)
+    caught = warnings_of(clf.predict, images[0])
+    assert caught
+    for message, file in caught:
+        assert "Out of memory" in message
+        assert file == __file__
+
+
+UNDIVIDED = {
+    "Chinese": [
+        "今天天气很好。",
+        "今天天气不好。",
+        "我喜欢这部电影",
+        "我不喜欢这部电影",
+    ],
+    "Japanese": ["今日は天気がいい、とても", "これは本です", "映画が好きです。"],
+    "Thai": ["วันนี้อากาศดีมาก", "ฉันชอบหนังเรื่องนี้"],
+    "names": ["Anna", "Bernhard", "Christina"],
+}
+
+
+@pytest.mark.parametrize("name", UNDIVIDED)
+def test_texts_of_one_word(name):
+    texts = UNDIVIDED[name] * 4
+    labels = np.arange(len(texts)) % 2
+    with pytest.warns(UserWarning, match="tokenizer=list") as caught:
+        TextCNNClassifier(**TEXT).fit(texts, labels)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("texts", "params"),
+    [
+        (["schöne Grüße", "wie geht es", "naïve"], {}),
+        (["yes", "no", "maybe so"], {}),
+        (["a/b?c=d", "www.example.org"], {}),
+        (["ACGTTGCA", "TTGACCAA"], {"token_pattern": "."}),
+        (["一二三四五", "五四三二一"], {"token_pattern": r"\w"}),
+        (["very good", "very bad"], {"max_length": 1}),
+    ],
+)
+def test_texts_of_several_words(texts, params):
+    TextCNNClassifier(**TEXT, **params).fit(texts * 4, np.arange(len(texts) * 4) % 2)
+
+
+def test_characters_as_words():
+    texts = UNDIVIDED["Chinese"] * 8
+    labels = ["好", "坏"] * 16
+    params = TEXT | {"max_epochs": 10, "n_filters": 20}
+    clf = TextCNNClassifier(tokenizer=list, **params).fit(texts, labels)
+    assert clf.score(texts, labels) == 1
+    assert {"天", "。"} <= clf.vocabulary_.keys()
