@@ -18,6 +18,8 @@ from torch import nn
 
 from skcnn import CNNClassifier, CNNRegressor
 
+# Rows that are fitted on purpose have the length of images.
+pytestmark = pytest.mark.filterwarnings("ignore:X has rows of 64 values")
 N = 12
 BOTH = (CNNClassifier, CNNRegressor)
 SMALL = {"n_layers": 2, "n_filters": 4, "max_epochs": 1, "random_state": 0}

@@ -21,6 +21,8 @@ from torch import nn
 from skcnn import CNNClassifier, CNNFeatureTransformer
 from skcnn.backbones import WeightsError
 
+# Rows that are fitted on purpose have the length of images.
+pytestmark = pytest.mark.filterwarnings("ignore:X has rows of 64 values")
 N = 12
 SMALL = {"n_layers": 2, "n_filters": 4, "max_epochs": 1, "random_state": 0}
 GREY = np.random.default_rng(0).uniform(size=(N, 8, 8))

@@ -13,7 +13,7 @@ from sklearn.utils import shuffle
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, InputShapeSetter
 from torch import nn
 
-from skcnn import CNNClassifier
+from skcnn import CNNClassifier, CNNRegressor
 from skcnn.modules import ARCHITECTURES
 from skcnn.training import OPTIMIZERS, SCHEDULES
 
@@ -250,7 +250,9 @@ def test_verbose_prints_a_line_for_each_epoch(images, capsys):
     CNNClassifier(**SMALL, max_epochs=2, verbose=0).fit(*images)
     assert capsys.readouterr().out == ""
     CNNClassifier(**SMALL, max_epochs=2, verbose=1).fit(*images)
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert "\x1b" not in printed  # colours are for terminals
     assert "train_loss" in lines[0]
     assert [line.split()[0] for line in lines[2:]] == ["1", "2"]
 
@@ -389,6 +391,20 @@ def test_an_unknown_architecture_lists_the_known_ones(images):
     with pytest.raises(ValueError, match="'vgg99' is not known") as caught:
         CNNClassifier("vgg99").fit(*images)
     assert all(name in str(caught.value) for name in ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0"])
+def test_a_pretrained_architecture_names_the_estimators_for_it(images, name):
+    for cls, tuned in ((CNNClassifier, "Classifier"), (CNNRegressor, "Regressor")):
+        with pytest.raises(ValueError, match="is a pretrained network") as caught:
+            cls(name).fit(*images)
+        assert f"FineTuned{tuned}({name!r})" in str(caught.value)
+        assert f"CNNFeatureTransformer({name!r})" in str(caught.value)
+
+
+def test_a_mistyped_architecture_gets_one_suggestion(images):
+    with pytest.raises(ValueError, match="not known. Did you mean 'convnet'. Use"):
+        CNNClassifier("convnett").fit(*images)
 
 
 def test_lenet5_names_its_smallest_image(digits):

@@ -790,6 +790,7 @@ def test_warm_start_refuses_new_labels(classifier_case):
         estimator.fit(classifier_case.X, classifier_case.y + 1)
 
 
+@pytest.mark.filterwarnings("ignore:X has rows of 64 values")
 def test_fit_learns_another_shape_afresh(any_case):
     estimator = any_case.make().set_params(image_shape=None).fit(any_case.X, any_case.y)
     axis = -1 if any_case.X.ndim == 2 else -2

@@ -96,7 +96,7 @@ LARGE = {
         {"architecture": "resnet20", "batch_size": 8, "max_epochs": 1},
     ),
     "large bfloat16": ((32, 16, 16, 3), {**WIDE, "precision": "bfloat16"}),
-    "large signals": ((64, 256), {**WIDE, "n_filters": 64, "batch_size": 64}),
+    "large signals": ((64, 250), {**WIDE, "n_filters": 64, "batch_size": 64}),
     "large volumes": ((32, 8, 8, 8, 2), {**WIDE, "max_epochs": 1}),
     "large torch's dropout": (
         (64, 16, 16, 3),

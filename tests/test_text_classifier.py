@@ -307,6 +307,61 @@ def test_filters_that_are_not_there_are_refused(fitted, filter):
         fitted.top_ngrams(filter)
 
 
+# Explanations
+
+
+@pytest.mark.parametrize("params", [{}, {"filter_sizes": (1, 4)}, {"n_filters": 40}])
+def test_contributions_add_up_to_the_scores(data, params):
+    X, y = data
+    clf = TextCNNClassifier(**{**SMALL, **params}, max_epochs=3).fit(X, y)
+    texts = ["", "zzz", "so so good", *X[:20]]
+    found = clf.explain(texts)
+    scores = [[sum(v for _, v in text[c]) for c in clf.classes_] for text in found]
+    log_odds = np.diff(clf.predict_log_proba(texts), axis=1)
+    np.testing.assert_allclose(np.diff(scores, axis=1), log_odds, atol=1e-5)
+    with torch.inference_mode():
+        outputs = clf._compute_outputs(np.array(texts, dtype=object))
+    np.testing.assert_allclose(scores, outputs, atol=1e-5)
+    for pairs in (pairs for text in found for pairs in text.values()):
+        ngrams, values = zip(*pairs, strict=True)
+        assert len(set(ngrams)) == len(ngrams)
+        assert list(values) == sorted(values, key=abs, reverse=True)
+
+
+def test_only_the_bias_speaks_for_a_text_without_words(fitted):
+    bias = fitted.module_.output.bias.tolist()
+    expected = {"no": [("", bias[0])], "yes": [("", bias[1])]}
+    assert fitted.explain([""]) == [expected]
+
+
+def test_the_telling_words_speak_for_their_classes(fitted):
+    for_no, for_yes = fitted.explain(["it is a dull film", "it was so good"])
+    for text, label, word in ((for_no, "no", "dull"), (for_yes, "yes", "good")):
+        other = {"no": "yes", "yes": "no"}[label]
+        strongest = max(text[label], key=lambda pair: pair[1])
+        against = min(text[other], key=lambda pair: pair[1])
+        assert word in strongest[0].split()
+        assert word in against[0].split()
+
+
+def test_top_ngrams_of_a_class(fitted, data):
+    for label, word in (("no", "dull"), ("yes", "good")):
+        top = fitted.top_ngrams(class_=label, n_top=5)
+        assert top == fitted.top_ngrams(X=data[0], class_=label, n_top=5)
+        assert all(word in ngram.split() for ngram, _ in top)
+        values = [value for _, value in top]
+        assert values == sorted(values, reverse=True)
+        pairs = [pair for text in fitted.explain(data[0]) for pair in text[label]]
+        assert max(v for ngram, v in pairs if ngram) == pytest.approx(values[0])
+
+
+def test_top_ngrams_of_no_class(fitted):
+    with pytest.raises(ValueError, match=r"class_='maybe'.* one of \['no', 'yes'\]"):
+        fitted.top_ngrams(class_="maybe")
+    with pytest.raises(ValueError, match="expected one of them"):
+        fitted.top_ngrams(0, class_="no")
+
+
 # Training
 
 

@@ -13,6 +13,7 @@ from ..data import (
     find_layout,
 )
 from ..runtime import DTYPES
+from .row_hints import hint_at_rows
 
 COPIES_ROWS = False  # to leave out samples of weight 0
 
@@ -22,6 +23,7 @@ def check_X_y(estimator, X, y, is_first):
     X, y = validate(estimator, X, y, is_first, **estimator._Targets.checks)
     if is_first:
         set_layout(estimator, X)
+        hint_at_rows(X, estimator.image_shape)
     else:
         check_same_shape(estimator, X, estimator._layout.sample_shape)
     return X, y

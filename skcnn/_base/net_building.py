@@ -7,14 +7,17 @@ from os import PathLike, fspath
 from reprlib import Repr
 
 import numpy as np
+from sklearn.base import is_regressor
 
-from ..modules import build_module
+from ..backbones import find_backbone
+from ..modules import ARCHITECTURES, build_module
 from ..runtime import check_device
 from ..training import build_net, check_callbacks, choose_weight_decay, renew_net
-from .parameter_constraints import ARCHITECTURE, IMAGES
+from .parameter_constraints import ARCHITECTURE as PARAMETERS
+from .parameter_constraints import IMAGES
 
 # Of what is trained from scratch: how its network is built and how it reads X.
-NETWORK_PARAMETERS = (*ARCHITECTURE, *IMAGES, "precision")
+NETWORK_PARAMETERS = (*PARAMETERS, *IMAGES, "precision")
 SHORT = Repr()
 SHORT.maxstring = SHORT.maxother = 200
 PER_AXIS = ("kernel_size", "stride", "pool_size")  # an integer stands for all axes
@@ -22,11 +25,29 @@ PER_AXIS = ("kernel_size", "stride", "pool_size")  # an integer stands for all a
 
 def described_network(estimator):
     """Return a function that builds the network which the parameters describe."""
-    values = {name: getattr(estimator, name) for name in ARCHITECTURE}
+    values = {name: getattr(estimator, name) for name in PARAMETERS}
     architecture = values.pop("architecture")
+    _check_is_untrained(estimator, architecture)
     input_shape = estimator._input.input_shape(estimator)
     n_outputs = estimator._targets.n_outputs
     return partial(build_module, architecture, input_shape, n_outputs, values)
+
+
+def _check_is_untrained(estimator, architecture):
+    """Raise an error if `architecture` is the name of a pretrained network."""
+    if not isinstance(architecture, str) or architecture in ARCHITECTURES:
+        return
+    try:
+        find_backbone(architecture)
+    except ValueError:  # another one will tell of it
+        return
+    kind = "Regressor" if is_regressor(estimator) else "Classifier"
+    raise ValueError(
+        f"architecture={architecture!r} is a pretrained network, expected one of "
+        f"{sorted(ARCHITECTURES)}, which are trained from scratch. Use "
+        f"FineTuned{kind}({architecture!r}), or CNNFeatureTransformer("
+        f"{architecture!r}) before another estimator."
+    )
 
 
 def new_net(estimator, samples, batch_size, *, counts_steps=True):

@@ -1,15 +1,20 @@
 """X as sentences, read as codes of words."""
 
+import re
+
 import numpy as np
 import torch
 
-from ..data import Sentences, Vocabulary, as_texts
+from ..data import TOKEN_PATTERN, Sentences, Vocabulary, as_texts
+from ..runtime import warn
 from .checked_samples import check_targets
 from .parameter_constraints import VOCABULARY
 from .sentence_network import check_text_parameters
 
 COPIES_ROWS = True
 N_TRIED = 100  # sentences whose mean length stands for all
+MIN_CHARACTERS = 4  # of texts that are expected to have several words
+MAX_UNDIVIDED = 0.9  # fraction of texts that may be one word each
 
 
 def check_X_y(estimator, X, y, is_first):
@@ -32,6 +37,31 @@ def learn(estimator, samples):
     parameters = {name: getattr(estimator, name) for name in VOCABULARY}
     estimator._vocabulary = Vocabulary(**parameters).fit(texts)
     estimator.vocabulary_ = estimator._vocabulary.codes_
+    if estimator.tokenizer is None:
+        _hint_at_tokenizer(texts, estimator.token_pattern)
+
+
+def _hint_at_tokenizer(texts, pattern):
+    """Warn if nearly every text is one word, as without spaces between words."""
+    texts = [text for text in texts if len(text) >= MIN_CHARACTERS]
+    n_undivided = sum(_is_undivided(text, pattern) for text in texts)
+    if texts and n_undivided >= MAX_UNDIVIDED * len(texts):
+        warn(
+            f"{n_undivided} of {len(texts)} texts of at least {MIN_CHARACTERS} "
+            "characters are one word each, as in languages without spaces between "
+            "words. Pass tokenizer=, a function from a text to its words; the simplest "
+            "is tokenizer=list, whose words are the characters."
+        )
+
+
+def _is_undivided(text, pattern):
+    """Return whether a text is one token, or one run of letters beyond ASCII.
+
+    Punctuation marks, and the vowel signs of Thai, divide such a run into tokens.
+    """
+    if pattern == TOKEN_PATTERN and not text.isascii() and len(text.split()) == 1:
+        return True
+    return len(re.findall(pattern, text)) == 1
 
 
 def blank_sample(estimator, samples):

@@ -34,13 +34,17 @@ def strongest_ngrams(estimator, filter, X, n_top):
     """
     check_scalar(n_top, "n_top", Integral, min_val=1)
     index = _find_filter(filter, estimator.get_feature_names_out().tolist())
-    if X is None:
-        sentences = estimator._sentences.on(CPU)
-    else:
-        sentences = images(estimator, as_texts(X), CPU)
+    sentences = sentences_of(estimator, X)
     found = _strongest_windows(estimator.module_.features, sentences, index, n_top)
     words = estimator._vocabulary.words_
-    return [(_as_text(codes, words), response) for codes, response in found]
+    return [(ngram_of(codes, words), response) for codes, response in found]
+
+
+def sentences_of(estimator, X):
+    """Return the sentences of X, or those of the last training, on the CPU."""
+    if X is None:
+        return estimator._sentences.on(CPU)
+    return images(estimator, as_texts(X), CPU)
 
 
 def _find_filter(filter, names):
@@ -64,7 +68,7 @@ def _strongest_windows(features, sentences, index, n_top):
             codes = sentences.take(rows).to(device)
             windows, responses = features.responses(codes, index)
             best.update(_strongest(windows.flatten(0, 1), responses.flatten(), n_top))
-            best = dict(sorted(best.items(), key=_by_response)[:n_top])
+            best = dict(sorted(best.items(), key=by_response)[:n_top])
     return list(best.items())
 
 
@@ -82,12 +86,12 @@ def _strongest(windows, responses, n_top):
     return dict(zip(codes, largest[:n_top].tolist(), strict=True))
 
 
-def _by_response(item):
+def by_response(item):
     codes, response = item
     return -response, codes
 
 
-def _as_text(codes, words):
+def ngram_of(codes, words):
     """Return the words of a window, with marks for places beyond the sentence."""
     first = next(place for place, code in enumerate(codes) if code)
     shown = [words[code] if code else START for code in codes[: first + 1]]

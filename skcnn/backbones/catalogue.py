@@ -76,7 +76,7 @@ def find_backbone(name):
     Raises
     ------
     ValueError
-        If there is no such network; the message names close ones.
+        If there is no such network; the message names the closest one.
     """
     if name.startswith(library_timm.PREFIX):
         backbone = library_timm.find(name)
@@ -92,9 +92,9 @@ def find_backbone(name):
 
 
 def unknown(name, names):
-    """Return the message that a name is not known, with those that are close."""
-    close = get_close_matches(name.partition(".")[0], names, n=5)
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    """Return the message that a name is not known, with the closest one."""
+    close = get_close_matches(name.partition(".")[0], names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
     return (
         f"backbone={name!r} is not known.{hint} list_backbones() names all; the "
         "networks of timm are 'timm/<name>'."

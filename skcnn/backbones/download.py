@@ -49,6 +49,11 @@ def download_weights(card, verbose=False):
         path = Path(torch.hub.get_dir()) / "checkpoints" / card.file_name
         if not path.exists():
             download(card, path, verbose)
+    if path.is_dir():
+        raise WeightsError(
+            f"{path} is a folder, expected the file of the weights {card.name!r}. "
+            f"Delete it to have the file downloaded from {card.url}."
+        )
     check_file(card, path)
     return path
 
@@ -78,7 +83,7 @@ def file_sha256(path):
 
 def read_record(record):
     """Return the SHA-256 that a file had when it was accepted, or an empty string."""
-    return record.read_text().partition(" ")[0] if record.exists() else ""
+    return record.read_text().partition(" ")[0] if record.is_file() else ""
 
 
 def write_record(record, digest):

@@ -52,6 +52,8 @@ class Images(BatchReader):
     """
 
     def __init__(self, X, scaler, device, dtype, once=False):
+        if isinstance(scaler, ChannelScaler):
+            scaler.check_unit(X)
         self.scaler = scaler
         self.device = device
         self.dtype = dtype

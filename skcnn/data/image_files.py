@@ -4,7 +4,6 @@ import hashlib
 import os
 import tempfile
 import threading
-import warnings
 from functools import partial
 from itertools import chain
 
@@ -14,6 +13,7 @@ import torch
 import xxhash
 from PIL import Image
 
+from ..runtime import warn
 from .columns import is_missing
 from .device_transfer import ahead, thread_pool
 from .image_decoding import (
@@ -238,18 +238,16 @@ class ImageFiles:
         self._warned_of.update(failed, animated)
         if animated:
             first = animated[0]
-            warnings.warn(
+            warn(
                 f"{len(animated)} of {len(self)} images have several frames or pages, "
                 f"of which the first is read: row {first}, "
                 f"{name_of(self.sources[first])}, is the first of them.",
-                stacklevel=3,
             )
         if failed:
             shown = [self.failed[row] for row in failed[:SHOWN_FAILURES]]
-            warnings.warn(
+            warn(
                 f"{len(failed)} of {len(self)} images cannot be read and are left out. "
                 + "\n".join(shown + ["..."] * (len(failed) > SHOWN_FAILURES)),
-                stacklevel=3,
             )
 
 

@@ -5,7 +5,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from ..runtime import warn
+
 CHUNK_VALUES = 2**17  # a megabyte in double precision stays in the cache
+UNIT_FACTOR = 10  # between values of one unit, or less
 
 
 class ChannelScaler:
@@ -21,6 +24,12 @@ class ChannelScaler:
     mean_, scale_ : ndarray of shape (n_channels,)
         Mean and standard deviation in the units of X. The scale of a constant channel
         is 1.
+
+    dtype_ : dtype
+        Dtype of X.
+
+    largest_ : float
+        Maximum absolute value of X.
     """
 
     def __init__(self, layout):
@@ -53,6 +62,7 @@ class ChannelScaler:
         n_rows = len(X) if rows is None else len(rows)
         weight = np.ones(n_rows) if sample_weight is None else sample_weight
         total = weight.sum() * np.prod(self.layout.spatial_shape)
+        self.dtype_, self.largest_ = X.dtype, 0.0
         with np.errstate(over="ignore", invalid="ignore"):
             self.mean_ = self._weighted_sum(X, weight, rows) / total
             variance = self._weighted_sum(X, weight, rows, centre=self.mean_) / total
@@ -67,7 +77,9 @@ class ChannelScaler:
             part = slice(start, start + step)
             chunk = self.layout.channels_first(X[part if rows is None else rows[part]])
             chunk = chunk.astype(np.float64).reshape(*chunk.shape[:2], -1)  # (n, c, p)
-            if centre is not None:
+            if centre is None:
+                self.largest_ = max(self.largest_, _largest(chunk))
+            else:
                 chunk -= centre[:, None]
                 np.square(chunk, out=chunk)
             total += weight[part] @ chunk.sum(axis=2)
@@ -81,6 +93,29 @@ class ChannelScaler:
         batch : torch.Tensor
             Pixels as they are in X.
         """
+
+    def check_unit(self, X):
+        """Warn if X seems to have another unit than in fit, such as 0–1 for 0–255.
+
+        X is looked at only if it has another kind of dtype (integers, floats or
+        booleans) than in fit.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, ...)
+            Images to be scaled.
+        """
+        is_alike = _kind(X.dtype) == _kind(self.dtype_)
+        if is_alike or not (X.size and self.largest_):
+            return
+        largest = _largest(X)
+        factor = largest / self.largest_
+        if largest and not 1 / UNIT_FACTOR < factor < UNIT_FACTOR:
+            warn(
+                f"Values up to {largest:.4g} ({X.dtype}) seem to have another unit "
+                f"than those of fit, up to {self.largest_:.4g} ({self.dtype_}). "
+                "Use one unit for all data."
+            )
 
     def transform(self, batch, dtype):
         """Scale a batch.
@@ -108,6 +143,16 @@ class ChannelScaler:
         values = tuple(self.mean_), tuple(1 / self.scale_)
         mean, scale = _broadcast(*values, batch.ndim - 2, batch.dtype, batch.device)
         return (batch - mean).mul_(scale).to(dtype)
+
+
+def _largest(values):
+    """Return the maximum absolute value."""
+    return max(float(values.max()), -float(values.min()))
+
+
+def _kind(dtype):
+    """Return "b", "i" or "f" for a dtype of booleans, integers or floats."""
+    return dtype.kind.replace("u", "i")
 
 
 @lru_cache(maxsize=64)  # a new tensor each time would make a GPU wait for the copy

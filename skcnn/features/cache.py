@@ -275,7 +275,10 @@ def _absolute(folder):
     if not str(folder) or "\0" in str(folder):
         raise ValueError(f"memory={folder!r} is the path of no folder.")
     try:
-        return Path(folder).expanduser().absolute()
+        path = Path(folder).expanduser()
+        return path.absolute()
+    except FileNotFoundError:  # the working folder was removed: storing will fail
+        return path
     except RuntimeError as error:
         raise ValueError(
             f"The folder {str(folder)!r} of the cache is in a home folder that is not "

@@ -1,6 +1,5 @@
 """Features of all images of a source, each computed once."""
 
-import warnings
 from collections import deque
 from hashlib import blake2b
 from itertools import chain, islice
@@ -9,6 +8,7 @@ import numpy as np
 
 from ..data import receive
 from ..data.device_transfer import BATCHES_AHEAD
+from ..runtime import warn
 from .backbone_input import FileSource
 
 # Raised whenever the same images get other features from the same network than
@@ -156,10 +156,9 @@ class CachedFeatures:
             self._fill_table()
         except WidthError as error:  # damage that no checksum shows
             self.cache.clear()
-            warnings.warn(
+            warn(
                 f"The feature cache in {self.cache.folder} held features of other "
                 f"widths ({error}) and has been emptied. They are computed again.",
-                stacklevel=2,
             )
             self.table = FeatureTable(len(self.source))
             self._fill_table()

@@ -10,10 +10,10 @@ import contextlib
 import os
 import sqlite3
 import threading
-import warnings
 
 from filelock import FileLock, Timeout  # its hooks of a fork have to come before ours
 
+from ..runtime import warn
 from .feature_vectors import SCHEMA, DamageError
 
 # Bytes. Vectors of any length fill such pages well: 512 float32 take a sixth more than
@@ -88,11 +88,10 @@ class Database:
     def give_up(self, reason):
         """Leave the database alone from now on, with a warning."""
         self.is_usable = False
-        warnings.warn(
+        warn(
             f"The feature cache in {self.folder} cannot be used ({reason}). Features "
             "are computed and not kept. Free some space, make the folder writable for "
             "you alone, or choose another one.",
-            stacklevel=2,
         )
 
     def remove(self):
@@ -127,10 +126,9 @@ class Database:
             if not self._is_damage(error):
                 raise
             self._unlink()
-            warnings.warn(
+            warn(
                 f"The feature cache {self.path} was damaged ({error}) and has been "
                 "emptied. Its features are computed again.",
-                stacklevel=2,
             )
         return self._transact(work, write)
 

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from difflib import get_close_matches
 from functools import partial
 
 from torch import nn
@@ -84,8 +85,10 @@ def find_architecture(architecture):
     """Return the class or function that `architecture` names or is."""
     if isinstance(architecture, str):
         if architecture not in ARCHITECTURES:
+            close = get_close_matches(architecture, ARCHITECTURES, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
-                f"architecture={architecture!r} is not known. Use one of "
+                f"architecture={architecture!r} is not known.{hint} Use one of "
                 f"{sorted(ARCHITECTURES)}, or pass a torch.nn.Module class or a "
                 "function that takes (input_shape, n_outputs)."
             )

@@ -136,6 +136,30 @@ class SentenceFeatures(nn.Module):
         lengths = (codes > 0).sum(1, keepdim=True)
         return self.filters(vectors, positions, lengths) * (lengths > 0)
 
+    def strongest_windows(self, codes):
+        """Return the windows of words that each filter responds to most.
+
+        Parameters
+        ----------
+        codes : torch.Tensor of shape (n, length), of int64
+            Words of the sentences, 0 after the last one.
+
+        Returns
+        -------
+        list of torch.Tensor of shape (n, n_filters, size)
+            For each size, codes of the words, 0 for no word.
+        """
+        words, vectors, positions = self._look_up(codes)
+        sizes, lengths = self.filters.sizes, (codes > 0).sum(1, keepdim=True)
+        strongest = []
+        for size, where in zip(
+            sizes, self.filters.places(vectors, positions, lengths), strict=True
+        ):
+            windows = words[windows_of(positions, max(sizes), size)]
+            index = where.unsqueeze(2).expand(-1, -1, size)
+            strongest.append(windows.gather(1, index))
+        return strongest
+
     def _look_up(self, codes):
         """Return the words that occur, their vectors, and the positions of words.
 
@@ -219,11 +243,19 @@ class WindowFilters(nn.Module):
 
     def forward(self, vectors, positions, lengths):
         """Map ``(n_words, embedding_dim)`` to ``(n, len(sizes) * n_filters)``."""
+        table, rows = self._products(vectors, positions)
+        return F.relu(LargestSums.apply(table, rows, lengths, self.sizes) + self.bias)
+
+    def places(self, vectors, positions, lengths):
+        """Return which windows have the largest responses, (n, n_filters) by size."""
+        table, rows = self._products(vectors, positions)
+        return [where for *_, where in largest_sums(table, rows, lengths, self.sizes)]
+
+    def _products(self, vectors, positions):
+        """Return products of words and places, and the first row of each position."""
         n_places, n_filters, _ = self.weight.shape
         table = F.linear(vectors, self.weight.flatten(0, 1)).to(vectors.dtype)
-        table = table.view(-1, n_filters)  # (n_words * n_places, n_filters)
-        rows = positions * n_places
-        return F.relu(LargestSums.apply(table, rows, lengths, self.sizes) + self.bias)
+        return table.view(-1, n_filters), positions * n_places
 
     def one(self, index):
         """Return the weight, ``(size, embedding_dim)``, and bias of a filter."""
@@ -252,20 +284,8 @@ class LargestSums(torch.autograd.Function):
         The sum of a window is over the rows of its words for their places in it.
         Windows that begin after the last word do not count.
         """
-        first, windows, places = 0, [], []
-        largest = []
-        for size in sizes:
-            members = torch.arange(first, first + size, device=rows.device)
-            members = windows_of(rows, max(sizes), size) + members
-            sums = sum_rows(table, members)  # (n, n_windows, n_filters)
-            numbers = torch.arange(sums.shape[1], device=rows.device)
-            beyond = (numbers >= lengths + (size - 1)).unsqueeze(2)
-            sums.masked_fill_(beyond, torch.finfo(sums.dtype).min)
-            values, where = largest_of(sums)
-            largest.append(values)
-            windows.append(members)
-            places.append(where)
-            first += size
+        sums = largest_sums(table, rows, lengths, sizes)
+        largest, windows, places = zip(*sums, strict=True)
         ctx.save_for_backward(*windows, *places)
         ctx.shape = table.shape
         return torch.cat(largest, 1)
@@ -285,6 +305,21 @@ class LargestSums(torch.autograd.Function):
             index = (rows * n_filters).add_(columns).flatten()
             table.scatter_add_(0, index, part.unsqueeze(2).expand(shape).flatten())
         return table.view(ctx.shape), None, None, None
+
+
+def largest_sums(table, rows, lengths, sizes):
+    """Yield the largest sums for each size, the rows of all windows, and places."""
+    first = 0
+    for size in sizes:
+        members = torch.arange(first, first + size, device=rows.device)
+        members = windows_of(rows, max(sizes), size) + members
+        sums = sum_rows(table, members)  # (n, n_windows, n_filters)
+        numbers = torch.arange(sums.shape[1], device=rows.device)
+        beyond = (numbers >= lengths + (size - 1)).unsqueeze(2)
+        sums.masked_fill_(beyond, torch.finfo(sums.dtype).min)
+        largest, where = largest_of(sums)
+        yield largest, members, where
+        first += size
 
 
 def sum_rows(table, members):

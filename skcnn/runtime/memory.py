@@ -2,11 +2,12 @@
 
 import gc
 import os
-import warnings
 from contextlib import contextmanager
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from .warnings_of_callers import warn
 
 # What torch says in other errors where memory does not suffice.
 WORDS = (
@@ -131,11 +132,10 @@ def halve_until_it_fits(function, batch_size):
         except MemoryError:
             smaller = max(batch_size // 2, MIN_BATCH_SIZE)
         _free_memory()  # the error, which held on to tensors, is gone by now
-        warnings.warn(
+        warn(
             f"Out of memory with batch_size={batch_size}, which batch_size='auto' "
             f"chose. Going on with batch_size={smaller}; set it to save the attempts.",
             RuntimeWarning,
-            stacklevel=2,
         )
         batch_size = smaller
     with explain_out_of_memory(batch_size):

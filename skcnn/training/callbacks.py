@@ -1,5 +1,6 @@
 """Callbacks of skorch: what may be passed, and what prints the epochs."""
 
+import sys
 from contextlib import contextmanager
 
 from skorch.callbacks import (
@@ -15,7 +16,13 @@ SCORING = (EpochScoring, BatchScoring)
 
 
 class EpochLog(PrintLog):
-    """Print each epoch where the net is verbose by then."""
+    """Print each epoch if the net is verbose, in colours only to a terminal."""
+
+    def format_row(self, row, key, color):
+        """Return a value as text, in colour if it is the best and shown."""
+        if getattr(sys.stdout, "isatty", bool)():
+            return super().format_row(row, key, color)
+        return super().format_row({key: row[key]}, key, color)
 
     def on_epoch_end(self, net, **kwargs):
         """Print the last row of the history."""
