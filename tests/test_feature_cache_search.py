@@ -1,6 +1,7 @@
 """A search with a feature cache sends each image through the network once."""
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -8,12 +9,18 @@ import joblib
 import numpy as np
 import pytest
 from joblib.externals.loky import get_reusable_executor
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from skcnn import CNNClassifier, CNNFeatureTransformer, clear_cache
+from skcnn import (
+    CNNClassifier,
+    CNNFeatureTransformer,
+    FineTunedClassifier,
+    clear_cache,
+)
 from skcnn.features import FeatureExtractor
 
 PATH = [path for path in [os.environ.get("PYTHONPATH")] if path]
@@ -348,3 +355,83 @@ def test_a_trained_network_is_searched_with_its_features(images, tmp_path):
     ]
     np.testing.assert_array_equal(scores[0], scores[1])
     np.testing.assert_array_equal(scores[0], scores[2])
+
+
+TRIAL = 3  # images of the forward passes that find out what a network is like
+
+
+def count_beyond_trials(log):
+    return sum(size for _, size in read_log(log) if size > TRIAL)
+
+
+def make_head(network, **parameters):
+    return FineTunedClassifier(
+        network,
+        preprocessing="resnet20",
+        image_size=16,
+        trainable="head",
+        head_epochs=2,
+        max_epochs=1,
+        random_state=0,
+        **parameters,
+    )
+
+
+@pytest.mark.parametrize("augmentation", [None, "flip"])
+def test_a_search_of_heads_predicts_from_cached_features(
+    network, log, images, tmp_path, augmentation
+):
+    head = make_head(network, augmentation=augmentation, memory=tmp_path / "cache")
+    search = GridSearchCV(head, {"lr": [1e-4, 1e-3]}, cv=2, error_score="raise")
+    search.fit(*images)
+    n_trained = (2 * 2 * N // 2 + N) * (augmentation is not None)
+    assert count_beyond_trials(log) == N + n_trained
+    clf = search.best_estimator_
+    found = clf.predict_proba(images[0])
+    clf.score(*images)
+    assert count_beyond_trials(log) == N + n_trained
+    plain = clone(clf).set_params(memory=None).fit(*images)
+    for other in (plain, pickle.loads(pickle.dumps(clf))):
+        n_before = count_beyond_trials(log)
+        expected = other.predict_proba(images[0])
+        assert count_beyond_trials(log) == n_before + N
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_cached_features_are_left_when_more_is_trained(network, log, images, tmp_path):
+    X, y = images
+    clf = make_head(network, memory=tmp_path, warm_start=True).fit(X, y)
+    clf.set_params(trainable="all", lr=0.1).fit(X, y)
+    expected = pickle.loads(pickle.dumps(clf)).predict_proba(X)
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    clf.set_params(trainable="head").fit(X, y)
+    expected = pickle.loads(pickle.dumps(clf)).predict_proba(X)
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+
+
+def test_a_network_that_changes_later_leaves_the_cache_right(network, images, tmp_path):
+    X, y = images
+    clf = make_head(network, memory=tmp_path).fit(X, y)
+    expected = clf.predict_proba(X)
+    network.conv.weight.data.neg_()
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    clf.predict_proba(X + 1)  # with the network of fit
+    features = make_transformer(network).fit_transform(X + 1)
+    cached = make_transformer(network, memory=tmp_path).fit_transform(X + 1)
+    np.testing.assert_array_equal(cached, features)
+
+
+def test_features_of_images_on_another_scale_are_others(network, images, tmp_path):
+    """The scale is learnt from those samples that are trained on."""
+    X, y = images
+    weights = np.where(np.arange(N) < 8, 0.0, 1.0)
+    X = np.repeat(X[..., None], 3, axis=-1).copy()
+    X[:8] = 255 - X[:8]
+    params = {"preprocessing": "auto", "image_size": None}
+    for memory in (None, tmp_path, tmp_path):
+        clf = make_head(network, memory=memory).set_params(**params).fit(X, y)
+        other = clone(clf).fit(X, y, sample_weight=weights)
+        found = clf.head_loss_curve_, other.head_loss_curve_
+        if memory is None:
+            expected = found
+        np.testing.assert_array_equal(found, expected)

@@ -141,7 +141,7 @@ def extract_features(
     if isinstance(batch_size, str):
         batch_size = backbone.batch_size(device)
     with _explain_failure(backbone, extractor, batch_size):
-        if not _wants_cache(memory):
+        if not wants_cache(memory):
             return compute_features(source, extractor, batch_size), {}
         cache = FeatureCache(find_cache_folder(memory), memory_bytes_limit)
         context = f"{backbone.context()} {pooling} {precision} {device}"
@@ -168,7 +168,7 @@ def _explain_failure(backbone, extractor, batch_size):
         yield
 
 
-def _wants_cache(memory):
+def wants_cache(memory):
     """Return whether a `memory` is the folder of a cache, or True."""
     is_truth_value = isinstance(memory, bool | np.bool_)
     return bool(memory) if is_truth_value else memory is not None

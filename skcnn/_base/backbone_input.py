@@ -140,9 +140,10 @@ def blank_sample(estimator, samples):
 
 
 def images(estimator, X, device, once=False):
-    """Return the images of X, or their features if training needs no more."""
-    if estimator._trains_on_features and not once:
-        return estimator._features.rows(X)
+    """Return the images of X, or their features if no more is needed."""
+    uses = "_predicts_from_features" if once else "_trains_on_features"
+    if getattr(estimator, uses):
+        return estimator._features.rows(estimator, X, device, once)
     scaler = find_scaling(estimator, X)
     return array_input.scaled_images(estimator, X, scaler, device, once)
 

@@ -131,7 +131,11 @@ class FeatureBackbone:
         if self.scaler is not None:
             values = np.concatenate([self.scaler.mean_, self.scaler.scale_])
             scaling = blake2b(values.tobytes()).hexdigest()
-        return f"{self.digest or module_identity(self.module)} {scaling}"
+        return f"{self.identity()} {scaling}"
+
+    def identity(self):
+        """Return a text that no network with other weights or other code has."""
+        return self.digest or module_identity(self.module)
 
 
 def pretrained_backbone(name, module, published, image_size, **known):

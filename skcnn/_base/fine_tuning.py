@@ -7,9 +7,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..backbones import FineTunedNetwork
 from . import backbone_input
+from .backbone_features import wants_cache
 from .base_cnn import BaseCNN
 from .head_training import PretrainedFeatures
 from .shared_parameters import check_backbone_stays, clone_with_backbone
+
+HEAD = ("head", 0)  # values of `trainable`
 
 
 class BaseFineTunedCNN(BaseCNN):
@@ -31,7 +34,7 @@ class BaseFineTunedCNN(BaseCNN):
         "precision",
     )
     _auto_batch_sizes = (16, 128)  # smaller ones are too noisy for pretrained weights
-    _features = None  # of the pretrained network, during the first training
+    _features = None  # of the pretrained network, while they are needed
 
     @property
     def blocks_(self):
@@ -66,8 +69,18 @@ class BaseFineTunedCNN(BaseCNN):
     @property
     def _trains_on_features(self):
         """Whether features are all that training needs, and they are at hand."""
-        is_head = self.trainable in ("head", 0) and self.augmentation is None
-        return is_head and self._features is not None
+        is_plain = self.trainable in HEAD and self.augmentation is None
+        return is_plain and self._features is not None
+
+    @property
+    def _predicts_from_features(self):
+        """Whether only the head was trained, and features are looked up in a cache."""
+        is_frozen = self.module_.layer_options["trainable"] in HEAD
+        return is_frozen and self._features is not None
+
+    def __getstate__(self):
+        """Leave out the second network, without which images go through the first."""
+        return {k: v for k, v in super().__getstate__().items() if k != "_features"}
 
     def _make_network(self):
         self._features = PretrainedFeatures(self)
@@ -95,11 +108,14 @@ class BaseFineTunedCNN(BaseCNN):
         is_random = isinstance(self.backbone, str) and self.weights is None
         if self.head_epochs and not is_random:
             head = net.module_.head
-            self.head_loss_curve_ = self._features.train_head(head, samples)
+            self.head_loss_curve_ = self._features.train_head(self, head, samples)
 
     def _finish_training(self):
-        """Keep no second network: `net_` has one."""
-        vars(self).pop("_features", None)
+        """Keep no second network, unless it looks up features in predictions."""
+        features = vars(self).pop("_features", None)
+        if features and self.trainable in HEAD and wants_cache(self.memory):
+            features.release()
+            self._features = features
         self._backbone = replace(self._backbone, module=None)
 
     def _check_layer_options(self):

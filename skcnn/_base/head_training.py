@@ -1,4 +1,4 @@
-"""First phase of fine-tuning: a new head, trained on features computed once."""
+"""Features of a pretrained network, and a new head that is trained on them."""
 
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,12 @@ from ..data import FeatureVectors
 from ..features import ArraySource
 from ..runtime import DTYPES, make_generator
 from ..training import build_net, train_net
-from .backbone_features import extract_features, feature_widths, make_extractor
+from .backbone_features import (
+    extract_features,
+    feature_widths,
+    make_extractor,
+    wants_cache,
+)
 from .backbone_input import find_scaling
 from .batch_sizes import auto_batch_size
 from .net_building import criterion_arguments
@@ -29,46 +34,57 @@ class PretrainedFeatures:
     """
 
     def __init__(self, estimator):
-        self.estimator = estimator
-        self.backbone = estimator._backbone
+        backbone = estimator._backbone
+        is_cached = wants_cache(estimator.memory)
+        self.precision = estimator.precision
         self.extractor = make_extractor(
-            self.backbone,
+            backbone,
             ("penultimate",),
+            is_shared=is_cached and backbone.digest is not None,  # others may change
             pooling="avg",
             device=estimator.device,
-            precision=estimator.precision,
+            precision=self.precision,
             compile=False,
         )
         self.device = self.extractor.device
         self.X = self.values = None
-        feature_widths(self.backbone, self.extractor)
+        feature_widths(backbone, self.extractor)
+        if is_cached:  # a network of the user may change later
+            backbone = replace(backbone, digest=backbone.identity())
+        self.backbone = replace(backbone, module=None)
 
-    def of(self, X):
-        """Return the features of images, ``(n_samples, n_features)``."""
+    def of(self, estimator, X):
+        """Return the features of training images, ``(n_samples, n_features)``."""
         if self.X is not X:
-            self.X, self.values = X, self._compute(X)
+            self.X, self.values = X, self._compute(estimator, X)
         return self.values
 
-    def _compute(self, X):
-        estimator, backbone = self.estimator, self.backbone
-        scaling = find_scaling(estimator, X)
-        if backbone.preprocessing is not None:  # less of it is left for decoded files
+    def _compute(self, estimator, X):
+        backbone, scaling = self.backbone, find_scaling(estimator, X)
+        if backbone.preprocessing is None:
+            backbone = replace(backbone, scaler=scaling)
+        else:  # less of it is left for decoded files
             backbone = replace(backbone, preprocessing=scaling.preprocessing)
         features, _ = extract_features(
             ArraySource(X, scaling, self.device, self.extractor.input_dtype),
             backbone,
             self.extractor,
-            precision=estimator.precision,
+            precision=self.precision,
             memory=estimator.memory,
         )
         return features[0]
 
-    def rows(self, X):
-        """Return the features of images, to be taken in batches."""
-        return self._as_rows(self.of(X))
+    def rows(self, estimator, X, device, once=False):
+        """Return features to be taken in batches; once if they are predicted from."""
+        compute = self._compute if once else self.of
+        return self._as_rows(compute(estimator, X), device)
 
-    def _as_rows(self, features):
-        return FeatureVectors(features, self.device, DTYPES[self.estimator.precision])
+    def release(self):
+        """Let go of the training images."""
+        self.X = self.values = None
+
+    def _as_rows(self, features, device):
+        return FeatureVectors(features, device, DTYPES[self.precision])
 
     def check_same(self, network):
         """Raise an error if a network has other features at the end of its backbone."""
@@ -76,7 +92,7 @@ class PretrainedFeatures:
         batch = torch.linspace(-1, 1, int(np.prod(shape)), device=self.device)
         batch = batch.view(shape)
         expected = self.extractor(batch)[0].float()
-        dtype = DTYPES[self.estimator.precision]
+        dtype = DTYPES[self.precision]
         with torch.inference_mode():
             features = network.eval().features(batch.to(dtype)).float()
         scale = max(1.0, float(expected.abs().max()))
@@ -89,18 +105,18 @@ class PretrainedFeatures:
                 "returns, without a softmax."
             )
 
-    def train_head(self, head, samples):
+    def train_head(self, estimator, head, samples):
         """Train a head on standardised features, and fold their scale into it.
 
         Returns the training loss of each epoch.
         """
-        features = self.of(samples.X)
+        features = self.of(estimator, samples.X)
         chosen = features if samples.rows is None else features[samples.rows]
         mean = np.average(chosen, axis=0, weights=samples.weights)
         variance = np.average((chosen - mean) ** 2, axis=0, weights=samples.weights)
         scale = np.sqrt(np.maximum(variance, MIN_VARIANCE * variance.mean()))
         scale = np.where(scale > 0, scale, 1.0)
-        net = self._train_linear((features - mean) / scale, samples)
+        net = self._train_linear(estimator, (features - mean) / scale, samples)
         linear = net.module_[-1]
         with torch.no_grad():
             mean, scale = (torch.as_tensor(v).to(linear.weight) for v in (mean, scale))
@@ -108,9 +124,9 @@ class PretrainedFeatures:
             head[-1].bias.copy_(linear.bias - head[-1].weight @ mean)
         return [row["train_loss"] for row in net.history]
 
-    def _train_linear(self, features, samples):
+    def _train_linear(self, estimator, features, samples):
         """Return the net of a fully connected layer, trained on rows of features."""
-        estimator, n_features = self.estimator, features.shape[1]
+        n_features = features.shape[1]
         n_outputs = estimator._targets.n_outputs
         net = build_net(
             partial(make_head, n_features, n_outputs, estimator.dropout),
@@ -128,10 +144,11 @@ class PretrainedFeatures:
             precision=estimator.precision,
             seed=estimator._next_seed(),
         )
+        rows = self._as_rows(features, self.device)
         order = make_generator(estimator._next_seed())
         train_net(
             net,
-            as_data_set(estimator, self._as_rows(features), samples, order),
+            as_data_set(estimator, rows, samples, order),
             estimator.head_epochs,
             lr_schedule="one_cycle",
             generator=make_generator(estimator._next_seed(), net.device),

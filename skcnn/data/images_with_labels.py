@@ -34,6 +34,8 @@ def check_images_alone(X):
     TypeError: X holds a tuple in row 0, of a str and a int, expected ...
     """
     if isinstance(X, (DataLoader, Dataset)) and not hasattr(X, "__array__"):
+        if hasattr(X, "samples") and hasattr(X, "root"):  # as ImageFolder
+            raise _take_the_files(X)
         raise TypeError(
             f"X is a {type(X).__name__}, expected images without labels, in a list or "
             f"an array. Pass {_advice_for_dataset(X)}. {READERS}"
@@ -49,10 +51,20 @@ def check_images_alone(X):
             )
 
 
+def _take_the_files(X):
+    """Return the error that a dataset is a folder of images, with the code for it."""
+    folder = str(X.root)
+    return TypeError(
+        f"X is a dataset of torch ({type(X).__name__}), expected images or their "
+        "paths. Read the folder with scikit-learn:\n"
+        f"    files = sklearn.datasets.load_files({folder!r}, load_content=False)\n"
+        "    estimator.fit(files.filenames, files.target)\n"
+        f"{READERS}"
+    )
+
+
 def _advice_for_dataset(X):
     """Say how to get the images of a dataset."""
-    if hasattr(X, "samples"):  # pairs of a path and a label, as in ImageFolder
-        return "the paths alone, [path for path, _ in X.samples]"
     if isinstance(X, (DataLoader, IterableDataset)):
         return "the images alone, in a list"
     return "the images alone, [image for image, _ in X]"

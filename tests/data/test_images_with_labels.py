@@ -1,9 +1,11 @@
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.datasets
 import torch
 from PIL import Image
 from sklearn.base import BaseEstimator
@@ -51,6 +53,15 @@ def followed(error, X):
     return eval(code, {"X": X})
 
 
+def follow_two_lines(error):
+    """Return X and y of the call of `fit` in an error's message."""
+    code = [line[4:] for line in str(error.value).splitlines() if line[:4] == " " * 4]
+    assert len(code) == 2
+    estimator = Mock()
+    exec("\n".join(code), {"sklearn": sklearn, "estimator": estimator})
+    return estimator.fit.call_args.args
+
+
 class Items(Dataset):
     """A dataset of what it is given."""
 
@@ -71,12 +82,14 @@ class Stream(IterableDataset):
         raise AssertionError("an item was read")
 
 
-def test_a_folder_of_images_is_refused_with_the_code_for_its_paths(folder):
-    words = "X is a ImageFolder, expected images without labels.*the paths"
+@pytest.mark.parametrize("make", [str, Path])
+def test_a_folder_of_images_is_refused_with_the_code_for_its_files(folder, make):
+    folder.root = make(folder.root)
+    words = r"X is a dataset of torch \(ImageFolder\), expected images or their paths"
     with pytest.raises(TypeError, match=words) as caught:
         check_images_alone(folder)
-    paths = followed(caught, folder)
-    assert paths == [path for path, _ in folder.samples]
+    paths, labels = follow_two_lines(caught)
+    assert sorted(zip(paths, labels, strict=True)) == folder.samples
     assert is_image_files(paths)
 
 
@@ -188,8 +201,8 @@ ESTIMATORS = {
 
 @pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS.keys())
 def test_every_estimator_of_images_says_so(folder, make):
-    for X in (folder, folder.samples):
-        with pytest.raises(TypeError, match="the paths alone"):
+    for X, words in ((folder, "load_files"), (folder.samples, "the paths alone")):
+        with pytest.raises(TypeError, match=words):
             make().fit(X, np.arange(len(X)))
 
 
@@ -197,7 +210,10 @@ def test_a_transformer_takes_what_it_asked_for(folder):
     transformer = CNNFeatureTransformer(
         make_module(), preprocessing="resnet20", image_size=16
     )
-    for X in (folder, folder.samples):
-        with pytest.raises(TypeError, match="the paths alone") as caught:
-            transformer.transform(X)
-        assert len(transformer.transform(followed(caught, X))) == len(X)
+    with pytest.raises(TypeError, match="load_files") as caught:
+        transformer.transform(folder)
+    assert len(transformer.transform(follow_two_lines(caught)[0])) == len(folder)
+    X = folder.samples
+    with pytest.raises(TypeError, match="the paths alone") as caught:
+        transformer.transform(X)
+    assert len(transformer.transform(followed(caught, X))) == len(X)
