@@ -367,7 +367,9 @@ USERS = {
         CNNClassifier(**TINY, random_state=0), layer="block1"
     ),
     "fine-tuned": FineTunedClassifier(
-        CNNClassifier(**TINY).fit(np.ones((8, 8, 8, 3)), np.arange(8) % 2),
+        CNNClassifier(**TINY).fit(
+            np.full((8, 8, 8, 3), 200, np.uint8), np.arange(8) % 2
+        ),
         max_epochs=1,
         random_state=0,
     ),
