@@ -115,7 +115,8 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         compiler and up to a minute in each process. On a CPU, it is usually slower.
     memory : str, path-like, bool or None, default=None
         Folder of the feature cache. True is the cache folder of the user. Features
-        of an image that any process computed before are looked up.
+        of an image that any process computed before are looked up, also those of a
+        network of your own, which ``Pipeline(memory=...)`` does not find again.
     memory_bytes_limit : int, default=10737418240
         Maximum size of the cache, in bytes. The features that were used least
         recently are removed first.

@@ -12,15 +12,14 @@ from ._base import (
     fitting,
     sentence_input,
 )
-from ._base.explained_texts import explain_texts, ngrams_for_class
+from ._base.explained_texts import NGramsMixin
 from ._base.parameter_constraints import TEXT, TEXT_NETWORK, VOCABULARY
 from ._base.sentence_network import described_text_network
 from ._base.shared_parameters import clone_sharing
-from ._base.top_ngrams import strongest_ngrams
 from .data import TOKEN_PATTERN, as_texts
 
 
-class TextCNNClassifier(ClassifierMixin, TransformerMixin, BaseCNN):
+class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN):
     r"""Convolutional neural network classifier of sentences.
 
     Each word has a vector. Filters respond to windows of 3, 4 and 5 words; the
@@ -412,60 +411,6 @@ class TextCNNClassifier(ClassifierMixin, TransformerMixin, BaseCNN):
         n_filters = len(filters.bias) // len(filters.sizes)
         names = [f"{size}gram_{i}" for size in filters.sizes for i in range(n_filters)]
         return np.asarray(names, dtype=object)
-
-    def top_ngrams(self, filter=None, X=None, n_top=10, *, class_=None):
-        """Find the n-grams to which a filter responds most, or for a class.
-
-        Parameters
-        ----------
-        filter : int or str or None, default=None
-            Column of `transform`, or its name.
-        X : array-like of str of shape (n_samples,) or None, default=None
-            Sentences to search, None for the last training sentences.
-        n_top : int, default=10
-            Maximum number of n-grams.
-        class_ : object, default=None
-            Label, instead of a filter.
-
-        Returns
-        -------
-        list of (str, float)
-            N-grams and their responses above 0, in descending order; of a class, their
-            largest contributions, see `explain`. "<start>" and "<end>" are places
-            beyond the sentence, "<unknown>" an unknown word.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If filter or class does not exist, both are given, or `n_top` is not a
-            positive integer.
-        """
-        check_is_fitted(self)
-        if class_ is None:
-            return strongest_ngrams(self, filter, X, n_top)
-        if filter is not None:
-            raise ValueError("filter and class_ are given, expected one of them.")
-        return ngrams_for_class(self, class_, X, n_top)
-
-    def explain(self, X):
-        """Explain the scores of sentences by their n-grams.
-
-        The scores of the classes are the network's outputs, whose softmax is
-        `predict_proba`. The contributions to a class add up to its score.
-
-        Parameters
-        ----------
-        X : array-like of str of shape (n_samples,)
-            Sentences.
-
-        Returns
-        -------
-        list of dict
-            For each sentence, a dict of labels to pairs of n-gram and contribution,
-            the largest absolute values first. The n-gram "" is the bias of the class.
-        """
-        check_is_fitted(self)
-        return explain_texts(self, as_texts(X))
 
     def _make_network(self):
         return described_text_network(self)

@@ -403,7 +403,7 @@ def test_a_pretrained_architecture_names_the_estimators_for_it(images, name):
 
 
 def test_a_mistyped_architecture_gets_one_suggestion(images):
-    with pytest.raises(ValueError, match=r"not known\. Did you mean 'convnet'. Use"):
+    with pytest.raises(ValueError, match=r"known\. Did you mean 'convnet'\? Use"):
         CNNClassifier("convnett").fit(*images)
 
 

@@ -192,3 +192,17 @@ def test_characters_as_words():
     clf = TextCNNClassifier(tokenizer=list, **params).fit(texts, labels)
     assert clf.score(texts, labels) == 1
     assert {"天", "。"} <= clf.vocabulary_.keys()
+
+
+def test_a_relative_cache_in_a_removed_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "removed"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    X = np.random.default_rng(0).random((4, 8, 8))
+    transformer = CNNFeatureTransformer(network, memory="cache").fit(X)
+    with pytest.warns(UserWarning, match="feature cache in cache cannot be used"):
+        features = transformer.transform(X)
+    expected = transformer.set_params(memory=None).transform(X)
+    np.testing.assert_array_equal(features, expected)

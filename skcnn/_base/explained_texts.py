@@ -8,9 +8,75 @@ from numbers import Integral
 
 import torch
 from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
 
+from ..data import as_texts
 from ..runtime import usual_torch
-from .top_ngrams import BATCH_SIZE, by_response, ngram_of, sentences_of
+from .top_ngrams import (
+    BATCH_SIZE,
+    by_response,
+    ngram_of,
+    sentences_of,
+    strongest_ngrams,
+)
+
+
+class NGramsMixin:
+    """Methods of a text classifier that tell of its n-grams."""
+
+    def top_ngrams(self, filter=None, X=None, n_top=10, *, class_=None):
+        """Find the n-grams to which a filter responds most, or for a class.
+
+        Parameters
+        ----------
+        filter : int or str or None, default=None
+            Column of `transform`, or its name.
+        X : array-like of str of shape (n_samples,) or None, default=None
+            Sentences to search, None for the last training sentences.
+        n_top : int, default=10
+            Maximum number of n-grams.
+        class_ : object, default=None
+            Label, instead of a filter.
+
+        Returns
+        -------
+        list of (str, float)
+            N-grams and their responses above 0, in descending order; of a class, their
+            largest contributions, see `explain`. "<start>" and "<end>" are places
+            beyond the sentence, "<unknown>" an unknown word.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If filter or class does not exist, both are given, or `n_top` is not a
+            positive integer.
+        """
+        check_is_fitted(self)
+        if class_ is None:
+            return strongest_ngrams(self, filter, X, n_top)
+        if filter is not None:
+            raise ValueError("filter and class_ are given, expected one of them.")
+        return ngrams_for_class(self, class_, X, n_top)
+
+    def explain(self, X):
+        """Explain the scores of sentences by their n-grams.
+
+        The scores of the classes are the network's outputs, whose softmax is
+        `predict_proba`. The contributions to a class add up to its score.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Sentences.
+
+        Returns
+        -------
+        list of dict
+            For each sentence, a dict of labels to pairs of n-gram and contribution,
+            the largest absolute values first. The n-gram "" is the bias of the class.
+        """
+        check_is_fitted(self)
+        return explain_texts(self, as_texts(X))
 
 
 @usual_torch()

@@ -54,6 +54,12 @@ def test_nothing_is_written_beside_it_where_all_digits_are_published(
     assert files(checkpoints) == ["net.pth"]
 
 
+def test_a_folder_in_its_place_is_named(card, server, checkpoints):
+    (checkpoints / "net.pth").mkdir(parents=True)
+    with pytest.raises(WeightsError, match=r"net\.pth is a folder, expected the file"):
+        download_weights(card)
+
+
 def test_a_file_of_torchvision_is_used(card, server, checkpoints):
     checkpoints.mkdir(parents=True)
     (checkpoints / "net.pth").write_bytes(server.content)
