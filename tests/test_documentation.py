@@ -5,6 +5,7 @@ import runpy
 import textwrap
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import sklearn
 from PIL import Image
@@ -73,24 +74,31 @@ def guide_names(few_digits, here, monkeypatch):
 def test_code_of_readme_runs(here):
     blocks = IN_MARKDOWN.findall((REPOSITORY / "README.md").read_text())
     assert len(blocks) >= 5
-    run("\n".join(blocks), here)
+    making_the_folder, *_ = blocks_of("docs/photographs.rst")  # as README says
+    run("\n".join([making_the_folder, *blocks]), here)
 
 
 @pytest.mark.slow
 def test_code_of_the_front_page_runs(here, few_digits):
-    (block,) = IN_RST.findall((REPOSITORY / "docs/index.rst").read_text())
-    run(textwrap.dedent(block), here)
+    (block,) = blocks_of("docs/index.rst")
+    run(block, here)
+
+
+@pytest.mark.slow
+def test_code_of_the_page_on_photographs_runs(here):
+    names = run("\n".join(blocks_of("docs/photographs.rst")), here)
+    assert names["search"].score(names["X_test"], names["y_test"]) > 0.6
+    assert len(names["fig"].axes) == 5
+    plt.close("all")
 
 
 @pytest.mark.slow
 def test_code_of_the_guide_runs(here, guide_names):
-    text = (REPOSITORY / "docs/user_guide.rst").read_text()
-    blocks = IN_RST.findall(text)
-    assert len(blocks) == text.count(".. code-block:: python") > 10
+    blocks = blocks_of("docs/user_guide.rst")
+    assert len(blocks) > 10
     names = {}
     with sklearn.config_context():
-        for block in blocks:
-            code = textwrap.dedent(block)
+        for code in blocks:
             for pattern, replacement in SHORTER.items():
                 code = re.sub(pattern, replacement, code)
             names = run(code, here, names | guide_names)
@@ -103,6 +111,14 @@ def test_code_of_the_guide_runs(here, guide_names):
 )
 def test_example_runs(example, here):
     runpy.run_path(str(REPOSITORY / "examples" / example))
+
+
+def blocks_of(page):
+    """Return the code of a page, block by block."""
+    text = (REPOSITORY / page).read_text()
+    blocks = IN_RST.findall(text)
+    assert len(blocks) == text.count(".. code-block:: python")
+    return list(map(textwrap.dedent, blocks))
 
 
 def run(code, folder, names=None):
