@@ -341,6 +341,9 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ValueError, MemoryError
             If data or parameters are not valid, the loss diverges, or a batch does not
             fit in memory.
+
+        KeyboardInterrupt
+            If Ctrl-C is pressed. The complete epochs of a first fit are kept.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()
