@@ -22,6 +22,7 @@ from .checked_samples import check_training_samples
 from .net_building import check_network_parameters, net_to_train_further, new_net
 from .shuffled_samples import as_data_set, shuffled_samples
 from .validation_data import split_samples
+from .validation_score import find_score
 
 
 def check_partial_fit(estimator):
@@ -179,8 +180,8 @@ class FitCall:
             images = estimator._input.images(estimator, held_out.X, images.device)
         return Validation(
             as_data_set(estimator, images, held_out),
-            estimator._Targets.criterion(reduction="none"),
-            estimator._targets.score,
+            estimator._targets.criterion(reduction="none"),
+            find_score(estimator, held_out.targets),
         )
 
     def _monitors(self, dataset, validation):
