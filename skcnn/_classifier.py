@@ -104,19 +104,24 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         batch does not fit in memory.
     max_epochs : int, default=20
         Maximum number of epochs.
-    class_weight : dict, "balanced" or None, default=None
+    class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, by label. "balanced" weights each class inversely
-        to its frequency, counted in sample weights.
+        to its frequency, counted in sample weights. For an indicator matrix: weights
+        of 0 and 1, perhaps for each column, which are multiplied.
     label_smoothing : float, default=0.0
         Fraction of the target, in [0, 1), that is spread over all classes in the
         training loss.
     early_stopping : bool, default=False
-        Whether to stop when the accuracy on validation data does not improve, and
+        Whether to stop when the score of validation data does not improve, and
         to restore the best epoch; of equal ones, that of the lowest validation loss.
         Validation data are given to `fit`, or held out of the training data.
+    scoring : str, callable or None, default=None
+        Score of validation data: a scorer of scikit-learn or its name, such as
+        "balanced_accuracy"; "loss", the negative loss; None, the accuracy.
+        A callable gets the outputs of the network as X.
     validation_fraction : float, default=0.1
         Fraction of the training data, in (0, 1), that early stopping holds out,
-        stratified by class. Ignored if `X_val` is given.
+        stratified by class if each sample has one. Ignored if `X_val` is given.
     n_iter_no_change : int, default=10
         Maximum number of epochs without an improvement of at least `tol`.
     tol : float, default=1e-4
@@ -152,7 +157,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels, sorted.
+        Class labels, sorted; of an indicator matrix, the numbers of its columns.
     module_ : torch.nn.Module
         Trained network.
     net_ : skorch.NeuralNet
@@ -163,7 +168,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     loss_curve_ : list of float
         Mean cross-entropy of the training data in each epoch.
     validation_scores_ : list of float or None
-        Accuracy of the validation data after each epoch, weighted also by
+        Score of the validation data after each epoch, weighted also by
         `class_weight`; None without validation data.
     best_validation_score_ : float or None
         Maximum of `validation_scores_`.
@@ -259,6 +264,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         class_weight=None,
         label_smoothing=0.0,
         early_stopping=False,
+        scoring=None,
         validation_fraction=0.1,
         n_iter_no_change=10,
         tol=1e-4,
@@ -294,6 +300,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.early_stopping = early_stopping
+        self.scoring = scoring
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
@@ -323,8 +330,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ----------
         X : array-like or torch.Tensor of shape (n_samples, ...)
             Training images, signals or volumes.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels, or an indicator matrix of several labels.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Non-negative weights, not all zero. None weights all samples equally.
         X_val, y_val, sample_weight_val : array-like or None, default=None
@@ -341,6 +348,9 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ValueError, MemoryError
             If data or parameters are not valid, the loss diverges, or a batch does not
             fit in memory.
+
+        KeyboardInterrupt
+            If Ctrl-C is pressed. The complete epochs of a first fit are kept.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()
@@ -360,10 +370,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ----------
         X : array-like or torch.Tensor of shape (n_samples, ...)
             Training images, signals or volumes.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels, or an indicator matrix of several labels.
         classes : array-like of shape (n_classes,) or None, default=None
-            All labels that will occur. Required in the first call only.
+            All labels, or column numbers of y. Required in the first call only.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Non-negative weights, not all zero, relative to samples of weight 1.
 
@@ -396,8 +406,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Most probable labels.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Most probable labels, or an indicator matrix of those above one half.
         """
         outputs = self._outputs(X)
         return self._targets.decode(outputs)
@@ -436,3 +446,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
 
     def _make_network(self):
         return described_network(self)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

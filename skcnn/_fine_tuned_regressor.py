@@ -92,9 +92,13 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
     max_epochs : int, default=10
         Maximum number of epochs.
     early_stopping : bool, default=False
-        Whether to stop when R² on validation data does not improve, and
+        Whether to stop when the score of validation data does not improve, and
         to restore the best epoch; of equal ones, that of the lowest validation loss.
         Validation data are given to `fit`, or held out of the training data.
+    scoring : str, callable or None, default=None
+        Score of validation data: a scorer of scikit-learn or its name, such as
+        "neg_mean_absolute_error"; "loss", the negative loss; None, R².
+        A callable gets the outputs of the network as X.
     validation_fraction : float, default=0.1
         Fraction of the training data, in (0, 1), that early stopping holds out.
         Ignored if `X_val` is given.
@@ -162,7 +166,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
         Mean squared error of the training data in each epoch, in units of the
         variance of y.
     validation_scores_ : list of float or None
-        R² of the validation data after each epoch, None without validation data.
+        Score of the validation data after each epoch, None without such data.
     best_validation_score_ : float or None
         Maximum of `validation_scores_`.
     n_iter_ : int
@@ -243,6 +247,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
         batch_size="auto",
         max_epochs=10,
         early_stopping=False,
+        scoring=None,
         validation_fraction=0.1,
         n_iter_no_change=10,
         tol=1e-4,
@@ -273,6 +278,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.early_stopping = early_stopping
+        self.scoring = scoring
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
@@ -323,6 +329,10 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
         ValueError, MemoryError
             If data or parameters are not valid, the loss diverges, or a batch does not
             fit in memory.
+
+        KeyboardInterrupt
+            If Ctrl-C is pressed. The complete epochs of a first fit are kept; before
+            them, while the head is trained alone, the estimator stays unfitted.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()

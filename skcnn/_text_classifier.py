@@ -5,13 +5,7 @@ from sklearn.base import ClassifierMixin, TransformerMixin, _fit_context
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import (
-    BaseCNN,
-    ClassTargets,
-    check_partial_fit,
-    fitting,
-    sentence_input,
-)
+from ._base import BaseCNN, ClassTargets, check_partial_fit, fitting, sentence_input
 from ._base.explained_texts import NGramsMixin
 from ._base.parameter_constraints import TEXT, TEXT_NETWORK, VOCABULARY
 from ._base.sentence_network import described_text_network
@@ -86,18 +80,19 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         batch does not fit in memory.
     max_epochs : int, default=10
         Maximum number of epochs.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by label. "balanced" weights each class inversely
-        to its frequency, counted in sample weights.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of the classes, see :class:`CNNClassifier`.
     label_smoothing : float, default=0.0
-        Fraction of the target, in [0, 1), that is spread over all classes in the
-        training loss.
+        Fraction, in [0, 1), of the target that is spread over all classes.
     early_stopping : bool, default=False
-        Whether to stop when the accuracy on validation data does not improve, and
+        Whether to stop when the score of validation data does not improve, and
         to restore the best epoch.
+    scoring : str, callable or None, default=None
+        Score of validation data: a scorer of scikit-learn or its name, such as
+        "balanced_accuracy"; "loss", the negative loss; None, the accuracy.
     validation_fraction : float, default=0.1
         Fraction of the training data, in (0, 1), that early stopping holds out,
-        stratified by class. Ignored if `X_val` is given.
+        stratified by class if each sample has one. Ignored if `X_val` is given.
     n_iter_no_change : int, default=10
         Maximum number of epochs without an improvement of at least `tol`.
     tol : float, default=1e-4
@@ -122,7 +117,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels, sorted.
+        Class labels, sorted; of an indicator matrix, the numbers of its columns.
     vocabulary_ : dict of str to int
         Codes of words, from 2 on; 0 stands for padding, 1 for unknown words.
     module_ : torch.nn.Module
@@ -135,7 +130,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     loss_curve_ : list of float
         Mean cross-entropy of the training data in each epoch.
     validation_scores_ : list of float or None
-        Accuracy of the validation data after each epoch, None without such data.
+        Score of the validation data after each epoch, None without such data.
     best_validation_score_ : float or None
         Maximum of `validation_scores_`.
     n_iter_ : int
@@ -203,6 +198,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         class_weight=None,
         label_smoothing=0.0,
         early_stopping=False,
+        scoring=None,
         validation_fraction=0.1,
         n_iter_no_change=10,
         tol=1e-4,
@@ -236,6 +232,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.early_stopping = early_stopping
+        self.scoring = scoring
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
@@ -263,8 +260,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         ----------
         X : array-like of str of shape (n_samples,)
             Training sentences.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels, or an indicator matrix of several labels.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Non-negative weights, not all zero. None weights all samples equally.
         X_val, y_val, sample_weight_val : array-like or None, default=None
@@ -281,6 +278,9 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         ValueError, MemoryError
             If data or parameters are not valid, the loss diverges, or a batch does not
             fit in memory.
+
+        KeyboardInterrupt
+            If Ctrl-C is pressed. The complete epochs of a first fit are kept.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()
@@ -301,10 +301,10 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         ----------
         X : array-like of str of shape (n_samples,)
             Training sentences.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels, or an indicator matrix of several labels.
         classes : array-like of shape (n_classes,) or None, default=None
-            All labels that will occur. Required in the first call only.
+            All labels, or column numbers of y. Required in the first call only.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Non-negative weights, not all zero, relative to samples of weight 1.
 
@@ -338,8 +338,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Most probable labels.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Most probable labels, or an indicator matrix of those above one half.
         """
         outputs = self._outputs(X)
         return self._targets.decode(outputs)
@@ -420,6 +420,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = False

@@ -13,7 +13,6 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
-from skorch.callbacks import Callback
 from torch import nn
 
 from skcnn import CNNClassifier, CNNRegressor
@@ -507,43 +506,6 @@ def test_a_batch_size_that_is_none_is_named_by_predict(cls, batch_size):
     estimator = cls(max_epochs=1).fit(GREY, CODES).set_params(batch_size=batch_size)
     with pytest.raises((ValueError, TypeError), match="batch_size"):
         estimator.predict(GREY)
-
-
-class CtrlC(Callback):
-    """Is pressed at the end of the second epoch."""
-
-    def on_epoch_end(self, net, **kwargs):
-        if len(net.history) == 2:
-            raise KeyboardInterrupt
-
-
-class CtrlCInBatch(Callback):
-    """Is pressed after a batch of the second epoch."""
-
-    def on_batch_end(self, net, **kwargs):
-        if len(net.history) == 2:
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("cls", BOTH, ids=lambda cls: f"row52-{cls.__name__}")
-@pytest.mark.parametrize("callback", [CtrlC, CtrlCInBatch])
-def test_ctrl_c_is_raised_on_and_leaves_the_estimator_unfitted(cls, callback):
-    estimator = fit(GREY, callbacks=[callback])(cls)
-    estimator.set_params(max_epochs=3)
-    with pytest.raises(KeyboardInterrupt):
-        estimator.fit(GREY, CODES)
-    with pytest.raises(NotFittedError):
-        estimator.predict(GREY)
-
-
-@pytest.mark.parametrize("cls", BOTH, ids=lambda cls: f"row52-{cls.__name__}")
-@pytest.mark.parametrize("callback", [CtrlC, CtrlCInBatch])
-def test_ctrl_c_leaves_what_partial_fit_found(cls, callback):
-    estimator = fit(GREY, callbacks=[callback])(cls)
-    expected = estimator.predict(GREY)
-    with pytest.raises(KeyboardInterrupt):
-        estimator.partial_fit(GREY, CODES)
-    np.testing.assert_array_equal(estimator.predict(GREY), expected)
 
 
 def train_on(estimator, method):

@@ -297,7 +297,8 @@ def test_streams_get_the_usual_weight_decay(data):
 @pytest.mark.parametrize("kind", [Checkpoint, TrainEndCheckpoint])
 def test_checkpoints_of_skorch_are_written(data, tmp_path, kind):
     callback = kind(dirname=tmp_path)
-    clf = make(callbacks=[callback]).fit(*data, X_val=data[0], y_val=data[1])
+    clf = make(norm="group", callbacks=[callback])
+    clf.fit(*data, X_val=data[0], y_val=data[1])
     files = {path.name for path in tmp_path.iterdir()}
     assert {"history.json", "optimizer.pt", "params.pt"} <= {
         name.removeprefix("train_end_") for name in files

@@ -20,7 +20,7 @@ COPIES_ROWS = False  # to leave out samples of weight 0
 
 def check_X_y(estimator, X, y, is_first):
     """Return X and y validated; the first call decides how X is read."""
-    X, y = validate(estimator, X, y, is_first, **estimator._Targets.checks)
+    X, y = validate(estimator, X, y, is_first, **estimator._Targets.checks(y))
     if is_first:
         set_layout(estimator, X)
         hint_at_rows(X, estimator.image_shape)

@@ -33,7 +33,7 @@ def check_X_y(estimator, X, y, is_first):
     """Return X and y validated, files decoded; the first call finds the backbone."""
     if is_image_files(X):
         return _check_files(estimator, X, y, is_first)
-    checks = estimator._Targets.checks
+    checks = estimator._Targets.checks(y)
     X, y = array_input.validate(estimator, X, y, is_first, **checks)
     if is_first:
         array_input.set_layout(estimator, X)

@@ -218,5 +218,5 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.target_tags.required = True
-        tags.target_tags.multi_output = self._Targets.checks.get("multi_output", False)
+        tags.target_tags.multi_output = self._Targets.multi_output
         return tags

@@ -37,7 +37,7 @@ def check_targets(estimator, samples, y):
             f"This {type(estimator).__name__} estimator requires y to be passed, but "
             "the target y is None."
         )
-    y = _check_y(y, estimator=estimator, **estimator._Targets.checks)
+    y = _check_y(y, estimator=estimator, **estimator._Targets.checks(y))
     check_consistent_length(samples, y)
     return y
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
+
+from .class_weights import balanced_weights, weights_by_class
+from .indicator_targets import IndicatorTargets
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,23 @@ class ClassTargets:
 
     classes: np.ndarray
 
-    checks = {}  # for scikit-learn's validation of y
+    multi_output = False  # but multi-label
     criterion = torch.nn.CrossEntropyLoss
     criterion_parameters = ("label_smoothing",)
 
+    @staticmethod
+    def checks(y):
+        """Return options of scikit-learn's validation of y."""
+        return {"multi_output": True} if _has_columns(y) else {}
+
     @classmethod
     def learn(cls, estimator, y, weights):
-        """Learn the classes from y, unless `partial_fit` was given them."""
+        """Learn the classes from y, unless `partial_fit` was given them.
+
+        If y is an indicator matrix, return an `IndicatorTargets`.
+        """
+        if y.ndim == 2:
+            return IndicatorTargets.learn(estimator, y)
         check_classification_targets(y)
         if not hasattr(estimator, "classes_"):
             estimator.classes_ = np.unique(y)
@@ -43,6 +55,11 @@ class ClassTargets:
 
     def encode(self, y):
         """Return the position of each label among the classes."""
+        if y.ndim == 2:
+            raise ValueError(
+                f"y has shape {y.shape}, but the classifier was fitted on one "
+                "column of labels. Pass one label for each sample, or fit again."
+            )
         check_classification_targets(y)
         unknown = np.setdiff1d(y, self.classes)
         if len(unknown):
@@ -55,17 +72,9 @@ class ClassTargets:
     def weigh(self, codes, class_weight, weights):
         """Return the weight of the class of each sample."""
         if isinstance(class_weight, str):
-            return _balanced_weights(codes, weights)
+            return balanced_weights(codes, weights)
         # of all classes, as those of a part of the samples need not be among the keys
-        by_class = compute_class_weight(
-            class_weight, classes=self.classes, y=self.classes
-        )
-        if not np.isfinite(by_class).all() or by_class.min() < 0:
-            raise ValueError(
-                f"class_weight={class_weight!r} holds weights that are negative or not "
-                "finite."
-            )
-        return by_class[codes]
+        return weights_by_class(class_weight, self.classes)[codes]
 
     def strata(self, codes):
         """Return the classes, each of which is held out from."""
@@ -74,6 +83,10 @@ class ClassTargets:
     def score(self, outputs, codes, weights):
         """Return the accuracy."""
         return np.average(outputs.argmax(axis=1) == codes, weights=weights)
+
+    def labels(self, codes):
+        """Return y of codes."""
+        return self.classes[codes]
 
     def decode(self, outputs):
         """Return the most probable labels."""
@@ -88,12 +101,10 @@ class ClassTargets:
         return torch.from_numpy(outputs).log_softmax(1).numpy()
 
 
-def _balanced_weights(codes, weights):
-    """Return weights that give each class the same sum, 1 for the rarest class.
-
-    As in scikit-learn 1.9, classes are counted in weights of their samples.
-    """
-    counts = np.bincount(codes, weights).astype(np.float64)
-    occurs = counts > 0
-    rarest = counts[occurs].min()
-    return np.divide(rarest, counts, out=np.zeros_like(counts), where=occurs)[codes]
+def _has_columns(y):
+    """Return whether y has several columns; one column is read as labels."""
+    try:
+        shape = np.shape(y)
+    except ValueError:  # of rows of unequal lengths
+        return False
+    return len(shape) > 1 and shape[1] > 1

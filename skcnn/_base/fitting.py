@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from ..runtime import leased_gpu, make_generator, usual_torch
 from ..training import (
     EarlyStopping,
+    EvaluationCheck,
     FitProgress,
     Plateau,
     Validation,
@@ -21,6 +22,7 @@ from .checked_samples import check_training_samples
 from .net_building import check_network_parameters, net_to_train_further, new_net
 from .shuffled_samples import as_data_set, shuffled_samples
 from .validation_data import split_samples
+from .validation_score import find_score
 
 
 def check_partial_fit(estimator):
@@ -40,7 +42,8 @@ def fitting(estimator, X, y, sample_weight, *, keep, is_incremental=False):
     """Within this context, an estimator is fitted, in the steps of a `FitCall`.
 
     If a step fails or is interrupted, what was learnt before stays. If nothing was,
-    the estimator is not fitted.
+    the estimator is not fitted, except that an interrupt of a first `fit` keeps the
+    epochs that were complete; it is raised at the end.
 
     Parameters
     ----------
@@ -68,15 +71,14 @@ def fitting(estimator, X, y, sample_weight, *, keep, is_incremental=False):
         else:
             check_network_parameters(estimator)
         with _all_or_nothing(estimator, is_first):
-            yield FitCall(
-                estimator,
-                (X, y, sample_weight),
-                progress,
-                n_epochs,
-                is_first,
-                is_incremental,
+            data = X, y, sample_weight
+            call = FitCall(
+                estimator, data, progress, n_epochs, is_first, is_incremental
             )
+            yield call
         progress.close()
+    if call.interrupt is not None:
+        raise call.interrupt
 
 
 @dataclass
@@ -91,6 +93,7 @@ class FitCall:
     is_incremental: bool
     kept_rows: np.ndarray | None = None
     trained_on: object = None
+    interrupt: KeyboardInterrupt | None = None
 
     def check(self):
         """Return X, y and the weights as validated samples."""
@@ -157,13 +160,14 @@ class FitCall:
         estimator = self.estimator
         dataset = shuffled_samples(estimator, samples, torch.device(net.device))
         validation = self._validation(dataset, samples, held_out)
-        train_net(
+        self.interrupt = train_net(
             net,
             dataset,
             self.n_epochs,
             lr_schedule="constant" if self.is_incremental else estimator.lr_schedule,
             generator=make_generator(estimator._next_seed(), net.device),
             monitors=self._monitors(dataset, validation),
+            keeps_epochs=self.is_first and not self.is_incremental,
         )
         self.trained_on = dataset.images
 
@@ -176,8 +180,8 @@ class FitCall:
             images = estimator._input.images(estimator, held_out.X, images.device)
         return Validation(
             as_data_set(estimator, images, held_out),
-            estimator._Targets.criterion(reduction="none"),
-            estimator._targets.score,
+            estimator._targets.criterion(reduction="none"),
+            find_score(estimator, held_out.targets),
         )
 
     def _monitors(self, dataset, validation):
@@ -199,6 +203,8 @@ class FitCall:
             monitors.append(
                 EarlyStopping(estimator.n_iter_no_change, estimator.tol, start)
             )
+        if not self.is_incremental:
+            monitors.append(EvaluationCheck(dataset))
         return monitors
 
 

@@ -130,7 +130,7 @@ class PretrainedFeatures:
         n_outputs = estimator._targets.n_outputs
         net = build_net(
             partial(make_head, n_features, n_outputs, estimator.dropout),
-            criterion=estimator._Targets.criterion,
+            criterion=estimator._targets.criterion,
             criterion_arguments=criterion_arguments(estimator),
             blank=torch.zeros(1, n_features),
             n_outputs=n_outputs,

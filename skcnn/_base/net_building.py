@@ -57,7 +57,7 @@ def new_net(estimator, samples, batch_size, *, counts_steps=True):
     estimator._built_with = {name: getattr(estimator, name) for name in names}
     net = build_net(
         estimator._make_network(),
-        criterion=estimator._Targets.criterion,
+        criterion=estimator._targets.criterion,
         blank=estimator._input.blank_sample(estimator, samples),
         n_outputs=estimator._targets.n_outputs,
         lr=estimator.lr,
@@ -91,7 +91,7 @@ def net_to_train_further(estimator, samples, batch_size, *, starts_again):
 
 def criterion_arguments(estimator):
     """Return the arguments of the loss."""
-    names = estimator._Targets.criterion_parameters
+    names = estimator._targets.criterion_parameters
     return {name: getattr(estimator, name) for name in names}
 
 

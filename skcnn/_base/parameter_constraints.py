@@ -36,6 +36,7 @@ TRAINING = {
     "weight_averaging": [StrOptions({"swa", "ema"}), None],
     "max_epochs": [COUNT],
     "early_stopping": ["boolean"],
+    "scoring": [str, callable, None],
     "validation_fraction": [FRACTION],
     "n_iter_no_change": [COUNT],
     "tol": [NON_NEGATIVE],
@@ -45,7 +46,7 @@ TRAINING = {
     **COMPUTATION,
 }
 CLASSIFICATION = {
-    "class_weight": [dict, StrOptions({"balanced"}), None],
+    "class_weight": [dict, list, StrOptions({"balanced"}), None],
     "label_smoothing": [PROBABILITY],
 }
 IMAGES = {

@@ -35,9 +35,14 @@ class ValueTargets:
     is_constant: np.ndarray
     is_1d: bool
 
-    checks = {"multi_output": True, "y_numeric": True}
+    multi_output = True
     criterion = torch.nn.MSELoss
     criterion_parameters = ()
+
+    @staticmethod
+    def checks(y):
+        """Return options of scikit-learn's validation of y."""
+        return {"multi_output": True, "y_numeric": True}
 
     @classmethod
     def learn(cls, estimator, y, weights):
@@ -83,10 +88,14 @@ class ValueTargets:
         """Return outputs, 0 for those that have been constant so far."""
         return np.where(self.is_constant, 0, outputs)
 
+    def labels(self, targets):
+        """Return y of targets."""
+        values = targets * self.scale + self.mean
+        return values[:, 0] if self.is_1d else values
+
     def decode(self, outputs):
         """Return values in the unit and the shape of y."""
-        values = self._steady(outputs) * self.scale + self.mean
-        return values[:, 0] if self.is_1d else values
+        return self.labels(self._steady(outputs))
 
 
 def _as_columns(y):

@@ -12,6 +12,7 @@ from .building_blocks import ACTIVATIONS, Dropout
 from .convnet import ConvBlock, ConvNet
 from .fcn import FCN
 from .lenet import LeNet5
+from .losses import BinaryCrossEntropy
 from .resnet import CIFARResNet
 from .textcnn import CHANNELS, TextCNN
 
@@ -20,6 +21,7 @@ __all__ = [
     "ARCHITECTURES",
     "CHANNELS",
     "FCN",
+    "BinaryCrossEntropy",
     "CIFARResNet",
     "ConvBlock",
     "ConvNet",

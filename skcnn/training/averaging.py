@@ -49,6 +49,8 @@ class WeightAveraging(Monitor):
         self.n_epochs = 0
         self.n_averaged = 0
         self.average = None
+        self.earlier_average = None
+        self.is_in_epoch = False
         self.hidden = None
 
     def begin(self, net):
@@ -78,6 +80,13 @@ class WeightAveraging(Monitor):
         if self.hidden is not None:
             net.module_.load_state_dict(self.hidden)
             self.hidden = None
+        self.earlier_average = self.average and [w.clone() for w in self.average]
+        self.is_in_epoch = True
+
+    def end_epoch(self, net):
+        """Take the epoch as complete."""
+        self.is_in_epoch = False
+        return False
 
     def evaluate(self, net):
         """Show the average to whoever looks."""
@@ -98,7 +107,9 @@ class WeightAveraging(Monitor):
         renew_batch_norm(net, self.dataset)
 
     def end(self, net):
-        """Leave the average in the network."""
+        """Leave the average in the network, without an epoch that was interrupted."""
+        if self.is_in_epoch:
+            self.average = self.earlier_average
         if self.kind == "ema":
             self.hook.remove()
         self._show(net)

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
+from ..modules import BinaryCrossEntropy
 from ..runtime import is_of
 
 # Passes that run as they are, until all libraries have chosen their kernels.
 WARM_UP = 3
 MAX_PASSES = 4
 RECORDABLE_LAYERS = ("torch.nn", "skcnn", "torchvision.models", "torchvision.ops")
-LOSSES = {nn.CrossEntropyLoss, nn.MSELoss}
+LOSSES = {nn.CrossEntropyLoss, nn.MSELoss, BinaryCrossEntropy}
 # What somebody may have added to a layer.
 HOOKS = (
     "_forward_hooks",
