@@ -278,8 +278,8 @@ REFUSED = [
     *refused(
         22,
         "fit",
-        fit(GREY, np.c_[CODES, 1 - CODES]),
-        "y should be a 1d array, got an array of shape (12, 2) instead",
+        fit(GREY, np.c_[CODES, 2 + CODES]),
+        "MultiOutputClassifier",
         **just_classifier,
     ),
     *refused(22, "lists", fit(GREY, [[0], [0, 1]] * 6), "inhomogeneous shape"),

@@ -311,8 +311,8 @@ REFUSED = [
     *refused(
         22,
         "fit",
-        fit(GREY, np.c_[CODES, 1 - CODES]),
-        "y should be a 1d array",
+        fit(GREY, np.c_[CODES, 2 + CODES]),
+        "MultiOutputClassifier",
         **just_supervised,
     ),
     *refused(23, "fit", fit(GREY, None), "requires y to be passed", **just_supervised),

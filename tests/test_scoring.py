@@ -88,7 +88,7 @@ def test_pretrained_networks_and_texts_are_scored_alike():
     network = CNNClassifier(**NET).fit(X, y)
     tuned = FineTunedClassifier(network, scoring="balanced_accuracy", **SMALL)
     tuned.fit(X, y, X_val=X, y_val=y)
-    texts = ["bad" if label == "rare" else "good" for label in y]
+    texts = ["a bad film" if label == "rare" else "a good film" for label in y]
     text = TextCNNClassifier(scoring="balanced_accuracy", n_filters=4, **SMALL)
     text.fit(texts, y, X_val=texts, y_val=y)
     for clf, data in ((tuned, X), (text, texts)):

@@ -104,7 +104,7 @@ class ClassTargets:
 def _has_columns(y):
     """Return whether y has several columns; one column is read as labels."""
     try:
-        shape = np.shape(y)
+        shape = np.asarray(y).shape
     except ValueError:  # of rows of unequal lengths
         return False
     return len(shape) > 1 and shape[1] > 1

@@ -96,11 +96,13 @@ class EvaluationCheck(Monitor):
         layers = find_layers(net)
         if not layers or len(self.dataset) < 2:
             return
-        if not self._parts(net, layers):
+        trained, evaluated, blank = self._losses(net, layers)
+        if evaluated <= 2 * trained + 0.2 * blank:
             return
         take_medians(net, self.dataset)
         message = self._describe_extreme()
-        if self._parts(net, layers):
+        trained, evaluated, blank = self._losses(net, layers)
+        if not evaluated <= 4 * trained + blank:
             warn(
                 "The loss in evaluation mode is far above the training loss: the "
                 "statistics of batch normalisation do not fit the batches. "
@@ -111,8 +113,8 @@ class EvaluationCheck(Monitor):
             warn(message, ConvergenceWarning)
 
     @torch.no_grad()
-    def _parts(self, net, layers):
-        """Return whether the loss in evaluation is far above that in training."""
+    def _losses(self, net, layers):
+        """Return the losses in training and evaluation, and that of blank outputs."""
         trained, evaluated, blank = (0.0, 0.0, 0.0)
         for X, y in islice(_plain_batches(net, self.dataset), N_CHECKED):
             with _training(layers, momentum=0.0):
@@ -120,7 +122,7 @@ class EvaluationCheck(Monitor):
             trained += net.get_loss(outputs, y).item()
             evaluated += net.get_loss(_compute(net, X), y).item()
             blank += net.get_loss(torch.zeros_like(outputs), y).item()
-        return not evaluated <= 2 * trained + 0.2 * blank
+        return trained, evaluated, blank
 
     def _describe_extreme(self):
         """Return a sentence about the value of X farthest from the rest, if extreme."""
