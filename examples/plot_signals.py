@@ -11,7 +11,7 @@ of its own, and two signals are near each other only if their pulses coincide.
 # %%
 # Signals of unequal lengths
 # --------------------------
-# The recordings last 160 to 256 steps. :func:`~skcnn.data.pad_signals` stacks them,
+# The recordings last 160 to 240 steps. :func:`~skcnn.data.pad_signals` stacks them,
 # ``(n, channels, length)``, and pads what is to be predicted to the length of the
 # training signals.
 
@@ -33,7 +33,7 @@ def record(n_signals, rng):
     labels = rng.choice(names, size=n_signals)
     signals = []
     for label in labels:
-        signal = rng.normal(scale=0.4, size=rng.integers(160, 257))
+        signal = rng.normal(scale=0.4, size=rng.integers(160, 241))
         start = rng.integers(0, len(signal) - 24)
         signal[start : start + 24] += PULSES[label]
         signals.append(signal)
@@ -52,7 +52,7 @@ print(X_train.shape, X_test.shape)
 # -----------------------------------
 # A signal of one channel needs no ``channel_axis``; with several channels, this
 # layout is ``channel_axis=1``. Three blocks that pool by 4 leave four positions of
-# 256, so hardly a trace of the time. Training signals that are shifted by up to a
+# 240, so hardly a trace of the time. Training signals that are shifted by up to a
 # quarter say the same by examples. Small sets get more epochs, for the same number of
 # training steps.
 

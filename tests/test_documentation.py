@@ -93,6 +93,7 @@ def test_code_of_the_page_on_photographs_runs(here):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:X has rows of 64 values")  # stand for the reader's
 def test_code_of_the_guide_runs(here, guide_names):
     blocks = blocks_of("docs/user_guide.rst")
     assert len(blocks) > 10

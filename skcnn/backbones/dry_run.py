@@ -114,30 +114,31 @@ def find_channel_axes(network, names, input_shape):
     Returns
     -------
     list of tuple of int or None
-        Axes that no size of the input changes, if it changes others; else what the
-        kind of layer and timm's `output_fmt` tell. None stands for what is usual: the
-        second axis of maps, and the last of tokens.
+        What the kind of layer tells; else the axes that no size of the input changes,
+        if it changes others; else what timm's `output_fmt` tells. None stands for what
+        is usual: the second axis of maps, and the last of tokens.
     """
     module = _module_of(network)
     parts = dict(module.named_modules())
-    usual = [_axes_of_part(parts.get(name), module) for name in names]
+    told = [_axes_of_part(parts.get(name)) for name in names]
     small, large = {}, {}
-    if input_shape is not None and not _are_told(network, names, usual):
+    if input_shape is not None and not _are_told(network, names, told):
         batch = blank_batch(network, input_shape)
         run_dry(network, batch, partial(_note_shape, small))
     if any(len(small.get(name) or ()) > 2 for name in names):
         n_channels, *lengths = input_shape
         batch = blank_batch(network, (n_channels, *(2 * n for n in lengths)))
         run_dry(network, batch, partial(_note_shape, large))
+    usual = LAST if getattr(module, "output_fmt", "NCHW") == "NHWC" else None
     return [
-        _unchanged(small.get(name) or (), large.get(name) or ()) or other
-        for name, other in zip(names, usual, strict=True)
+        axes or _unchanged(small.get(name) or (), large.get(name) or ()) or usual
+        for name, axes in zip(names, told, strict=True)
     ]
 
 
-def _are_told(network, names, usual):
+def _are_told(network, names, told):
     """Return whether the kinds of layers tell all axes, of what runs as it is."""
-    pairs = zip(names, usual, strict=True)
+    pairs = zip(names, told, strict=True)
     is_open = any(axes is None and name != PENULTIMATE for name, axes in pairs)
     return isinstance(network, nn.Module) and not is_open
 
@@ -185,11 +186,11 @@ def _unchanged(small, large):
     return same if 0 < len(same) < len(small) - 1 else None
 
 
-def _axes_of_part(part, module):
-    """Return which axes are channels in what a kind of part returns."""
+def _axes_of_part(part):
+    """Return which axes are channels in what a part returns, None if it varies."""
     if isinstance(part, _ConvNd):
         return FIRST
     is_norm = type(part) is nn.LayerNorm and len(part.normalized_shape) == 1
     if is_norm or isinstance(part, nn.Linear):
         return LAST
-    return LAST if getattr(module, "output_fmt", "NCHW") == "NHWC" else None
+    return None
