@@ -124,7 +124,7 @@ class TokensOfMaps(nn.Module):
 
 AXES = {
     "conv": (1,),
-    "norm": (3,),
+    "norm": (-1,),
     "mix": (3,),
     "series": (1,),
     "head": (-1,),
