@@ -4,6 +4,9 @@ import os
 import random
 from pathlib import Path
 
+# Threads that wait for others leave the core to the other workers.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import matplotlib as mpl
 import numpy as np
 import pytest
