@@ -11,12 +11,31 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 mpl.use("Agg")
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # share the cores between the workers
     n_workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Checks of scikit-learn whose tolerance is below the rounding of float32.
+STRICT_CHECKS = {
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+}
+
+
+@pytest.fixture
+def run_check():
+    """Return a function that runs a check of scikit-learn, a strict one in float64."""
+
+    def run(estimator, check):
+        name = getattr(check, "func", check).__name__
+        if name in STRICT_CHECKS and "precision" in estimator.get_params():
+            estimator = clone(estimator).set_params(precision="float64")
+        check(estimator)
+
+    return run
 
 
 @pytest.fixture(scope="session")

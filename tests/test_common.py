@@ -73,8 +73,8 @@ def expected_failed_checks(estimator):
     [estimator for estimator, _ in INSTANCES],
     expected_failed_checks=expected_failed_checks,
 )
-def test_scikit_learn_check(estimator, check):
-    check(estimator)
+def test_scikit_learn_check(estimator, check, run_check):
+    run_check(estimator, check)
 
 
 @pytest.mark.slow
@@ -82,8 +82,8 @@ def test_scikit_learn_check(estimator, check):
     [estimator for estimator, _ in SLOW_INSTANCES],
     expected_failed_checks=expected_failed_checks,
 )
-def test_scikit_learn_check_of_larger_networks(estimator, check):
-    check(estimator)
+def test_scikit_learn_check_of_larger_networks(estimator, check, run_check):
+    run_check(estimator, check)
 
 
 def names_of_checks(estimator):

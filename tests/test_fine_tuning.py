@@ -44,8 +44,8 @@ SMALL = {"image_size": 16, **SMALL_TRAINING}
     [FineTunedClassifier("convnet", **FROM_SCRATCH)],
     expected_failed_checks=lambda estimator: WEIGHTS_ARE_NOT_REPEATS,
 )
-def test_scikit_learn_check(estimator, check):
-    check(estimator)
+def test_scikit_learn_check(estimator, check, run_check):
+    run_check(estimator, check)
 
 
 @pytest.mark.slow
@@ -53,8 +53,8 @@ def test_scikit_learn_check(estimator, check):
     [FineTunedRegressor("convnet", **FROM_SCRATCH)],
     expected_failed_checks=lambda estimator: WEIGHTS_ARE_NOT_REPEATS,
 )
-def test_scikit_learn_check_of_the_regressor(estimator, check):
-    check(estimator)
+def test_scikit_learn_check_of_the_regressor(estimator, check, run_check):
+    run_check(estimator, check)
 
 
 @pytest.fixture(scope="module")
