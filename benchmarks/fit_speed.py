@@ -179,7 +179,7 @@ NETWORKS = {
     "8x8": ("convnet", 1792, (8, 8)),
     "28x28": ("convnet", 1280, (28, 28)),
     "resnet20": ("resnet20", 256, (32, 32, 3)),
-    "attention": (AttentionNet, 640, (28, 28)),
+    "attention": (AttentionNet, 2560, (28, 28)),
 }
 
 

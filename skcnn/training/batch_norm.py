@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from itertools import islice
+from math import ceil
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -11,7 +12,7 @@ from ..data import Batches, find_farthest_value
 from ..runtime import autocast, make_generator, warn
 from .monitors import Monitor
 
-N_CHECKED = 4  # batches
+N_CHECKED = 128  # samples, at most four batches
 N_RENEWING = 64  # batches
 # A value farther than this from the mean, in standard deviations, spoils statistics.
 EXTREME = 30
@@ -116,7 +117,8 @@ class EvaluationCheck(Monitor):
     def _losses(self, net, layers):
         """Return the losses in training and evaluation, and that of blank outputs."""
         trained, evaluated, blank = (0.0, 0.0, 0.0)
-        for X, y in islice(_plain_batches(net, self.dataset), N_CHECKED):
+        n_batches = min(4, ceil(N_CHECKED / net.batch_size))
+        for X, y in islice(_plain_batches(net, self.dataset), n_batches):
             with _training(layers, momentum=0.0):
                 outputs = _compute(net, X)
             trained += net.get_loss(outputs, y).item()
