@@ -9,11 +9,11 @@ modules.
 from collections import Counter
 
 from torch import fx
-from torch.fx.experimental.optimization import fuse
 
 from .checkpoints import check_complete
 from .copies import copy_network
 from .dry_run import N_SAMPLES, find_channel_axes, find_shapes
+from .folding import fold_norms
 from .head import PENULTIMATE
 from .hooked import HookedNetwork, check_tensor
 from .layer_nodes import (
@@ -200,10 +200,9 @@ def _cut_graph(traced, layers, input_shape):
     network.recompile()
     nodes = network.graph.nodes
     calls = Counter(node.target for node in nodes if node.op == "call_module")
-    if max(calls.values(), default=0) > 1 and _is_shared(calls, modules):
-        network = copy_network(network)
-    else:
-        network = fuse(network, no_trace=True)
+    network = copy_network(network)
+    if not _is_shared(calls, modules):
+        fold_norms(network)
     network.channel_axes = channel_axes
     network.canonical_layers = names
     return network

@@ -13,7 +13,7 @@ from .backbone_input import FileSource
 
 # Raised whenever the same images get other features from the same network than
 # before, so that what earlier versions kept is computed anew.
-REVISION = 4
+REVISION = 5
 DIGEST_SIZE = 16
 LOOKUP_SIZE = 1024
 PATIENCE = 600  # seconds that other workers may take to store something
