@@ -89,16 +89,17 @@ def questions(n_train):
     return X[:n_train], y[:n_train], *read(data_folder(), "trec.test")
 
 
-FCN = partial(CNNClassifier, "fcn")
+FCN = partial(CNNClassifier, "fcn", channel_axis=1)
+SIGNALS = partial(CNNClassifier, channel_axis=1)
 VOLUMES = partial(CNNClassifier, channel_axis=None, n_filters=8)
 SETS = {
     "digits, 60": (CNNClassifier, partial(digits, 60)),
     "digits, 200": (CNNClassifier, partial(digits, 200)),
     "digits, 1000": (CNNClassifier, partial(digits, 1000)),
     "ItalyPowerDemand, fcn": (FCN, partial(series, "ItalyPowerDemand")),
-    "ItalyPowerDemand, convnet": (CNNClassifier, partial(series, "ItalyPowerDemand")),
+    "ItalyPowerDemand, convnet": (SIGNALS, partial(series, "ItalyPowerDemand")),
     "ArrowHead, fcn": (FCN, partial(series, "ArrowHead")),
-    "ArrowHead, convnet": (CNNClassifier, partial(series, "ArrowHead")),
+    "ArrowHead, convnet": (SIGNALS, partial(series, "ArrowHead")),
     "BasicMotions, fcn": (FCN, partial(series, "BasicMotions")),
     "JapaneseVowels, fcn": (FCN, partial(series, "JapaneseVowels")),
     "wine, 120": (CNNClassifier, partial(table, load_wine, 120)),
