@@ -43,7 +43,7 @@ def parallel_on_dask(client=None, **options):
     >>> from skcnn.cluster import parallel_on_dask
     >>> X, y = load_digits(return_X_y=True)
     >>> clf = CNNClassifier(image_shape=(8, 8), max_epochs=1, random_state=0)
-    >>> with Client(processes=False, dashboard_address=None), parallel_on_dask():
+    >>> with Client(processes=False, dashboard_address=":0"), parallel_on_dask():
     ...     cross_val_score(clf, X[:200], y[:200], cv=2).shape
     (2,)
     """

@@ -17,6 +17,12 @@ from skcnn import CNNClassifier, CNNFeatureTransformer
 from skcnn.cluster import parallel_on_dask
 
 distributed = pytest.importorskip("distributed")
+pytestmark = [
+    pytest.mark.slow,
+    # sockets of dask that are closed when they are collected
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 N_WORKERS = 2
 GRID = {"lr": [0.001, 0.002, 0.004, 0.008, 0.016, 0.032]}
 
@@ -31,7 +37,7 @@ def digits():
 def client():
     options = {"n_workers": N_WORKERS, "threads_per_worker": 1}
     with (
-        distributed.LocalCluster(dashboard_address=None, **options) as cluster,
+        distributed.LocalCluster(dashboard_address=":0", **options) as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
@@ -49,7 +55,6 @@ def small(**params):
     )
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_changes_no_score(client, digits, tmp_path):
     expected = search(small(), GRID, *digits)
     pid = next(iter(client.run(os.getpid).values()))
@@ -69,7 +74,6 @@ def test_a_worker_that_is_killed_changes_no_score(client, digits, tmp_path):
     assert pid not in client.run(os.getpid).values()
 
 
-@pytest.mark.slow
 def test_workers_have_no_more_threads_than_cores(client):
     n_threads = client.run(torch.get_num_threads)
     assert sum(n_threads.values()) <= max(N_WORKERS, os.cpu_count())
@@ -92,7 +96,6 @@ def make_counter(path):
     return count
 
 
-@pytest.mark.slow
 def test_workers_compute_each_feature_once(client, digits, tmp_path):
     X, y = digits
     transformer = CNNFeatureTransformer(

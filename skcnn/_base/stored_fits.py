@@ -6,8 +6,9 @@ training leaves. While a worker trains, it holds the lock of the fit, so that ot
 wait for the result instead of training alongside.
 """
 
+import os
 import platform
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
@@ -54,6 +55,8 @@ def stored_fit(call, samples, held_out):
     finally:
         if lock is not None:
             lock.release()
+            with suppress(OSError):  # on Windows, others may have it open
+                os.unlink(lock.lock_file)
 
 
 class NotStored:
