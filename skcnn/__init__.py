@@ -4,6 +4,7 @@ from ._classifier import CNNClassifier
 from ._feature_transformer import CNNFeatureTransformer
 from ._fine_tuned_classifier import FineTunedClassifier
 from ._fine_tuned_regressor import FineTunedRegressor
+from ._fixed_filters import FixedFilterTransformer
 from ._regressor import CNNRegressor
 from ._text_classifier import TextCNNClassifier
 from .backbones import list_backbones
@@ -17,6 +18,7 @@ __all__ = [
     "CNNRegressor",
     "FineTunedClassifier",
     "FineTunedRegressor",
+    "FixedFilterTransformer",
     "TextCNNClassifier",
     "__version__",
     "clear_cache",
