@@ -9,6 +9,7 @@ from ._regressor import CNNRegressor
 from ._text_classifier import TextCNNClassifier
 from .backbones import list_backbones
 from .features import clear_cache
+from .inspection.summary import summary
 
 __version__ = "0.1.0"
 
@@ -23,4 +24,5 @@ __all__ = [
     "__version__",
     "clear_cache",
     "list_backbones",
+    "summary",
 ]

@@ -13,6 +13,8 @@ MAX_PERPLEXITY = 30
 N_NEIGHBORS = 12
 MARGIN = 0.04
 MAX_LEGEND = 12
+POINT = {"s": 14, "linewidths": 0}
+TAG = {"s": 30, "linewidths": 0.8, "edgecolors": "white", "zorder": 4}
 
 
 class EmbeddingDisplay:
@@ -213,6 +215,7 @@ class EmbeddingDisplay:
         self.ax_.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1])
         self.ax_.set_box_aspect(1)
         self.boxes_ = {row: self._draw_thumbnail(row) for row in self.thumbnails}
+        self._draw_tags()
         return self
 
     def _draw_thumbnail(self, row):
@@ -223,38 +226,41 @@ class EmbeddingDisplay:
         (left, bottom), (right, top) = (self.embedding[row] + s * half for s in (-1, 1))
         highest = 255 if picture.dtype == np.uint8 else 1
         edges = left, right, bottom, top
-        self.ax_.imshow(
-            picture, cmap=GREY, vmin=0, vmax=highest, extent=edges, aspect="auto"
-        )
-        self.ax_.images[-1].set_zorder(3)
+        values = {"cmap": GREY, "vmin": 0, "vmax": highest}
+        self.ax_.imshow(picture, extent=edges, aspect="auto", zorder=3, **values)
         return edges
 
     def _draw_points(self):
         """Draw a point for each image, by label or value."""
-        style = {"s": 14, "linewidths": 0}
+        rows = np.arange(len(self.embedding))
         if self.labels is None:
-            self.ax_.scatter(*self.embedding.T, color="0.5", **style)
+            self.ax_.scatter(*self.embedding.T, color="0.5", **POINT)
         elif type_of_target(self.labels) == "continuous":
-            points = self.ax_.scatter(*self.embedding.T, c=self.labels, **style)
+            points = self.ax_.scatter(*self.embedding.T, c=self.labels, **POINT)
             self.figure_.colorbar(points, ax=self.ax_, label="y")
         else:
-            self._draw_classes(style)
+            self._draw_classes(rows, self.embedding, POINT)
+            if len(np.unique(self.labels)) <= MAX_LEGEND:
+                place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)}
+                self.ax_.legend(**place, markerscale=1.6, frameon=False)
 
-    def _draw_classes(self, style):
+    def _draw_tags(self):
+        """Draw the markers of thumbnails at their corners, as they hide the points."""
+        if self.labels is None or type_of_target(self.labels) == "continuous":
+            return
+        rows = np.array(list(self.boxes_))
+        corners = np.array([(box[0], box[3]) for box in self.boxes_.values()])
+        self._draw_classes(rows, corners, TAG)
+
+    def _draw_classes(self, rows, places, style):
+        """Draw a marker for each of some rows, by its label."""
         for i, label in enumerate(np.unique(self.labels)):
             self.ax_.scatter(
-                *self.embedding[self.labels == label].T,
+                *places[self.labels[rows] == label].T,
                 color=COLORS[i % len(COLORS)],
                 marker=MARKERS[i % len(MARKERS)],
                 label=str(label),
                 **style,
-            )
-        if len(np.unique(self.labels)) <= MAX_LEGEND:
-            self.ax_.legend(
-                loc="upper left",
-                bbox_to_anchor=(1.01, 1),
-                markerscale=1.6,
-                frameon=False,
             )
 
 
@@ -318,21 +324,23 @@ def choose_apart(embedding, side):
     Returns
     -------
     list of int
-        The first row, and each later one that is far enough from those before.
+        Rows in rising order. They are taken in an order that is drawn once for all, so
+        that none of sorted labels is preferred, if far enough from those before.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skcnn.inspection.embedding import choose_apart
     >>> choose_apart(np.array([[0.0, 0.0], [0.05, 0.05], [0.0, 0.5], [1.0, 1.0]]), 0.1)
-    [0, 2, 3]
+    [1, 2, 3]
     """
     low, size = _extent(embedding)
     places, chosen = (embedding - low) / size, []
-    for row, place in enumerate(places):
-        if not len(chosen) or np.abs(places[chosen] - place).max(1).min() >= side:
+    for row in np.random.default_rng(0).permutation(len(places)).tolist():
+        gaps = np.abs(places[chosen] - places[row]).max(axis=1)
+        if (gaps >= side).all():
             chosen.append(row)
-    return chosen
+    return sorted(chosen)
 
 
 def _extent(embedding):

@@ -8,7 +8,7 @@ from .feature_space import check_features, compute_features
 from .pictures import COLORS, as_pictures, make_grid, reading_of, show_picture
 
 SAME = {"color": COLORS[0], "linestyle": "-"}
-OTHER = {"color": COLORS[1], "linestyle": (0, (2, 1))}
+OTHER = {"color": COLORS[1], "linestyle": (0, (3, 1.5))}
 N_QUERIES = 4
 
 

@@ -155,7 +155,7 @@ def find_network(est):
     >>> find_network(pipeline).input_shape
     (1, 8, 8)
     """
-    found = _find(est)
+    found = find_estimator(est)
     if found is None:
         raise TypeError(
             f"{type(est).__name__} has no network, expected a fitted CNNClassifier, "
@@ -171,23 +171,34 @@ def find_network(est):
     return found
 
 
-def _find(est):
-    """Return the estimator of the package in an estimator, None if there is none."""
+def find_estimator(est):
+    """Return the estimator of the package in an estimator, None if there is none.
+
+    Parameters
+    ----------
+    est : BaseEstimator
+        Any estimator, fitted or not.
+
+    Returns
+    -------
+    FoundNetwork or None
+        The estimator, perhaps one of sentences, and the steps around it.
+    """
     if isinstance(est, (BaseCNN, CNNFeatureTransformer)):
         return FoundNetwork(est)
     if isinstance(est, FrozenEstimator):
-        return _find(est.estimator)
+        return find_estimator(est.estimator)
     if isinstance(est, Pipeline):
         return _find_step([step for _, step in est.steps])
     inner = [getattr(est, name) for name in INNER if hasattr(est, name)]
-    return _find(inner[0]) if inner else None
+    return find_estimator(inner[0]) if inner else None
 
 
 def _find_step(steps):
     """Return the first estimator of the package among steps of a pipeline."""
     steps = [step for step in steps if step not in (None, "passthrough")]
     for index, step in enumerate(steps):
-        found = _find(step)
+        found = find_estimator(step)
         if found is not None:
             before = (*steps[:index], *found.before)
             return FoundNetwork(

@@ -239,6 +239,7 @@ def show_picture(ax, picture, title="", *, label="", frame=None, **kwargs):
     ax.set_ylabel(label, fontsize="small")
     for spine in ax.spines.values():
         spine.set(visible=frame is not None, linewidth=2.5, **(frame or {}))
+        spine.set_capstyle("butt")  # so that broken lines have gaps
     return ax.imshow(picture, **options)
 
 
