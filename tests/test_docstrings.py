@@ -35,6 +35,7 @@ MODULES = [
     "skcnn.backbones",
     "skcnn.data",
     "skcnn.features",
+    "skcnn.inspection",
     "skcnn.modules",
     "skcnn.training",
 ]
