@@ -1,8 +1,5 @@
 """Class activation maps: the parts of an image that speak for a class."""
 
-from math import prod
-
-import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ..data import find_layout, is_image_files
@@ -58,7 +55,7 @@ def class_activation_maps(
 
     Returns
     -------
-    ndarray of shape (n_samples, *spatial_shape) or (n_samples, n_chosen, *spatial_shape)
+    ndarray of shape (n_samples, [n_chosen,] *spatial_shape)
         Maps, in float64. Those of a network are 0 or more; exact ones are positive
         where the image speaks for the class and negative where it speaks against it.
         The spatial shape is that of the images in X; of image files, which have any

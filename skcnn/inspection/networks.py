@@ -189,7 +189,7 @@ def find_network(est):
     >>> find_network(pipeline).input_shape
     (1, 8, 8)
     """
-    found = _find(est)
+    found = find_estimator(est)
     if found is None:
         raise TypeError(
             f"{type(est).__name__} has no network, expected a fitted CNNClassifier, "
@@ -205,14 +205,25 @@ def find_network(est):
     return found
 
 
-def _find(est):
-    """Return the estimator of the package in an estimator, None if there is none."""
+def find_estimator(est):
+    """Return the estimator of the package in an estimator, None if there is none.
+
+    Parameters
+    ----------
+    est : BaseEstimator
+        Any estimator, fitted or not.
+
+    Returns
+    -------
+    FoundNetwork or None
+        The estimator, perhaps one of sentences, and the steps around it.
+    """
     if isinstance(est, (BaseCNN, CNNFeatureTransformer)):
         return FoundNetwork(est)
     inner = innermost(est)
     if isinstance(inner, Pipeline):
         return _find_step([step for _, step in inner.steps])
-    return None if inner is est else _find(inner)
+    return None if inner is est else find_estimator(inner)
 
 
 def innermost(est):
@@ -239,7 +250,7 @@ def _find_step(steps):
     """Return the first estimator of the package among steps of a pipeline."""
     steps = [step for step in steps if step not in (None, "passthrough")]
     for index, step in enumerate(steps):
-        found = _find(step)
+        found = find_estimator(step)
         if found is not None:
             before = (*steps[:index], *found.before)
             return FoundNetwork(
