@@ -28,12 +28,14 @@ from skcnn.backbones import FineTunedNetwork
 from skcnn.data import ChannelScaler, ImageFiles, Layout, Vocabulary
 from skcnn.features import CachedFeatures, FeatureCache
 from skcnn.inspection import (
+    ClassActivationDisplay,
     ConfusionImagesDisplay,
     EmbeddingDisplay,
     FeatureMapDisplay,
     FilterDisplay,
     HistoryDisplay,
     NeighborsDisplay,
+    OcclusionDisplay,
     TopPatchesDisplay,
 )
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
@@ -251,6 +253,16 @@ def no_neighbors():
     return NeighborsDisplay([np.eye(2)], [[]], np.zeros((1, 0)), np.zeros((1, 0)))
 
 
+def no_maps():
+    one = np.array([["a"]])
+    return np.ones((1, 1, 2, 2)), [np.ones((2, 2))], one, one[0]
+
+
+def no_drops():
+    maps, pictures, labels, y_pred = no_maps()
+    return maps, pictures, labels, np.ones((1, 1)), y_pred
+
+
 INSTANCES = {
     CachedFeatures: no_features,
     ChannelScaler: fitted_scaler,
@@ -262,6 +274,7 @@ INSTANCES = {
     TopPatchesDisplay: lambda: TopPatchesDisplay(
         {"a": [[np.ones((2, 2))]]}, {"a": np.zeros((1, 1))}, {}, {"a": [0]}
     ).plot(),
+    ClassActivationDisplay: lambda: ClassActivationDisplay(*no_maps()).plot(),
     ConvBlock: lambda: ConvBlock(1, 1, (3,)),
     Dropout: lambda: Dropout(0.5),
     EmbeddingDisplay: lambda: EmbeddingDisplay(np.eye(2), {}).plot(),
@@ -272,6 +285,7 @@ INSTANCES = {
     ImageFiles: lambda: ImageFiles([], None),
     LearningRateCurve: lambda: LearningRateCurve([1], [1], 1).plot(),
     NeighborsDisplay: lambda: no_neighbors().plot(),
+    OcclusionDisplay: lambda: OcclusionDisplay(*no_drops()).plot(),
     Vocabulary: lambda: Vocabulary().fit(["a word"]),
     PrivateRandomness: lambda: PrivateRandomness(make_generator(0)),
 }

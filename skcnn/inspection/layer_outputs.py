@@ -4,7 +4,6 @@ import numpy as np
 import torch
 
 from ..backbones import cut_network
-from .networks import with_positions
 
 N_LAYERS = 4
 
@@ -25,9 +24,8 @@ def default_layers(found, n_layers=N_LAYERS):
     list of str
         Their names. None, if no layer has maps of several positions.
     """
-    n_axes = len(found.input_shape) - 1
     deepest = {}
-    for row in with_positions(found.layer_table(), n_axes):
+    for row in found.layers_with_maps():
         size = row.output_shape[1:]
         if size not in deepest or _depth(row) >= _depth(deepest[size]):
             deepest[size] = row

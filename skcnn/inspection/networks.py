@@ -15,9 +15,8 @@ from .._base import BaseCNN, array_input, backbone_input
 from .._base.backbone_features import find_source, make_asked_extractor
 from .._base.backbone_parameter import known_backbone
 from .._feature_transformer import CNNFeatureTransformer
-from ..backbones import layer_names, layer_table
+from ..backbones import layer_table
 from ..backbones.running_order import close_names
-from ..runtime import usual_torch
 
 # Attributes in which fitted searches and other meta-estimators keep their estimator.
 INNER = ("best_estimator_", "estimator_", "regressor_")
@@ -102,7 +101,6 @@ class FoundNetwork:
             X = step.transform(X)
         return X
 
-    @usual_torch()
     def batches(self, X, batch_size=BATCH_SIZE):
         """Yield what the network takes, batch by batch.
 
@@ -123,13 +121,17 @@ class FoundNetwork:
         read = _read_of_transformer if self.is_transformer else _read_of_estimator
         yield from read(self.estimator, X, batch_size)
 
-    def layer_names(self):
-        """Return the names of all layers, see `skcnn.backbones.layer_names`."""
-        return layer_names(self.module, self.input_shape)
+    def layers_with_maps(self):
+        """Return the layers that return feature maps.
 
-    def layer_table(self):
-        """Return what is known of all layers, see `skcnn.backbones.layer_table`."""
-        return layer_table(self.module, self.input_shape)
+        Returns
+        -------
+        list of skcnn.backbones.LayerInfo
+            Blocks first, then all layers, both in running order.
+        """
+        n_axes = len(self.input_shape) - 1
+        table = layer_table(self.module, self.input_shape)
+        return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]
 
 
 def find_network(est):
@@ -198,12 +200,30 @@ def find_estimator(est):
     """
     if isinstance(est, (BaseCNN, CNNFeatureTransformer)):
         return FoundNetwork(est)
+    inner = innermost(est)
+    if isinstance(inner, Pipeline):
+        return _find_step([step for _, step in inner.steps])
+    return None if inner is est else find_estimator(inner)
+
+
+def innermost(est):
+    """Return the estimator that frozen ones, fitted searches and their like hold.
+
+    Parameters
+    ----------
+    est : BaseEstimator
+        Any estimator.
+
+    Returns
+    -------
+    BaseEstimator
+        The estimator that predicts, perhaps `est` itself.
+    """
     if isinstance(est, FrozenEstimator):
-        return find_estimator(est.estimator)
-    if isinstance(est, Pipeline):
-        return _find_step([step for _, step in est.steps])
-    inner = [getattr(est, name) for name in INNER if hasattr(est, name)]
-    return find_estimator(inner[0]) if inner else None
+        return innermost(est.estimator)
+    held = [getattr(est, name) for name in INNER if hasattr(est, name)]
+    is_own = isinstance(est, (BaseCNN, CNNFeatureTransformer))
+    return innermost(held[0]) if held and not is_own else est
 
 
 def _find_step(steps):
@@ -274,25 +294,6 @@ def find_part(module, name):
         f"{close_names(str(name), [part for part in parts if part])}; "
         "module_.named_modules() lists all."
     )
-
-
-def with_positions(table, n_axes):
-    """Return the rows of a layer table whose output has positions.
-
-    Parameters
-    ----------
-    table : list of skcnn.backbones.LayerInfo
-        Layers.
-
-    n_axes : int
-        Number of spatial axes of the input.
-
-    Returns
-    -------
-    list of skcnn.backbones.LayerInfo
-        Those that return feature maps, ``(n_channels, *spatial_shape)``.
-    """
-    return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]
 
 
 def is_convolution(part):
