@@ -9,11 +9,10 @@ to one that is fine-tuned.
 
 DATA is the folder with ``images/hymenoptera`` (244 and 153 photographs of ants
 and bees), ``images/cifar10`` (4,000 and 1,000 images) and the ImageNet weights of
-SqueezeNet, which ``--backbone squeezenet1_0`` reads. A row is the accuracy on unseen images, mean and standard deviation
-over seeds, with the CPU seconds of a fit. All settings are defaults but
-for those that are named; no default was chosen by unseen images. With ``--jobs``
-fits run in processes that share the cores, which makes the same networks in less
-time altogether.
+SqueezeNet, which ``--backbone squeezenet1_0`` reads. A row is the accuracy on unseen
+images, mean and standard deviation over seeds, with the CPU seconds of a fit. All
+settings are defaults but for those that are named. With ``--jobs`` fits run in
+processes that share the cores, which makes the same networks in less time altogether.
 """
 
 import argparse
