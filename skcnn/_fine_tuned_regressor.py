@@ -48,8 +48,8 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
     trainable : str or int, default="head"
         Layers that are trained: "head", the new last layer alone; "all"; the name of a
         layer in ``module_.backbone``, from which on layers are trained; or a number of
-        last blocks besides the head, see `blocks_`. Frozen layers are not modified;
-        their batch-norm statistics do not change either.
+        last blocks besides the head, see `blocks_`. Frozen layers are not modified.
+        Batch-norm statistics of a trained network do not change in any layer.
     dropout : float, default=0.0
         Probability, in [0, 1), that an input of the head is dropped in a training
         step. It replaces the last dropout of the backbone.
