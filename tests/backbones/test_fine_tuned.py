@@ -113,7 +113,7 @@ def test_all_trains_all_weights_and_keeps_the_statistics_that_were_learnt():
 
 
 def test_statistics_of_a_new_network_are_learnt():
-    network = FineTunedNetwork(build_module("resnet20", SHAPE, 10), SHAPE, 2)
+    network = FineTunedNetwork(build_module("resnet20", SHAPE, 10), SHAPE, 3)
     before = state(network.backbone)
     step(network)
     after = network.backbone.state_dict()
