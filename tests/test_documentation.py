@@ -1,4 +1,4 @@
-"""The code of README.md, of the documentation and of the examples runs."""
+"""The code of README.md and of the documentation runs."""
 
 import re
 import runpy
@@ -105,13 +105,15 @@ def test_code_of_the_guide_runs(here, guide_names):
             names = run(code, here, names | guide_names)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "example",
-    sorted(path.name for path in (REPOSITORY / "examples").glob("plot_*.py")),
-)
-def test_example_runs(example, here):
-    runpy.run_path(str(REPOSITORY / "examples" / example))
+def test_broken_links_are_found(here):
+    (here / "index.html").write_text(
+        '<p id="top"><a href="#top"><a href="#end"><a href="other.html#part">'
+        '<img src="absent.png"><a href="https://example.org/x"></p>'
+    )
+    (here / "other.html").write_text('<h1 id="part"><a href="index.html">')
+    module = runpy.run_path(str(REPOSITORY / "docs" / "check_links.py"))
+    found = list(module["broken_links"](here))
+    assert found == ["index.html: #end", "index.html: absent.png"]
 
 
 def blocks_of(page):
