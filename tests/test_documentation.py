@@ -14,7 +14,7 @@ from sklearn.utils import Bunch
 REPOSITORY = Path(__file__).resolve().parents[1]
 IN_MARKDOWN = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 IN_RST = re.compile(r"^\.\. code-block:: python\n\n((?:(?: {3}.*)?\n)+)", re.MULTILINE)
-N_DIGITS = 100
+N_DIGITS = 200
 INCLUDED = re.compile(
     r"^\.\. literalinclude:: (.+)\n   :start-at: (.+)\n   :end-before: (.+)\n",
     re.MULTILINE,
