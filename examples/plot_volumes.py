@@ -11,6 +11,7 @@ the same estimator, given a slice, sees a disc or a circle.
 # %%
 # Three solids
 # ------------
+# All have about the same number of voxels, so that brightness does not tell them apart.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,11 +30,11 @@ def draw(kind, rng):
     height = offset @ axis
     around = np.sqrt(np.clip(radius**2 - height**2, 0, None))
     solid = {
-        "ball": radius < 4,
-        "shell": np.abs(radius - 4) < 1,
-        "ring": np.hypot(around - 4, height) < 1.5,
+        "ball": radius < 3.9,
+        "shell": np.abs(radius - 3.9) < 0.65,
+        "ring": np.hypot(around - 3.9, height) < 1.78,
     }[kind]
-    return solid + rng.normal(scale=0.6, size=solid.shape)
+    return solid + rng.normal(scale=0.8, size=solid.shape)
 
 
 rng = np.random.default_rng(0)
