@@ -1,7 +1,10 @@
 """Configuration of the documentation: sphinx-build -W docs docs/_build/html."""
 
 import os
+import sys
 from importlib.metadata import version as version_of
+
+sys.path.insert(0, os.path.dirname(__file__))  # gallery_order
 
 project = "skcnn"
 author = "the skcnn developers"
@@ -54,6 +57,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skcnn",),
+    "within_subsection_order": "gallery_order.LectureOrder",
     "show_memory": False,
     "abort_on_example_error": True,
 }

@@ -1,7 +1,7 @@
 """
-===============================================
+===========================================
 Which layer of a CNN has the best features?
-===============================================
+===========================================
 
 The layer is a parameter of :class:`~skcnn.CNNFeatureTransformer`, so a grid search
 answers the question, for each classifier that comes after it. The digits 0 to 4
@@ -72,7 +72,7 @@ table = results.pivot(
 print(table.round(3))
 
 figure, axis = plt.subplots(figsize=(7, 3.5), layout="constrained")
-table.plot(ax=axis, marker="o")
+table.plot(ax=axis, style=["o-", "s--", "^:"])
 axis.set(
     xlabel="layer",
     xticks=range(len(layers)),

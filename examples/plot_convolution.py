@@ -11,7 +11,7 @@ those of a network are learnt.
 # %%
 # A photograph and seven filters
 # ------------------------------
-# The filters of :class:`~skcnn.FixedFilterTransformer` are those of many first lectures:
+# The filters of :class:`~skcnn.FixedFilterTransformer` are those of many lectures:
 # the identity, three edge detectors, sharpening, and two kinds of blur.
 
 import matplotlib.pyplot as plt

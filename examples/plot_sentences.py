@@ -115,6 +115,19 @@ print(pd.Series(accuracy).round(3).to_string())
 # from much more text are at hand, or for its features.
 
 # %%
+# Why this module?
+# ----------------
+# The n-grams that speak most for the predicted module of a sentence. All contributions
+# and the bias add up to the score of the module.
+
+sentence = test["sentence"].iloc[0]
+(predicted,) = network.predict([sentence])
+(explained,) = network.explain([sentence])
+print(sentence, "->", predicted)
+for ngram, contribution in explained[predicted][:4]:
+    print(f"{contribution:+.2f}  {ngram}")
+
+# %%
 # The words that filters look for
 # -------------------------------
 # For each module the filter that speaks most for it: its mean response to sentences
