@@ -34,6 +34,7 @@ intersphinx_timeout = 5
 intersphinx_mapping = {
     "python": ("https://docs.python.org/3", None),
     "numpy": ("https://numpy.org/doc/stable", None),
+    "scipy": ("https://docs.scipy.org/doc/scipy", None),
     "sklearn": ("https://scikit-learn.org/stable", None),
     "skorch": ("https://skorch.readthedocs.io/en/stable", None),
     "torch": ("https://docs.pytorch.org/docs/stable", None),
@@ -44,7 +45,7 @@ if os.environ.get("SKCNN_DOCS_LINKS") != "1":
 # Each link has to lead somewhere, except for those that lead out of this package ...
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|numpy|os|sklearn|skorch|torch)\..*"),
+    (r"py:.*", r"(collections|numpy|os|scipy|sklearn|skorch|torch)\..*"),
     (r"py:class", r"Optimizer"),  # in docstrings inherited from torch.optim
     # ... and those in docstrings inherited from scikit-learn.
     (r"std:term", r"meta-estimator"),

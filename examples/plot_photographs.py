@@ -1,7 +1,7 @@
 """
-=====================================================================
+======================================================================
 Is a pretrained network worth it for a few photographs? Five materials
-=====================================================================
+======================================================================
 
 Patches of five photographs: brick, fur, grass, gravel and the ground of the moon. With
 four patches of each to learn from, a support vector machine on pixels is compared with
