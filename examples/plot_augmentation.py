@@ -29,7 +29,7 @@ generator = torch.Generator().manual_seed(3)
 presets = ["light", "standard", "strong"]
 pictures = {}
 for preset in presets:
-    augmented = make_augmentation(preset, n_axes=2)(batch.clone(), generator)
+    augmented, _ = make_augmentation(preset, n_axes=2)(batch.clone(), generator)
     pictures[preset] = augmented.permute(0, 2, 3, 1).clamp(0, 1).numpy()
 
 # %%

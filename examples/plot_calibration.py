@@ -5,8 +5,8 @@ Can the probabilities of a CNN be trusted?
 
 A classifier is calibrated if it is right for 90 % of the samples to which it gives a
 probability of 0.9. Networks may be too sure, or not sure enough. scikit-learn's
-:class:`~sklearn.calibration.CalibratedClassifierCV` mends that for a CNN as for any other
-classifier.
+:class:`~sklearn.calibration.CalibratedClassifierCV` mends that for a CNN as for
+any other classifier.
 """
 
 # %%
@@ -40,9 +40,9 @@ models = {
 # %%
 # How sure, and how often right
 # -----------------------------
-# Above the diagonal, the network is right more often than it claims. Label smoothing makes
-# it even more cautious; a temperature, fitted by cross-validation, mends it. The most
-# probable class of each test digit is right or not; the curve compares its
+# Above the diagonal, the network is right more often than it claims. Label smoothing
+# makes it even more cautious; a temperature, fitted by cross-validation, mends it. The
+# most probable class of each test digit is right or not; the curve compares its
 # probability with the fraction of right ones.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")

@@ -125,9 +125,8 @@ for model in models.values():
 
 figure = plt.figure(figsize=(10, 5.6), layout="constrained")
 styles = ["s:", "v:", "o-", "P--"]
-for part, (title, images) in zip(
-    figure.subfigures(1, 2), test_sets.items(), strict=True
-):
+parts = figure.subfigures(1, 2)
+for part, (title, images) in zip(parts, test_sets.items(), strict=True):
     part.suptitle(title)
     top, bottom = part.subfigures(2, 1, height_ratios=(1, 3))
     for ax, X_test in zip(top.subplots(1, len(angles)), images, strict=True):
@@ -139,5 +138,6 @@ for part, (title, images) in zip(
         ax.plot(angles, scores, style, label=name)
         print(f"{title}, {name:32}", np.round(scores, 2))
     ax.set(xlabel="angle, degrees", ylabel="accuracy", xticks=angles, ylim=(0, 1.03))
-    ax.legend(loc="lower left")
+    if part is parts[0]:
+        ax.legend(loc="lower left")
 plt.show()

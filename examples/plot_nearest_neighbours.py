@@ -67,7 +67,7 @@ for name, Z in features.items():
 from skcnn.inspection import NeighborsDisplay
 
 queries = [10, 40, 190, 220, 250]
-figure = plt.figure(figsize=(11, 7), layout="constrained")
+figure = plt.figure(figsize=(11, 6), layout="constrained")
 for part, (name, Z) in zip(figure.subfigures(1, 2), features.items(), strict=True):
     part.suptitle(f"nearest by {name}")
     NeighborsDisplay.from_features(

@@ -65,7 +65,7 @@ search = GridSearchCV(
     cv=2,
     error_score="raise",
 )
-search.fit(digits.images[:600], digits.target[:600])
+search.fit(digits.images[:450], digits.target[:450])
 scores = search.cv_results_["mean_test_score"].reshape(2, len(depths))
 
 figure, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")

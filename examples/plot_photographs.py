@@ -92,6 +92,6 @@ for ax, (name, y_pred) in zip(bottom.subplots(1, 2), predicted.items(), strict=T
     ConfusionMatrixDisplay.from_predictions(
         y_test, y_pred, ax=ax, colorbar=False, cmap="Greys"
     )
-    ax.set_title(f"{name}: accuracy {np.mean(y_pred == y_test):.2f}")
+    ax.set_title(f"{name}\naccuracy {np.mean(y_pred == y_test):.2f}")
     print(f"{name:26} {np.mean(y_pred == y_test):.3f}")
 plt.show()

@@ -104,10 +104,10 @@ is_right = finder.predict(X_test[:, 0]) == y_test
 for offset, name in enumerate(names):
     signal = X_test[np.flatnonzero(is_right & (y_test == name))[1], 0]
     fall = importance(finder, signal, name)
-    axes[0].plot(signal - 5 * offset, color="black", lw=0.8)
-    base = -5 * offset - 2
+    axes[0].plot(signal - 6 * offset, color="black", lw=0.8)
+    base = -6 * offset - 3
     axes[0].fill_between(np.arange(len(fall)), base, base + 1.5 * fall, color="C1")
-    axes[0].text(1, 1.6 - 5 * offset, name)
+    axes[0].text(1, 1.6 - 6 * offset, name)
 axes[0].set(xlabel="step", yticks=[], title="signals, and where they matter (orange)")
 for (name, values), style in zip(
     scores.items(), ["o-", "s--", "^:", "v-."], strict=True
