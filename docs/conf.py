@@ -60,5 +60,4 @@ sphinx_gallery_conf = {
     "doc_module": ("skcnn",),
     "within_subsection_order": "gallery_order.LectureOrder",
     "show_memory": False,
-    "abort_on_example_error": True,
 }
