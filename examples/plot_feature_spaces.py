@@ -13,7 +13,9 @@ photographs. The digits 5 to 9 are to be told apart, with more and more labels.
 # Seven feature spaces
 # --------------------
 # None of them sees a label of the digits 5 to 9. The trained network has learnt to tell
-# 0 to 4 apart.
+# 0 to 4 apart. Features are of a middle layer, ``pooling=None`` keeps their positions:
+# the last layer knows more of the classes that a network was trained on, and less of
+# others.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,12 +44,14 @@ features = {
         pixels
     ),
     "random filters": CNNFeatureTransformer(
-        "convnet", weights=None, random_state=0
+        "convnet", weights=None, layer="block2", pooling=None, random_state=0
     ).fit_transform(images),
-    "filters of other digits": CNNFeatureTransformer(network).fit_transform(images),
-    "filters of photographs": CNNFeatureTransformer(image_size=64).fit_transform(
-        scaled
-    ),
+    "filters of other digits": CNNFeatureTransformer(
+        network, layer="block2", pooling=None
+    ).fit_transform(images),
+    "filters of photographs": CNNFeatureTransformer(
+        layer="blocks.4", pooling=None, image_size=64
+    ).fit_transform(scaled),
 }
 
 # %%
