@@ -45,11 +45,15 @@ digits = load_digits()
 X_train, X_test, y_train, y_test = train_test_split(
     digits.images, digits.target, test_size=1000, random_state=0
 )
-sizes = [50, 100, 200, 400]
+sizes = [50, 100, 200]
 scores = {None: [], "light": [], "standard": []}
 for augmentation, values in scores.items():
     clf = CNNClassifier(
-        n_filters=16, max_epochs=40, augmentation=augmentation, random_state=0
+        n_layers=2,
+        n_filters=16,
+        max_epochs=20,
+        augmentation=augmentation,
+        random_state=0,
     )
     for size in sizes:
         clf.fit(X_train[:size], y_train[:size])
