@@ -25,6 +25,8 @@ exclude_patterns = ["_build", "_templates"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_prev_next": False}
 html_show_sourcelink = False
+html_sidebars = {"benchmarks": [], "coming_from": [], "index": []}  # nothing below them
+toc_object_entries_show_parents = "hide"  # fit, not CNNClassifier.fit
 
 # The class template lists the members, with their docstrings.
 numpydoc_show_class_members = False
