@@ -3,8 +3,8 @@
 Which layer of a CNN has the best features?
 ===========================================
 
-The layer is a parameter of :class:`~skcnn.CNNFeatureTransformer`, so a grid search finds
-the best one for each classifier. The network is trained on the digits 0 to 4. Its
+The layer is a parameter of :class:`~skcnn.CNNFeatureTransformer`, so a grid search
+finds the best one for each classifier. The network is trained on the digits 0 to 4. Its
 features are used to classify the digits 5 to 9, of which only a few have labels.
 """
 
