@@ -186,18 +186,13 @@ class FixedFilterTransformer(TransformerMixin, BaseEstimator):
         """Return filtered images, (n, f, c, ...), with the axes that X has."""
         n_samples, layout = len(filtered), self._layout
         axis = layout.channel_axis
-        if len(layout.sample_shape) == 1 or self._is_single:  # filter by filter
+        is_alone = _is_alone(self.filters)
+        if len(layout.sample_shape) == 1 or is_alone:  # filter by filter
             filtered = np.moveaxis(filtered, 2, -1 if axis is None else axis + 2)
-            shape = layout.sample_shape if self._is_single else (-1,)
+            shape = layout.sample_shape if is_alone else (-1,)
             return filtered.reshape(n_samples, *shape)
         filtered = filtered.reshape(n_samples, -1, *filtered.shape[3:])
         return np.moveaxis(filtered, 1, -1 if axis is None else axis + 1)
-
-    @property
-    def _is_single(self):
-        """Whether a filter is given alone."""
-        is_list = isinstance(self.filters, (list, tuple, Mapping))
-        return len(self.filters_) == 1 and not (is_list and _is_several(self.filters))
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the features.
@@ -252,7 +247,7 @@ def named_filters(filters):
     """
     if isinstance(filters, str):
         filters = list(FILTERS) if filters == "all" else [filters]
-    elif not isinstance(filters, Mapping) and not _is_several(filters):
+    elif _is_alone(filters):
         filters = [filters]
     if not isinstance(filters, Mapping):
         filters = dict(_with_name(i, given) for i, given in enumerate(filters))
@@ -261,11 +256,13 @@ def named_filters(filters):
     return {str(name): _check_filter(given) for name, given in filters.items()}
 
 
-def _is_several(filters):
-    """Return whether an array-like is several filters, not the rows of one."""
-    return isinstance(filters, Mapping) or any(
-        isinstance(given, str) or np.ndim(given) == 2 for given in filters
-    )
+def _is_alone(filters):
+    """Return whether one filter is given, not several in a list or a dict."""
+    if isinstance(filters, str):
+        return filters != "all"
+    if isinstance(filters, Mapping) or not len(filters):
+        return False
+    return not any(isinstance(one, str) or np.ndim(one) > 1 for one in filters)
 
 
 def _with_name(position, given):

@@ -332,7 +332,7 @@ def choose_apart(embedding, side):
     >>> import numpy as np
     >>> from skcnn.inspection.embedding import choose_apart
     >>> choose_apart(np.array([[0.0, 0.0], [0.05, 0.05], [0.0, 0.5], [1.0, 1.0]]), 0.1)
-    [1, 2, 3]
+    [0, 2, 3]
     """
     low, size = _extent(embedding)
     places, chosen = (embedding - low) / size, []

@@ -112,18 +112,18 @@ class HistoryDisplay:
             size = (4.2 * n_axes + 1.6, 3.4)
             self.figure_, axes = make_axes(ncols=n_axes, figsize=size, squeeze=False)
         else:
-            self.figure_, axes = make_grid(1, n_axes, ax)
+            self.figure_, axes = make_grid(1, n_axes, ax, wspace=0.5)
         self.axes_ = axes[0]
         for position, name in enumerate(self.histories):
             self._draw(name, COLORS[position % len(COLORS)], position)
-        self._label()
+        self._label(has_room=ax is None)
         return self
 
     def _draw(self, name, color, position):
         """Draw the curves of an estimator."""
         history, is_alone = self.histories[name], len(self.histories) == 1
         marker = MARKERS[position % len(MARKERS)]
-        style = {"color": color, "marker": marker, "markersize": 3}
+        style = {"color": color, "marker": marker, "markersize": 4.5}
         epoch, best = history["epoch"], self.best_epochs.get(name)
         label = "training" if is_alone else f"{name}, training"
         self.axes_[0].plot(epoch, history["train_loss"], "--", label=label, **style)
@@ -135,24 +135,23 @@ class HistoryDisplay:
             at = history[column][epoch == best]
             ax.plot([best], at, "*", color=color, markersize=13, zorder=3)
 
-    def _label(self):
-        """Name the axes, and what is drawn."""
+    def _label(self, has_room):
+        """Name the axes, and what is drawn, beside them if there is room."""
         from matplotlib.ticker import MaxNLocator
 
         for ax, label in zip(self.axes_, ("Loss", "Validation score"), strict=False):
             ax.set_axis_on()
             ax.set(xlabel="Epoch", ylabel=label)
             ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        last = self.axes_[0]
+        losses = self.axes_[0]
         if self.best_epochs:
-            last.plot([], [], "*", color="0.4", markersize=11, label="best epoch")
-        self.axes_[-1].legend(
-            *last.get_legend_handles_labels(),
-            loc="upper left",
-            bbox_to_anchor=(1.02, 1.02),
-            fontsize="small",
-            frameon=False,
-        )
+            losses.plot([], [], "*", color="0.4", markersize=11, label="best epoch")
+        place = {"loc": "best", "fontsize": "x-small"}
+        if has_room:
+            place = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.02)}
+            place |= {"fontsize": "small", "frameon": False}
+        legend_of = self.axes_[-1] if has_room else losses
+        legend_of.legend(*losses.get_legend_handles_labels(), **place)
 
 
 def _find_best(history):

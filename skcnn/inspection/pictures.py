@@ -158,7 +158,7 @@ def make_axes(ax=None, **kwargs):
     return plt.subplots(layout="constrained", **kwargs)
 
 
-def make_grid(n_rows, n_columns, ax=None, side=1.5):
+def make_grid(n_rows, n_columns, ax=None, side=1.5, wspace=0.08):
     """Return a figure and a grid of axes for pictures.
 
     Parameters
@@ -171,6 +171,9 @@ def make_grid(n_rows, n_columns, ax=None, side=1.5):
 
     side : float, default=1.5
         Width and height of one place of a new figure, in inches.
+
+    wspace : float, default=0.08
+        Gap between columns that take the place of axes, in widths of a column.
 
     Returns
     -------
@@ -186,16 +189,16 @@ def make_grid(n_rows, n_columns, ax=None, side=1.5):
             nrows=n_rows, ncols=n_columns, figsize=size, squeeze=False
         )
     else:
-        figure, axes = ax.figure, _divide(ax, n_rows, n_columns)
+        figure, axes = ax.figure, _divide(ax, n_rows, n_columns, wspace)
     for one in axes.flat:
         one.set_axis_off()
     return figure, axes
 
 
-def _divide(ax, n_rows, n_columns):
+def _divide(ax, n_rows, n_columns, wspace):
     """Return a grid of axes in the place of `ax`, which becomes invisible."""
     ax.set_axis_off()
-    spec, gaps = ax.get_subplotspec(), {"wspace": 0.08, "hspace": 0.35}
+    spec, gaps = ax.get_subplotspec(), {"wspace": wspace, "hspace": 0.35}
     if spec is not None:
         return spec.subgridspec(n_rows, n_columns, **gaps).subplots(squeeze=False)
     box = ax.get_position()

@@ -190,7 +190,7 @@ def summary(est, X=None, y=None, *, depth="auto"):
     >>> network = skcnn.CNNClassifier("lenet5", image_shape=(28, 28))
     >>> table = skcnn.summary(network)
     >>> table.layers[1].name, table.layers[1].output_shape, table.layers[1].n_parameters
-    ('conv1', (6, 28, 28), 156)
+    ('0', (6, 28, 28), 156)
     >>> table.layers[1].n_multiply_adds, table.layers[1].n_dense_weights
     (117600, 3687936)
     """

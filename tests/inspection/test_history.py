@@ -13,7 +13,7 @@ from skcnn import CNNClassifier, CNNFeatureTransformer
 from skcnn.inspection import HistoryDisplay
 
 X, y = load_digits(return_X_y=True)
-X, y = X[:90], y[:90]
+X, y = X[:150], y[:150]
 TINY = {"n_layers": 1, "n_filters": 4, "image_shape": (8, 8), "random_state": 0}
 
 
@@ -83,5 +83,5 @@ def test_candidates_of_a_search():
 
 @pytest.mark.parametrize("estimator", [LogisticRegression(), CNNClassifier()])
 def test_without_a_history(estimator):
-    with pytest.raises(TypeError, match="has trained no network.*Call fit first"):
+    with pytest.raises(TypeError, match=r"has trained no network.*Call fit first"):
         HistoryDisplay.from_estimator(estimator)
