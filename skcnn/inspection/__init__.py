@@ -1,5 +1,6 @@
 """Pictures of networks: what they look like, what they see and where they looked."""
 
+from .class_activation import class_activation_maps
 from .confusion_images import ConfusionImagesDisplay
 from .embedding import EmbeddingDisplay
 from .history import HistoryDisplay
@@ -12,5 +13,6 @@ __all__ = [
     "HistoryDisplay",
     "NeighborsDisplay",
     "NetworkSummary",
+    "class_activation_maps",
     "summary",
 ]
