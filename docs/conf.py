@@ -62,4 +62,5 @@ sphinx_gallery_conf = {
     "doc_module": ("skcnn",),
     "within_subsection_order": "gallery_order.LectureOrder",
     "show_memory": False,
+    "thumbnail_size": (800, 560),  # sharp on the front page, too
 }
