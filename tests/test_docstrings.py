@@ -30,8 +30,11 @@ from skcnn.features import CachedFeatures, FeatureCache
 from skcnn.inspection import (
     ConfusionImagesDisplay,
     EmbeddingDisplay,
+    FeatureMapDisplay,
+    FilterDisplay,
     HistoryDisplay,
     NeighborsDisplay,
+    TopPatchesDisplay,
 )
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
 from skcnn.runtime import PrivateRandomness, make_generator
@@ -252,6 +255,13 @@ INSTANCES = {
     CachedFeatures: no_features,
     ChannelScaler: fitted_scaler,
     ConfusionImagesDisplay: lambda: ConfusionImagesDisplay([], [], [], []).plot(),
+    FeatureMapDisplay: lambda: FeatureMapDisplay(
+        np.ones((1, 4, 4)), {"a": np.ones((1, 2, 2))}, {"a": [0]}
+    ).plot(),
+    FilterDisplay: lambda: FilterDisplay(np.ones((1, 1, 3, 3)), "a").plot(),
+    TopPatchesDisplay: lambda: TopPatchesDisplay(
+        {"a": [[np.ones((2, 2))]]}, {"a": np.zeros((1, 1))}, {}, {"a": [0]}
+    ).plot(),
     ConvBlock: lambda: ConvBlock(1, 1, (3,)),
     Dropout: lambda: Dropout(0.5),
     EmbeddingDisplay: lambda: EmbeddingDisplay(np.eye(2), {}).plot(),

@@ -73,6 +73,18 @@ class FoundNetwork:
             return known_backbone(self.estimator).preprocessing
         return getattr(self.estimator, "preprocessing_", None)
 
+    @property
+    def scale(self):
+        """Mean and scale of each channel, which are taken off and divided by."""
+        if self.preprocessing is not None:
+            return np.array(self.preprocessing.mean), np.array(self.preprocessing.std)
+        holder = self.estimator
+        if self.is_transformer:
+            scaler = known_backbone(holder).scaler
+        else:
+            scaler = holder.scaler_
+        return scaler.mean_, scaler.scale_
+
     def prepared(self, X):
         """Return X after the steps before the estimator.
 
