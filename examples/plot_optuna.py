@@ -78,7 +78,7 @@ study = optuna.create_study(
     sampler=optuna.samplers.TPESampler(seed=0),
     pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
 )
-study.optimize(accuracy, n_trials=30)
+study.optimize(accuracy, n_trials=20)
 
 best = CNNClassifier(**study.best_params, max_epochs=MAX_EPOCHS, random_state=0)
 best.fit(X_train, y_train)
