@@ -52,10 +52,10 @@ from skcnn import CNNFeatureTransformer
 from skcnn.inspection import FilterDisplay, TopPatchesDisplay
 
 transformer = CNNFeatureTransformer(image_size=SIDE).fit(images)
-figure = plt.figure(figsize=(12, 5), layout="constrained")
-left, right = figure.subfigures(1, 2, width_ratios=(1, 3))
+figure = plt.figure(figsize=(12, 5.4), layout="constrained")
+left, right = figure.subfigures(1, 2, width_ratios=(2, 5))
 left.suptitle("filters of conv_stem")
-FilterDisplay.from_estimator(transformer, n_filters=32, n_columns=4, ax=left.subplots())
+FilterDisplay.from_estimator(transformer, n_filters=24, n_columns=4, ax=left.subplots())
 TopPatchesDisplay.from_estimator(
     transformer,
     images,
