@@ -20,9 +20,9 @@ class FeatureMapDisplay:
 
     Parameters
     ----------
-    pixels : ndarray of shape (n_channels, *spatial_shape)
+    pixels : ndarray of shape (n_channels, ...)
         Image as the network sees it, after the resize and crop.
-    maps : dict of str to ndarray of shape (n_maps, *positions)
+    maps : dict of str to ndarray of shape (n_maps, ...)
         Feature maps by name of the layer.
     channels : dict of str to ndarray of shape (n_maps,)
         Their channels.

@@ -17,7 +17,7 @@ class FilterDisplay:
 
     Parameters
     ----------
-    filters : ndarray of shape (n_filters, n_channels, *kernel_size)
+    filters : ndarray of shape (n_filters, n_channels, ...)
         Weights of the layer.
     layer : str
         Its name.
