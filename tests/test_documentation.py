@@ -47,7 +47,7 @@ def few_digits(monkeypatch):
 @pytest.mark.slow
 def test_code_of_readme_runs(here):
     blocks = IN_MARKDOWN.findall((REPOSITORY / "README.md").read_text())
-    assert len(blocks) >= 5
+    assert len(blocks) >= 2
     making_the_folder, *_ = blocks_of("docs/photographs.rst")  # as README says
     run("\n".join([making_the_folder, *blocks]), here)
 
