@@ -287,7 +287,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
             samples, held_out = task.split(samples, X_val, y_val, sample_weight_val)
             task.prepare(samples)
             task.train(samples, held_out)
-            self._sentences = task.trained_on
+            self._sentences = task.trained_on.arrays()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -325,7 +325,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
             samples = task.check()
             task.prepare(samples)
             task.train(samples)
-            self._sentences = task.trained_on
+            self._sentences = task.trained_on.arrays()
         return self
 
     def predict(self, X):

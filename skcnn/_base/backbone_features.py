@@ -1,6 +1,5 @@
 """Features that a backbone computes, looked up in a cache if there is one."""
 
-from collections import Counter
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -81,7 +80,10 @@ def asked_features(transformer, X, backbone, extractor):
         memory_bytes_limit=transformer.memory_bytes_limit,
     )
     if counts:
-        vars(transformer).setdefault("_counts", Counter()).update(counts)
+        known = getattr(transformer, "_counts", {})
+        transformer._counts = {
+            name: known.get(name, 0) + count for name, count in counts.items()
+        }
     if features is None:  # not one file could be read
         widths = feature_widths(backbone, extractor)
         features = [np.full((len(X), width), np.nan) for width in widths]

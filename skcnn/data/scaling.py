@@ -35,6 +35,16 @@ class ChannelScaler:
     def __init__(self, layout):
         self.layout = layout
 
+    def __getstate__(self):
+        """Hold the dtype by name."""
+        state = dict(vars(self))
+        return state | {"dtype_": state["dtype_"].str} if "dtype_" in state else state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if "dtype_" in state:
+            self.dtype_ = np.dtype(state["dtype_"])
+
     def fit(self, X, sample_weight=None, rows=None):
         """Learn mean and scale in two passes, in double precision.
 
