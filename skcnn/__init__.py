@@ -7,6 +7,7 @@ from ._fine_tuned_regressor import FineTunedRegressor
 from ._regressor import CNNRegressor
 from ._text_classifier import TextCNNClassifier
 from .backbones import list_backbones
+from .export import to_onnx
 from .features import clear_cache
 
 __version__ = "0.1.0"
@@ -21,4 +22,5 @@ __all__ = [
     "__version__",
     "clear_cache",
     "list_backbones",
+    "to_onnx",
 ]

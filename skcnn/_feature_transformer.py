@@ -17,6 +17,7 @@ from ._base.backbone_features import (
     asked_layers,
     feature_widths,
     make_asked_extractor,
+    network_input,
     transform_lazily,
 )
 from ._base.backbone_parameter import (
@@ -377,6 +378,24 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         """Numbers of images that were found in the cache, and that were not."""
         counts = getattr(self, "_counts", {})
         return CacheInfo(counts.get("hits", 0), counts.get("misses", 0))
+
+    @usual_torch()
+    def to_input(self, X):
+        """Return what `module_` takes of X: resized, cropped and scaled images.
+
+        Parameters
+        ----------
+        X : array-like or sequence of image files
+            Images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_channels, *spatial_shape)
+            Scaled images on the CPU.
+        """
+        check_is_fitted(self)
+        X, backbone = self._check_images(X, reset=False), known_backbone(self)
+        return network_input(self, X, backbone)
 
     def layer_names(self, details=False):
         """Return the names of the layers of the network.

@@ -121,7 +121,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     vocabulary_ : dict of str to int
         Codes of words, from 2 on; 0 stands for padding, 1 for unknown words.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from codes of words, as of `to_input`, to outputs without
+        softmax.
     net_ : skorch.NeuralNet
         Net that trained it.
     history_ : skorch.history.History

@@ -21,12 +21,23 @@ BELOW = {
     "training": {"data", "modules", "runtime"},
     "features": {"backbones", "data", "modules", "runtime"},
     "_base": {"training", "features", "backbones", "data", "modules", "runtime"},
-    "": {"_base", "training", "features", "backbones", "data", "modules", "runtime"},
+    "export": {"_base", "features", "backbones", "data", "modules", "runtime"},
+    "": {
+        "export",
+        "_base",
+        "training",
+        "features",
+        "backbones",
+        "data",
+        "modules",
+        "runtime",
+    },
     "inspection": {"", "_base", "training", "features", "backbones", "data", "modules"},
 }
 SKORCH_DOORS = {Path("training/net.py"), Path("training/callbacks.py")}
 # Imported in the function that uses them.
 HEAVY = {"torchvision", "timm", "matplotlib", "dask", "onnx", "onnxruntime"}
+HEAVY |= {"onnxscript", "skl2onnx"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 

@@ -148,6 +148,12 @@ def images(estimator, X, device, once=False):
     return array_input.scaled_images(estimator, X, scaler, device, once)
 
 
+def network_input(estimator, X):
+    """Return images of X as the network takes them, on the CPU."""
+    scaler, device = find_scaling(estimator, X), torch.device("cpu")
+    return array_input.scaled_images(estimator, X, scaler, device, once=True)
+
+
 def find_scaling(estimator, X):
     """Return what turns the images of X into the input of the network."""
     published = estimator._backbone.preprocessing

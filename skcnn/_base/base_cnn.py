@@ -165,6 +165,24 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         auto = self._auto_batch_size(len(samples))
         return call_with_batch_size(test, self.batch_size, auto)
 
+    def to_input(self, X):
+        """Return what `module_` takes of X: scaled images, or codes of words.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples, as of `predict`.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_channels, *spatial_shape)
+            Scaled images, or codes of words of shape (n_samples, length), on the CPU.
+        """
+        check_is_fitted(self)
+        parts = self._input.check_parts(self, X)
+        batches = [self._input.network_input(self, part) for part in parts]
+        return torch.cat([images.take(slice(None)) for images in batches])
+
     def __copy__(self):
         return copy_shallow(self)
 

@@ -127,7 +127,37 @@ class ChannelScaler:
                 "Use one unit for all data."
             )
 
-    def transform(self, batch, dtype):
+    def transform(self, X):
+        """Standardise images as the network gets them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *sample_shape)
+            Images in the units of fit.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, *sample_shape), of float64
+            Standardised images, with the axes of X.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skcnn.data import ChannelScaler, find_layout
+        >>> X = np.array([[0, 2], [4, 2]])
+        >>> ChannelScaler(find_layout((2,))).fit(X).transform(X)
+        array([[-1.41421356,  0.        ],
+               [ 1.41421356,  0.        ]])
+        """
+        X, axis = np.asarray(X), self.layout.channel_axis
+        images = X.reshape(len(X), *self.layout.image_shape)
+        shape = np.ones(images.ndim, dtype=int)
+        if axis is not None:
+            shape[axis + 1] = -1
+        mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
+        return ((images - mean) / scale).reshape(X.shape)
+
+    def scale_batch(self, batch, dtype):
         """Scale a batch.
 
         Parameters

@@ -221,7 +221,7 @@ def _is_copied_in_its_own_way(part):
         part, torch.jit.ScriptModule
     )
     return is_special or any(
-        getattr(type(part), name, None) is not getattr(object, name)
+        getattr(type(part), name, None) is not getattr(nn.Module, name, None)
         for name in COPIED_IN_THEIR_OWN_WAY
     )
 
