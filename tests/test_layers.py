@@ -22,18 +22,10 @@ BELOW = {
     "features": {"backbones", "data", "modules", "runtime"},
     "_base": {"training", "features", "backbones", "data", "modules", "runtime"},
     "export": {"_base", "features", "backbones", "data", "modules", "runtime"},
-    "": {
-        "export",
-        "_base",
-        "training",
-        "features",
-        "backbones",
-        "data",
-        "modules",
-        "runtime",
-    },
+    "": {"_base", "training", "features", "backbones", "data", "modules", "runtime"},
     "inspection": {"", "_base", "training", "features", "backbones", "data", "modules"},
 }
+BELOW[""].add("export")
 SKORCH_DOORS = {Path("training/net.py"), Path("training/callbacks.py")}
 # Imported in the function that uses them.
 HEAVY = {"torchvision", "timm", "matplotlib", "dask", "onnx", "onnxruntime"}

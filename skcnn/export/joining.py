@@ -3,6 +3,8 @@
 from sklearn.base import is_classifier
 from sklearn.pipeline import make_pipeline
 
+from .silence import silenced_warnings
+
 FEATURES = "features"
 
 
@@ -32,12 +34,16 @@ def models_of_steps(steps, n_features, network_model):
     last = steps[-1]
     options = {id(last): {"zipmap": False}} if is_classifier(last) else None
     opset = next(o.version for o in network_model.opset_import if not o.domain)
-    return convert_sklearn(
-        pipeline,
-        initial_types=[(FEATURES, FloatTensorType([None, n_features]))],
-        options=options,
-        target_opset={"": opset, "ai.onnx.ml": 3},
-    )
+    with silenced_warnings():
+        model = convert_sklearn(
+            pipeline,
+            initial_types=[(FEATURES, FloatTensorType([None, n_features]))],
+            options=options,
+            target_opset={"": opset, "ai.onnx.ml": 3},
+        )
+    for entry in model.opset_import:  # which is the lowest that would do
+        entry.version = entry.version if entry.domain else opset
+    return model
 
 
 def joined_models(network_model, steps_model):

@@ -1,12 +1,9 @@
 """Export of a network by torch, and of what torch has no types for."""
 
-import logging
-import warnings
-from contextlib import contextmanager
-
 import torch
 
 from .networks import reads_text
+from .silence import silenced_warnings
 
 OPSET = 18  # the first in which torch exports all; skl2onnx has it, too
 
@@ -33,7 +30,7 @@ def export_network(network, example, estimator):
     name, axes = "X", {0: torch.export.Dim("n_samples")}
     if reads_text(estimator):
         name, axes = "codes", axes | {1: torch.export.Dim("length")}
-    with _own_warnings_silenced():
+    with silenced_warnings():
         program = torch.onnx.export(
             network.eval(),
             (torch.from_numpy(example),),
@@ -48,21 +45,6 @@ def export_network(network, example, estimator):
     if network.results.names[0] == "code":
         _add_labels(model, estimator.classes_)
     return model
-
-
-@contextmanager
-def _own_warnings_silenced():
-    """Within this context, silence what the exporter warns of in its own code."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        for category in (DeprecationWarning, FutureWarning, UserWarning):
-            warnings.filterwarnings("ignore", category=category)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
 
 
 def _add_labels(model, classes):
