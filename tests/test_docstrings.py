@@ -34,6 +34,7 @@ MODULES = [
     "skcnn",
     "skcnn.backbones",
     "skcnn.data",
+    "skcnn.export",
     "skcnn.features",
     "skcnn.modules",
     "skcnn.training",

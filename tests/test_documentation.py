@@ -93,6 +93,12 @@ def test_code_of_the_page_on_photographs_runs(here):
 
 
 @pytest.mark.slow
+def test_code_of_the_page_on_saving_runs(here, few_digits):
+    names = run("\n".join(blocks_of("docs/saving.rst")), here)
+    assert names["label"].shape == (5,)
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:X has rows of 64 values")  # stand for the reader's
 def test_code_of_the_guide_runs(here, guide_names):
     blocks = blocks_of("docs/user_guide.rst")
