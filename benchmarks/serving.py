@@ -10,6 +10,7 @@ second of ours and of onnxruntime, with 1 and 2 threads.
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -103,8 +104,8 @@ def compare_with_onnxruntime(clf, X):
         session = onnxruntime.InferenceSession(model, options)
         loading = time.perf_counter() - start
         torch.set_num_threads(n_threads)
-        theirs = rate(lambda: session.run(None, {"X": X}), len(X))
-        ours = rate(lambda: clf.predict_proba(X), len(X))
+        theirs = rate(partial(session.run, None, {"X": X}), len(X))
+        ours = rate(partial(clf.predict_proba, X), len(X))
         print(
             f"{n_threads} threads: onnxruntime {theirs:,.0f} images/s (loaded in "
             f"{1000 * loading:.0f} ms), skcnn {ours:,.0f} images/s"
