@@ -165,14 +165,14 @@ def test_the_state_of_the_optimiser_is_kept_where_training_can_go_on(X):
     y = np.arange(12) % 2
     clf = CNNClassifier(**TINY).fit(X, y)
     size = len(pickle.dumps(clf))
-    assert len(pickle.dumps(clf.set_params(warm_start=True))) > 1.5 * size
+    assert len(pickle.dumps(clf.set_params(warm_start=True))) > size + 1000
     clf.set_params(warm_start=False).partial_fit(X, y)
     again = pickle.loads(pickle.dumps(clf))
     np.testing.assert_array_equal(
         again.partial_fit(X, y).predict_proba(X),
         clf.partial_fit(X, y).predict_proba(X),
     )
-    assert again.history_ == clf.history_ or again.loss_curve_ == clf.loss_curve_
+    assert again.loss_curve_ == clf.loss_curve_
 
 
 class Own(nn.Module):
@@ -182,7 +182,7 @@ class Own(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3)
         self.output = nn.Linear(4, n_outputs)
-        self.register_buffer("seen", torch.zeros(1, dtype=torch.bfloat16), False)
+        self.register_buffer("seen", torch.arange(3), False)
         self.n_calls = 0
 
     def forward(self, x):
@@ -201,7 +201,9 @@ def test_a_network_of_ones_own_is_kept_with_all_that_it_holds(X):
     ):
         np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
         assert again.module_.n_calls == clf.module_.n_calls > 0
-        assert again.module_.seen.dtype == torch.bfloat16
+        assert torch.equal(again.module_.seen, torch.arange(3))
+    half = StoredNetwork.of(clf.module_.bfloat16()).build()
+    assert torch.equal(half.conv.weight, clf.module_.conv.weight)
 
 
 def test_a_network_that_was_changed_is_kept_layer_by_layer():
@@ -214,7 +216,7 @@ def test_a_network_that_was_changed_is_kept_layer_by_layer():
     stored = StoredNetwork.of(clf.module_)
     assert stored.recipe is None
     x = torch.randn(1, 3, 8, 8)
-    assert torch.equal(stored.build()(x), clf.module_(x))
+    torch.testing.assert_close(stored.build()(x), clf.module_(x))
 
 
 @pytest.fixture

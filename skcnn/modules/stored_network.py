@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -146,7 +145,7 @@ class StoredNetwork:
     def _check_fit(self, tensors):
         """Raise an error if names or shapes of arrays and tensors differ."""
         expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        stored = {name: np.shape(array) for name, array in self.arrays.items()}
+        stored = {name: tuple(array.shape) for name, array in self.arrays.items()}
         if stored != expected:
             names = sorted({name for name, _ in stored.items() ^ expected.items()})
             raise ValueError(
@@ -159,12 +158,12 @@ class StoredNetwork:
 
 def tensor_to_array(tensor):
     """Return the values of a dense tensor on any device as an array of its own."""
-    return np.array(tensor.detach().cpu().numpy(), order="C")
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format).numpy()
 
 
 def array_to_tensor(array):
     """Return the values of an array as a tensor on the CPU."""
-    return torch.from_numpy(np.array(array, order="C"))
+    return torch.tensor(array)
 
 
 @dataclass(eq=False)
@@ -186,7 +185,7 @@ class StoredTensor:
         Whether a parameter is trained; None for other tensors.
     """
 
-    values: np.ndarray
+    values: object
     dtype: str
     shape: tuple
     trains: bool | None
