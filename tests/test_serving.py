@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from skcnn import CNNClassifier, CNNFeatureTransformer
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "serve"
-PATIENCE = 120
+PATIENCE = 300
 
 
 def encoded(pixels):

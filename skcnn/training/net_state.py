@@ -68,8 +68,18 @@ def net_from_state(state, criterion):
     net.history.extend(history)
     if optimizer is not None:
         net.optimizer_.load_state_dict(_with_tensors(optimizer))
+        _match_memory(net.optimizer_)
     net.module_.eval()
     return net
+
+
+def _match_memory(optimizer):
+    """Give what is known of a parameter its memory format, as fused steps expect."""
+    for parameter, known in optimizer.state.items():
+        for name, value in known.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                like = torch.empty_like(parameter, dtype=value.dtype)
+                known[name] = like.detach().copy_(value)
 
 
 def _present(device):
