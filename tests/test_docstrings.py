@@ -21,11 +21,23 @@ from skcnn import (
     CNNRegressor,
     FineTunedClassifier,
     FineTunedRegressor,
+    FixedFilterTransformer,
     TextCNNClassifier,
 )
 from skcnn.backbones import FineTunedNetwork
 from skcnn.data import ChannelScaler, ImageFiles, Layout, Vocabulary
 from skcnn.features import CachedFeatures, FeatureCache
+from skcnn.inspection import (
+    ClassActivationDisplay,
+    ConfusionImagesDisplay,
+    EmbeddingDisplay,
+    FeatureMapDisplay,
+    FilterDisplay,
+    HistoryDisplay,
+    NeighborsDisplay,
+    OcclusionDisplay,
+    TopPatchesDisplay,
+)
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
 from skcnn.runtime import PrivateRandomness, make_generator
 from skcnn.training import FitProgress, LearningRateCurve, Monitor
@@ -36,6 +48,7 @@ MODULES = [
     "skcnn.data",
     "skcnn.export",
     "skcnn.features",
+    "skcnn.inspection",
     "skcnn.modules",
     "skcnn.training",
 ]
@@ -123,12 +136,12 @@ def documented_parameters(value):
 
 
 def signature_parameters(value):
-    """Return the parameters of a call, without self, stars as in a docstring."""
+    """Return the parameters of a call, without self or cls, stars as in a docstring."""
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return {
         stars.get(parameter.kind, "") + name: parameter
         for name, parameter in inspect.signature(value).parameters.items()
-        if name != "self"
+        if name not in ("self", "cls")
     }
 
 
@@ -200,6 +213,7 @@ QUICK = {
     CNNRegressor: CNNRegressor(n_filters=2, **SMALL),
     FineTunedClassifier: FineTunedClassifier("convnet", weights=None, **SMALL),
     FineTunedRegressor: FineTunedRegressor("convnet", weights=None, **SMALL),
+    FixedFilterTransformer: FixedFilterTransformer("sharpen"),
     TextCNNClassifier: TextCNNClassifier(n_filters=2, embedding_dim=2, **SMALL),
 }
 TABLE = pd.DataFrame(np.eye(12), columns=[f"x{i}" for i in range(12)])
@@ -236,16 +250,43 @@ def no_features():
     return CachedFeatures(NoImages(), SimpleNamespace(canonical_layers=()), 1, None, "")
 
 
+def no_neighbors():
+    return NeighborsDisplay([np.eye(2)], [[]], np.zeros((1, 0)), np.zeros((1, 0)))
+
+
+def no_maps():
+    one = np.array([["a"]])
+    return np.ones((1, 1, 2, 2)), [np.ones((2, 2))], one, one[0]
+
+
+def no_drops():
+    maps, pictures, labels, y_pred = no_maps()
+    return maps, pictures, labels, np.ones((1, 1)), y_pred
+
+
 INSTANCES = {
     CachedFeatures: no_features,
     ChannelScaler: fitted_scaler,
+    ConfusionImagesDisplay: lambda: ConfusionImagesDisplay([], [], [], []).plot(),
+    FeatureMapDisplay: lambda: FeatureMapDisplay(
+        np.ones((1, 4, 4)), {"a": np.ones((1, 2, 2))}, {"a": [0]}
+    ).plot(),
+    FilterDisplay: lambda: FilterDisplay(np.ones((1, 1, 3, 3)), "a").plot(),
+    TopPatchesDisplay: lambda: TopPatchesDisplay(
+        {"a": [[np.ones((2, 2))]]}, {"a": np.zeros((1, 1))}, {}, {"a": [0]}
+    ).plot(),
+    ClassActivationDisplay: lambda: ClassActivationDisplay(*no_maps()).plot(),
     ConvBlock: lambda: ConvBlock(1, 1, (3,)),
     Dropout: lambda: Dropout(0.5),
+    EmbeddingDisplay: lambda: EmbeddingDisplay(np.eye(2), {}).plot(),
     FeatureCache: lambda: FeatureCache("folder"),
     FineTunedNetwork: lambda: FineTunedNetwork(ConvBlock(1, 1, (3,)), (1, 3), 1),
     FitProgress: lambda: FitProgress(object(), None, None, None, 1),
+    HistoryDisplay: lambda: HistoryDisplay({}).plot(),
     ImageFiles: lambda: ImageFiles([], None),
     LearningRateCurve: lambda: LearningRateCurve([1], [1], 1).plot(),
+    NeighborsDisplay: lambda: no_neighbors().plot(),
+    OcclusionDisplay: lambda: OcclusionDisplay(*no_drops()).plot(),
     Vocabulary: lambda: Vocabulary().fit(["a word"]),
     PrivateRandomness: lambda: PrivateRandomness(make_generator(0)),
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..modules import Dropout, find_recipe, note_recipe
 from .copies import copy_network
@@ -44,6 +45,11 @@ class FineTunedNetwork(nn.Module):
 
     dropout : float, default=0.0
         Probability that a feature is left out of a training step.
+
+    trains_statistics : bool or None, default=None
+        Whether statistics of batch normalisation follow the training. None is True if
+        all of them are those of a new network. Those that were learnt are kept: small
+        batches of other images have poorer ones, and spoil the weights.
 
     Attributes
     ----------
@@ -91,10 +97,14 @@ class FineTunedNetwork(nn.Module):
         trainable="all",
         lr_decay=1.0,
         dropout=0.0,
+        trains_statistics=None,
     ):
         super().__init__()
         recipe = find_recipe(network)
         self.backbone = _plain_copy(network)
+        if trains_statistics is None:
+            trains_statistics = not any(map(_has_learnt, _norms(self.backbone)))
+        self.trains_statistics = trains_statistics
         self.order = RunningOrder(self.backbone, input_shape)
         blocks = find_blocks(self.backbone, self.order.positions)
         if self.order.head:
@@ -193,6 +203,9 @@ class FineTunedNetwork(nn.Module):
         super().train(mode)
         for name in self.frozen:
             self.backbone.get_submodule(name).training = False
+        if not self.trains_statistics:
+            for norm in _norms(self.backbone):
+                norm.training = False
         return self
 
     def parameter_groups(self):
@@ -324,6 +337,17 @@ def _plain_copy(network):
         if isinstance(module, FineTunedNetwork):
             module.frozen = ()
     return network.eval().requires_grad_()
+
+
+def _norms(network):
+    """Return the batch-norm layers of a network that have statistics."""
+    parts = network.modules()
+    return [p for p in parts if isinstance(p, _BatchNorm) and p.track_running_stats]
+
+
+def _has_learnt(norm):
+    """Return whether the statistics of a layer are not those it was made with."""
+    return bool(norm.running_mean.any() or (norm.running_var != 1).any())
 
 
 def _is_activation(module):
