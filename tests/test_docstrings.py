@@ -46,6 +46,7 @@ MODULES = [
     "skcnn",
     "skcnn.backbones",
     "skcnn.data",
+    "skcnn.export",
     "skcnn.features",
     "skcnn.inspection",
     "skcnn.modules",
