@@ -161,7 +161,11 @@ class FineTunedNetwork(nn.Module):
         }
         if hasattr(self, "recipe_"):
             recipe, structure = self.recipe_
-            self.recipe_ = replace(recipe, options=self.layer_options), structure
+            options = {
+                **self.layer_options,
+                "trains_statistics": self.trains_statistics,
+            }
+            self.recipe_ = replace(recipe, options=options), structure
 
     def features(self, x):
         """Return what the head takes of a batch.
