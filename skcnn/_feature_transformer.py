@@ -18,7 +18,6 @@ from ._base.backbone_features import (
     feature_widths,
     make_asked_extractor,
     network_input,
-    transform_lazily,
 )
 from ._base.backbone_parameter import (
     known_backbone,
@@ -28,6 +27,7 @@ from ._base.backbone_parameter import (
     route_fit_params,
     trains_backbone,
 )
+from ._base.dask_collections import is_dask, sample_of, transform_lazily
 from ._base.parameter_constraints import FEATURES
 from ._base.plain_state import (
     copy_shallow,
@@ -46,7 +46,6 @@ from .data import (
     as_image_list,
     check_image_array,
     check_same_shape,
-    first_sample,
     is_image_files,
 )
 from .runtime import usual_torch
@@ -63,7 +62,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
 
     X is an array, or a CPU torch tensor, of images; a sequence of image files, which
     is a list, array, Series or one-column data frame of paths, :class:`os.PathLike`,
-    PIL images or encoded bytes; or a dask array.
+    PIL images or encoded bytes; or a dask array, bag, Series or frame of these.
 
     ==================================  ========================================
     shape of an array X                 read as
@@ -271,8 +270,8 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         """
         self._forget()
         fit_params = route_fit_params(self, fit_params)
-        if hasattr(X, "__dask_graph__") and not needs_fit(self):
-            X = first_sample(X)
+        if is_dask(X) and not needs_fit(self):
+            X = sample_of(X)
         X = self._check_images(X, reset=True)
         if needs_fit(self):
             self._backbone = learn_backbone(self, X, y, fit_params)
@@ -326,7 +325,8 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or sequence of image files
-            Images. A dask array gives a dask array, which is computed lazily.
+            Images. A dask array, or a dask bag, Series or frame of image files, gives a
+            dask array, which is computed lazily.
 
         Returns
         -------
@@ -341,7 +341,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._validate_params()
-        if hasattr(X, "__dask_graph__"):
+        if is_dask(X):
             n_features, dtype = len(self.get_feature_names_out()), self._output_dtype
             return transform_lazily(X, self._transform, n_features, dtype)
         return self._transform(X)

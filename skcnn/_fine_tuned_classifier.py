@@ -130,8 +130,9 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTunedCNN):
         float32; it is slow on CPUs without bfloat16 arithmetic.
     memory : str, path-like, bool or None, default=None
         Folder of the feature cache, which holds features for the training of the
-        head and, with ``trainable="head"``, for predictions. True is the cache folder
-        of the user.
+        head and, with ``trainable="head"``, for predictions; and of finished fits,
+        which are loaded instead of repeated, see :class:`CNNClassifier`. True is the
+        cache folder of the user.
     preprocessing : str, default="auto"
         Preprocessing of images: "auto", the one published with the weights, or, for
         a :class:`torch.nn.Module` and networks of the package with random weights,

@@ -188,17 +188,3 @@ def wants_cache(memory):
     """Return whether a `memory` is the folder of a cache, or True."""
     is_truth_value = isinstance(memory, bool | np.bool_)
     return bool(memory) if is_truth_value else memory is not None
-
-
-def transform_lazily(X, transform, n_features, dtype):
-    """Return a dask array of the features of a dask array."""
-    X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
-    empty = np.empty((0, n_features), dtype)
-    return X.map_blocks(
-        lambda block: transform(block) if len(block) else empty,
-        dtype=dtype,
-        drop_axis=list(range(1, X.ndim)),
-        new_axis=[1],
-        chunks=(X.chunks[0], (n_features,)),
-        meta=empty,
-    )

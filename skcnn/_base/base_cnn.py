@@ -47,6 +47,9 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     - `_prepare_net(net, samples)`, called before a net is trained: with samples if it
       is new, without if it starts again;
     - `_finish_training()`, called after each training;
+    - `_resume_after_training()`, called if a stored fit takes the place of a training;
+    - `_read_besides()`, values that a fit depends on and that are in neither
+      parameters nor samples;
     - `_auto_batch_sizes` and `_predict_batch_size`, what ``batch_size="auto"`` is;
     - `_fewest_auto_epochs`, what ``max_epochs="auto"`` is at least.
     """
@@ -225,6 +228,12 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _finish_training(self):
         """Let go of what only training needs."""
+
+    def _resume_after_training(self):
+        """Set what training would have set, and what is not stored."""
+
+    def _read_besides(self):
+        """Return what a fit depends on besides parameters and samples."""
 
     def _outputs(self, X):
         """Return the outputs of the network for X, (n_samples, n_outputs)."""

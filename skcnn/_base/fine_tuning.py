@@ -118,6 +118,10 @@ class BaseFineTunedCNN(BaseCNN):
             self._features = features
         self._backbone = replace(self._backbone, module=None)
 
+    def _resume_after_training(self):
+        """Have what looks up features in predictions."""
+        self._features = PretrainedFeatures(self)
+
     def _check_layer_options(self):
         """Raise an error if `partial_fit` would have to train other layers."""
         if not self.__sklearn_is_fitted__():

@@ -7,7 +7,7 @@ from .copies import copy_network, weightless_copy
 from .cutting import canonical_layer, cut_network, layer_names
 from .download import download_weights
 from .fine_tuned import FineTunedNetwork, make_head
-from .identity import module_identity
+from .identity import find_digest, module_identity
 from .layer_table import LayerInfo, layer_table
 from .loading import LoadedBackbone, load_backbone
 from .preprocessing import Preprocessing, check_channels, check_pixel_range
@@ -31,6 +31,7 @@ __all__ = [
     "cut_network",
     "download_weights",
     "find_backbone",
+    "find_digest",
     "find_referred",
     "is_weights_file",
     "label_features",
