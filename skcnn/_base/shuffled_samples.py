@@ -33,7 +33,8 @@ def _augment(estimator, device):
     augmentation = getattr(estimator, "augmentation", None)
     if augmentation is None:
         return None
-    augment = make_augmentation(
+    make = getattr(estimator._targets, "make_augmentation", make_augmentation)
+    augment = make(
         augmentation, len(estimator._input.input_shape(estimator)) - 1
     )
     generator = make_generator(estimator._next_seed(), device)
