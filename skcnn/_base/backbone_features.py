@@ -72,7 +72,7 @@ def _shared_extractor(module, layers, **options):
 def asked_features(transformer, X, backbone, extractor):
     """Return the features of each layer that is asked for, and count them."""
     features, counts = extract_features(
-        _find_source(transformer, X, backbone, extractor),
+        find_source(transformer, X, backbone, extractor),
         backbone,
         extractor,
         batch_size=transformer.batch_size,
@@ -88,7 +88,7 @@ def asked_features(transformer, X, backbone, extractor):
     return features
 
 
-def _find_source(transformer, X, backbone, extractor):
+def find_source(transformer, X, backbone, extractor):
     """Return where the batches of X come from, an array or image files."""
     device, dtype = extractor.device, extractor.input_dtype
     if isinstance(X, list):

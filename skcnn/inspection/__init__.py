@@ -1,0 +1,3 @@
+"""Pictures of networks: what they look like, what they see and where they looked."""
+
+__all__ = []

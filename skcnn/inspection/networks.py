@@ -1,0 +1,277 @@
+"""Networks of the package's estimators, also inside of pipelines and searches."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import BaseCNN, array_input, backbone_input
+from .._base.backbone_features import find_source, make_asked_extractor
+from .._base.backbone_parameter import known_backbone
+from .._feature_transformer import CNNFeatureTransformer
+from ..backbones import layer_names, layer_table
+from ..backbones.running_order import close_names
+from ..runtime import usual_torch
+
+# Attributes in which fitted searches and other meta-estimators keep their estimator.
+INNER = ("best_estimator_", "estimator_", "regressor_")
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class FoundNetwork:
+    """A fitted estimator of the package, and what surrounds it.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Estimator or transformer of the package.
+
+    before, after : list of estimators, default=()
+        Steps of pipelines that run before and after it.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        Network, which must not be modified.
+
+    input_shape : tuple of int
+        ``(n_channels, *spatial_shape)`` of a sample as the network takes it.
+
+    preprocessing : skcnn.backbones.Preprocessing or None
+        Published preprocessing, None if the scale of the pixels was learnt.
+    """
+
+    estimator: BaseEstimator
+    before: tuple = ()
+    after: tuple = ()
+
+    @property
+    def is_transformer(self):
+        """Whether the estimator is a `CNNFeatureTransformer`."""
+        return isinstance(self.estimator, CNNFeatureTransformer)
+
+    @property
+    def module(self):  # noqa: D102
+        return self.estimator.module_
+
+    @property
+    def input_shape(self):  # noqa: D102
+        if self.is_transformer:
+            return known_backbone(self.estimator).input_shape
+        return self.estimator._input.input_shape(self.estimator)
+
+    @property
+    def preprocessing(self):  # noqa: D102
+        if self.is_transformer:
+            return known_backbone(self.estimator).preprocessing
+        return getattr(self.estimator, "preprocessing_", None)
+
+    def prepared(self, X):
+        """Return X after the steps before the estimator.
+
+        Parameters
+        ----------
+        X : array-like or sequence of image files
+            What the outermost estimator takes.
+
+        Returns
+        -------
+        array-like or sequence of image files
+            What the estimator takes.
+        """
+        for step in self.before:
+            X = step.transform(X)
+        return X
+
+    @usual_torch()
+    def batches(self, X, batch_size=BATCH_SIZE):
+        """Yield what the network takes, batch by batch.
+
+        Parameters
+        ----------
+        X : array-like or sequence of image files
+            What the outermost estimator takes.
+
+        batch_size : int, default=32
+            Number of samples of a batch.
+
+        Yields
+        ------
+        torch.Tensor of shape (n, *input_shape)
+            Scaled samples in the order of X, on the device of the network.
+        """
+        X = self.prepared(X)
+        read = _read_of_transformer if self.is_transformer else _read_of_estimator
+        yield from read(self.estimator, X, batch_size)
+
+    def layer_names(self):
+        """Return the names of all layers, see `skcnn.backbones.layer_names`."""
+        return layer_names(self.module, self.input_shape)
+
+    def layer_table(self):
+        """Return what is known of all layers, see `skcnn.backbones.layer_table`."""
+        return layer_table(self.module, self.input_shape)
+
+
+def find_network(est):
+    """Find the estimator of the package in an estimator.
+
+    Parameters
+    ----------
+    est : BaseEstimator
+        Fitted estimator or transformer of the package, or a pipeline, a search or
+        another meta-estimator with one.
+
+    Returns
+    -------
+    FoundNetwork
+        The estimator and the steps around it.
+
+    Raises
+    ------
+    TypeError
+        If there is none, or it reads sentences.
+
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> from skcnn import CNNClassifier
+    >>> from skcnn.inspection.networks import find_network
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = CNNClassifier(image_shape=(8, 8), max_epochs=1)
+    >>> pipeline = make_pipeline(MinMaxScaler(), clf).fit(X[:100], y[:100])
+    >>> find_network(pipeline).input_shape
+    (1, 8, 8)
+    """
+    found = _find(est)
+    if found is None:
+        raise TypeError(
+            f"{type(est).__name__} has no network, expected a fitted CNNClassifier, "
+            "CNNRegressor, FineTunedClassifier, FineTunedRegressor or "
+            "CNNFeatureTransformer, or a Pipeline or search with one."
+        )
+    if not get_tags(found.estimator).input_tags.three_d_array:
+        raise TypeError(
+            f"{type(found.estimator).__name__} reads sentences, expected an estimator "
+            "of images. Its own methods `explain` and `top_ngrams` show what it reads."
+        )
+    check_is_fitted(found.estimator)
+    return found
+
+
+def _find(est):
+    """Return the estimator of the package in an estimator, None if there is none."""
+    if isinstance(est, (BaseCNN, CNNFeatureTransformer)):
+        return FoundNetwork(est)
+    if isinstance(est, FrozenEstimator):
+        return _find(est.estimator)
+    if isinstance(est, Pipeline):
+        return _find_step([step for _, step in est.steps])
+    inner = [getattr(est, name) for name in INNER if hasattr(est, name)]
+    return _find(inner[0]) if inner else None
+
+
+def _find_step(steps):
+    """Return the first estimator of the package among steps of a pipeline."""
+    steps = [step for step in steps if step not in (None, "passthrough")]
+    for index, step in enumerate(steps):
+        found = _find(step)
+        if found is not None:
+            before = (*steps[:index], *found.before)
+            return FoundNetwork(
+                found.estimator, before, (*found.after, *steps[index + 1 :])
+            )
+    return None
+
+
+def _read_of_estimator(estimator, X, batch_size):
+    """Yield the batches of an estimator that trains a network."""
+    device = next(estimator.module_.parameters()).device
+    for part in estimator._input.check_parts(estimator, X):
+        scaler = getattr(estimator, "scaler_", None)
+        if estimator._input is backbone_input:
+            scaler = backbone_input.find_scaling(estimator, part)
+        images = array_input.scaled_images(estimator, part, scaler, device, once=True)
+        for start in range(0, len(part), batch_size):
+            yield images.take(slice(start, min(start + batch_size, len(part))))
+
+
+def _read_of_transformer(transformer, X, batch_size):
+    """Yield the batches of a transformer; a file that cannot be read is an error."""
+    transformer = copy.copy(transformer)
+    transformer.on_error = "raise"
+    X = transformer._check_images(X, reset=False)
+    backbone = known_backbone(transformer)
+    extractor = make_asked_extractor(transformer, backbone)
+    source = find_source(transformer, X, backbone, extractor)
+    starts = range(0, len(X), batch_size)
+    chunks = (np.arange(i, min(i + batch_size, len(X))) for i in starts)
+    for _, batch in source.batches(chunks):
+        yield batch
+
+
+def find_part(module, name):
+    """Return the part of a network that has a name.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+
+    name : str
+        Name of one of its ``named_modules()``.
+
+    Returns
+    -------
+    torch.nn.Module
+        The part.
+
+    Raises
+    ------
+    ValueError
+        If there is no such part; the message names those that are close.
+    """
+    parts = dict(module.named_modules())
+    if name and name in parts:
+        return parts[name]
+    raise ValueError(
+        f"layer={name!r} is no part of the network. Close ones are "
+        f"{close_names(str(name), [part for part in parts if part])}; "
+        "module_.named_modules() lists all."
+    )
+
+
+def with_positions(table, n_axes):
+    """Return the rows of a layer table whose output has positions.
+
+    Parameters
+    ----------
+    table : list of skcnn.backbones.LayerInfo
+        Layers.
+
+    n_axes : int
+        Number of spatial axes of the input.
+
+    Returns
+    -------
+    list of skcnn.backbones.LayerInfo
+        Those that return feature maps, ``(n_channels, *spatial_shape)``.
+    """
+    return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]
+
+
+def is_convolution(part):
+    """Return whether a part of a network is a convolution with filters."""
+    return isinstance(part, torch.nn.modules.conv._ConvNd)

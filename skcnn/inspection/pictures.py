@@ -1,0 +1,247 @@
+"""Images of X as pictures, and grids of axes to show them in."""
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import _safe_indexing
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from ..data import as_image_list, check_image_array, find_layout, is_image_files
+from ..data.image_decoding import (
+    ImageFileError,
+    as_pil_image,
+    decode_image,
+    errors_naming,
+)
+
+MAX_SIDE = 384  # pixels of a picture of a file, more than a figure shows
+GREY = "gray"
+# Okabe and Ito's colours, which the colour-blind can tell apart, and line styles and
+# markers for those who see none.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINE_STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def as_pictures(X, rows=None, *, image_shape=None, channel_axis="auto"):
+    """Return images as pictures for matplotlib.
+
+    Pixels of uint8 and image files keep their values, floats in [0, 1] too. Others
+    are scaled by one range for all pictures, from their minimum, or 0 if that is
+    lower, to their maximum. Of volumes, the middle slice is shown; of four channels
+    the first three, and of other numbers of channels but 3 their mean.
+
+    Parameters
+    ----------
+    X : array-like, torch.Tensor or sequence of image files
+        Images, as any estimator of the package takes them.
+
+    rows : array-like of int or None, default=None
+        Rows of X; None for all. Other rows are not read.
+
+    image_shape : tuple of int or None, default=None
+        Shape of one image, if X holds flattened images.
+
+    channel_axis : int, None or "auto", default="auto"
+        Axis of X that holds the channels.
+
+    Returns
+    -------
+    list of ndarray of shape (height, width) or (height, width, 3)
+        Grey or RGB pictures, uint8 or floats in [0, 1]. Files are shrunk to at most
+        384 pixels on each side.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X holds no images, or a file cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcnn.inspection.pictures import as_pictures
+    >>> as_pictures(np.zeros((2, 3, 8, 9)))[0].shape
+    (8, 9, 3)
+    """
+    if is_image_files(X):
+        sources = as_image_list(X)
+        rows = range(len(sources)) if rows is None else rows
+        return [_decode(sources[row], row) for row in rows]
+    if rows is not None:
+        X = _safe_indexing(X, np.asarray(rows))
+    pixels = check_image_array(BaseEstimator(), X)
+    layout = find_layout(pixels.shape[1:], image_shape, channel_axis, images_only=True)
+    if len(layout.spatial_shape) == 1:
+        raise ValueError(
+            f"X has samples of shape {layout.sample_shape}, expected images. Set "
+            "image_shape=(height, width) if these are flattened images."
+        )
+    return _in_range(_with_usual_channels(layout.channels_first(pixels)))
+
+
+def _decode(source, row):
+    """Return an image file, or another image of any size, as a picture."""
+    try:
+        if hasattr(source, "shape"):
+            with errors_naming(source):
+                source = as_pil_image(source)
+        image = decode_image(source, "RGB", MAX_SIDE)
+    except ImageFileError as error:
+        raise ImageFileError(f"Row {row} of X: {error}") from error
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
+    return np.asarray(image)
+
+
+def _with_usual_channels(batch):
+    """Return (n, c, [depth,] h, w) as grey pictures, (n, h, w), or (n, h, w, 3)."""
+    if batch.ndim == 5:
+        batch = batch[:, :, batch.shape[2] // 2]
+    n_channels = batch.shape[1]
+    if n_channels in (3, 4):
+        return np.moveaxis(batch[:, :3], 1, -1)
+    return batch[:, 0] if n_channels == 1 else batch.mean(axis=1)
+
+
+def _in_range(pictures):
+    """Return a list of pictures of any dtype as uint8, or as floats in [0, 1]."""
+    if pictures.dtype == np.uint8:
+        return list(pictures)
+    pictures = pictures.astype(np.float64)
+    low, high = min(pictures.min(), 0), pictures.max()
+    if low < 0 or high > 1:
+        pictures = (pictures - low) / ((high - low) or 1)
+    return list(pictures)
+
+
+def reading_of(estimator):
+    """Return how an estimator reads X, as arguments of `as_pictures`.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Estimator of any kind; of a pipeline or search, its steps are looked through.
+
+    Returns
+    -------
+    dict
+        `image_shape` and `channel_axis`, if a part of the estimator has them.
+    """
+    found = {}
+    params = estimator.get_params()
+    for name in sorted(params, key=lambda name: name.count("__"), reverse=True):
+        last = name.rpartition("__")[2]
+        if last in ("image_shape", "channel_axis"):
+            found[last] = params[name]
+    return found
+
+
+def name_rows(X, rows):
+    """Return names of samples: those of their files, or the numbers of their rows."""
+    sources = as_image_list(X) if is_image_files(X) else None
+    named = [None if sources is None else sources[row] for row in rows]
+    return [
+        Path(source).name if isinstance(source, (str, PathLike)) else f"row {row}"
+        for row, source in zip(rows, named, strict=True)
+    ]
+
+
+def shorten(text, width=22):
+    """Return a text of at most so many characters, its end replaced by an ellipsis."""
+    text = str(text)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def make_axes(ax=None, **kwargs):
+    """Return a figure and its axes: `ax`, or new ones made with `kwargs`."""
+    check_matplotlib_support("skcnn.inspection")
+    from matplotlib import pyplot as plt
+
+    if ax is not None:
+        return ax.figure, ax
+    return plt.subplots(layout="constrained", **kwargs)
+
+
+def make_grid(n_rows, n_columns, ax=None, side=1.5):
+    """Return a figure and a grid of axes for pictures.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int
+        Size of the grid.
+
+    ax : matplotlib Axes or None, default=None
+        Axes whose place the grid takes; None makes a new figure.
+
+    side : float, default=1.5
+        Width and height of one place of a new figure, in inches.
+
+    Returns
+    -------
+    figure : matplotlib Figure or SubFigure
+        The figure.
+
+    axes : ndarray of shape (n_rows, n_columns), of matplotlib Axes
+        Its axes, which show nothing yet.
+    """
+    if ax is None:
+        size = (side * n_columns, (side + 0.25) * n_rows)
+        figure, axes = make_axes(
+            nrows=n_rows, ncols=n_columns, figsize=size, squeeze=False
+        )
+    else:
+        figure, axes = ax.figure, _divide(ax, n_rows, n_columns)
+    for one in axes.flat:
+        one.set_axis_off()
+    return figure, axes
+
+
+def _divide(ax, n_rows, n_columns):
+    """Return a grid of axes in the place of `ax`, which becomes invisible."""
+    ax.set_axis_off()
+    spec, gaps = ax.get_subplotspec(), {"wspace": 0.08, "hspace": 0.35}
+    if spec is not None:
+        return spec.subgridspec(n_rows, n_columns, **gaps).subplots(squeeze=False)
+    box = ax.get_position()
+    place = {"left": box.x0, "right": box.x1, "bottom": box.y0, "top": box.y1}
+    return ax.figure.add_gridspec(n_rows, n_columns, **place, **gaps).subplots(
+        squeeze=False
+    )
+
+
+def show_picture(ax, picture, title="", *, label="", frame=None, **kwargs):
+    """Show a picture without ticks.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to show it.
+
+    picture : ndarray of shape (height, width) or (height, width, 3)
+        Grey or RGB picture, uint8 or floats in [0, 1].
+
+    title, label : str, default=""
+        Text above and on the left.
+
+    frame : color or None, default=None
+        Colour of a frame.
+
+    **kwargs : dict
+        Arguments of `matplotlib.axes.Axes.imshow`, such as `cmap`, `vmin` and `vmax`,
+        if the picture is no picture but a map of values.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+        The image.
+    """
+    highest = 255 if picture.dtype == np.uint8 else 1
+    options = {"cmap": GREY, "vmin": 0, "vmax": highest, **kwargs}
+    ax.set_axis_on()
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, fontsize="small")
+    ax.set_ylabel(label, fontsize="small")
+    for spine in ax.spines.values():
+        spine.set(visible=frame is not None, color=frame, linewidth=2)
+    return ax.imshow(picture, **options)
