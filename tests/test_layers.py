@@ -23,6 +23,15 @@ BELOW = {
     "_base": {"training", "features", "backbones", "data", "modules", "runtime"},
     "": {"_base", "training", "features", "backbones", "data", "modules", "runtime"},
     "inspection": {"", "_base", "training", "features", "backbones", "data", "modules"},
+    "localization": {
+        "inspection",
+        "_base",
+        "features",
+        "backbones",
+        "data",
+        "modules",
+        "runtime",
+    },
 }
 SKORCH_DOORS = {Path("training/net.py"), Path("training/callbacks.py")}
 # Imported in the function that uses them.

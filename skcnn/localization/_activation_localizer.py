@@ -1,20 +1,19 @@
 """Localizer that finds objects in the class activation maps of a classifier."""
 
 import numpy as np
-import torch
 from scipy import ndimage
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
-from torch.nn import functional as F
 
 from .._base.parameter_constraints import FACTOR
 from .._base.shared_parameters import clone_sharing
+from ..data import is_image_files
 from ..inspection import class_activation_maps
+from ..inspection.networks import find_network
 from .average_precision import paired_iou
 from .box_input import one_box_each
 from .image_sequence import image_sizes
 
-N_STEPS = 16  # per position of a map, between which it is interpolated
 HIT_IOU = 0.5
 
 
@@ -113,10 +112,14 @@ class ActivationLocalizer(BaseEstimator):
         """
         self._validate_params()
         check_is_fitted(self.estimator)
-        sizes = np.tile(image_sizes(X), 2)
         maps = class_activation_maps(self.estimator, X)
-        boxes = [find_region(one, self.threshold) for one in maps]
-        return np.array(boxes) * sizes
+        boxes = np.array([find_region(one, self.threshold) for one in maps])
+        if not is_image_files(X):  # maps have the shape of the images
+            return boxes
+        sizes = image_sizes(X)
+        low, scale = _seen_parts(find_network(self.estimator).preprocessing, sizes)
+        boxes = np.tile(low, 2) + boxes * np.tile(scale, 2)
+        return boxes.clip(0, np.tile(sizes, 2))
 
     def score(self, X, y):
         """Return the share of boxes with an intersection over union of at least 0.5.
@@ -125,8 +128,7 @@ class ActivationLocalizer(BaseEstimator):
         ----------
         X : array-like or sequence of image files
             Images.
-        y : array-like of shape (n_samples, 4), list of array-like, list of dict or data \
-frame
+        y : array-like of shape (n_samples, 4), list of dict or data frame
             Box of each image, in its pixels.
 
         Returns
@@ -165,16 +167,21 @@ def find_region(activation, threshold):
     Returns
     -------
     ndarray of shape (4,)
-        Left, top, right and bottom side, as fractions of the width and height.
+        Left, top, right and bottom side, in pixels of the map.
     """
-    fine = F.interpolate(
-        torch.as_tensor(np.ascontiguousarray(activation), dtype=torch.float32)[None, None],
-        scale_factor=N_STEPS,
-        mode="bilinear",
-    )[0, 0].numpy()
-    low, high = fine.min(), fine.max()
-    regions, n_regions = ndimage.label(fine >= low + threshold * (high - low))
-    sizes = ndimage.sum_labels(np.ones_like(fine), regions, range(1, n_regions + 1))
-    rows, columns = ndimage.find_objects(regions)[int(np.argmax(sizes))]
-    sides = np.array([columns.start, rows.start, columns.stop, rows.stop])
-    return sides / np.tile(fine.shape[::-1], 2)
+    low, high = activation.min(), activation.max()
+    regions, _ = ndimage.label(activation >= low + threshold * (high - low))
+    sizes = np.bincount(regions.ravel())[1:]
+    rows, columns = ndimage.find_objects(regions)[sizes.argmax()]
+    return np.array([columns.start, rows.start, columns.stop, rows.stop], dtype=float)
+
+
+def _seen_parts(preprocessing, sizes):
+    """Return where the network's crop of images begins, and the size of its pixels.
+
+    Both are arrays of shape (n_images, 2), in pixels of the images.
+    """
+    crop = np.array(preprocessing.crop_size[::-1])
+    resized = [preprocessing.resized_size(h, w)[::-1] for w, h in sizes.tolist()]
+    scale = sizes / np.array(resized)
+    return (sizes - crop * scale) / 2, scale

@@ -123,7 +123,9 @@ class BoxRegressor(BaseFineTunedCNN):
     >>> y = np.hstack([low, low + 32])
     >>> for image, (left, top, right, bottom) in zip(X, y):
     ...     image[top:bottom, left:right] = 255
-    >>> reg = BoxRegressor(image_size=64, trainable="head", max_epochs=1, random_state=0)
+    >>> reg = BoxRegressor(
+    ...     image_size=64, trainable="head", max_epochs=1, random_state=0
+    ... )
     >>> reg.set_params(head_epochs=100).fit(X[:16], y[:16]).predict(X[16:]).shape
     (8, 4)
     """
@@ -205,8 +207,7 @@ class BoxRegressor(BaseFineTunedCNN):
         ----------
         X : array-like or sequence of image files
             Training images.
-        y : array-like of shape (n_samples, 4), list of array-like, list of dict or data \
-frame
+        y : array-like of shape (n_samples, 4), list of dict or data frame
             Box of each image, in its pixels; dicts and the frame of
             :func:`stack_boxes` may have labels.
         sample_weight : array-like of shape (n_samples,) or None, default=None
@@ -301,8 +302,7 @@ frame
         ----------
         X : array-like or sequence of image files
             Images.
-        y : array-like of shape (n_samples, 4), list of array-like, list of dict or data \
-frame
+        y : array-like of shape (n_samples, 4), list of dict or data frame
             Box of each image, as in `fit`.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Weights of the samples.

@@ -8,7 +8,8 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
 from .._base.parameter_constraints import COUNT, PROBABILITY
-from ..backbones import WeightsError, read_state_dict
+from ..backbones import WeightsError, check_pixel_range, read_state_dict
+from ..backbones.preprocessing import as_uint8_or_float
 from ..runtime import check_device
 from .average_precision import average_precision
 from .boxes import check_box_targets, stack_boxes
@@ -108,8 +109,7 @@ class PretrainedDetector(BaseEstimator):
         skcnn.backbones.WeightsError
             If the weights file cannot be read or is of another network.
         """
-        from torchvision.models import get_model, list_models
-        from torchvision.models import detection
+        from torchvision.models import detection, get_model, list_models
 
         names = list_models(detection)
         if self.name not in names:
@@ -158,7 +158,9 @@ class PretrainedDetector(BaseEstimator):
 
     def _select(self, output, threshold):
         """Return what the network returns for an image, as arrays."""
-        found = {name: output[name].cpu().numpy() for name in ("boxes", "labels", "scores")}
+        found = {
+            name: output[name].cpu().numpy() for name in ("boxes", "labels", "scores")
+        }
         low, high = np.split(found["boxes"], 2, axis=1)
         kept = (found["scores"] >= threshold) & (low < high).all(axis=1)
         found = {name: values[kept] for name, values in found.items()}
@@ -212,7 +214,8 @@ class PretrainedDetector(BaseEstimator):
 
 def _as_input(image):
     """Return an image, (H, W, C), as the networks take it: RGB in [0, 1]."""
-    if image.dtype == np.uint8:
-        image = image / np.float32(255)
-    batch = torch.as_tensor(np.ascontiguousarray(np.moveaxis(image, -1, 0)))
-    return batch.float().expand(3, -1, -1)
+    pixels = torch.as_tensor(np.ascontiguousarray(np.moveaxis(image, -1, 0)))
+    check_pixel_range(pixels)
+    pixels = as_uint8_or_float(pixels)
+    highest = 255 if pixels.dtype == torch.uint8 else 1
+    return (pixels / highest).expand(3, -1, -1)

@@ -215,7 +215,9 @@ class SlidingWindowDetector(BaseEstimator):
         boxes = np.concatenate([target["boxes"] for target in y])
         if not len(boxes):
             raise ValueError("y has no boxes, expected at least one in all images.")
-        self.classes_ = np.unique(np.concatenate([t["labels"] for t in y if len(t["boxes"])]))
+        self.classes_ = np.unique(
+            np.concatenate([t["labels"] for t in y if len(t["boxes"])])
+        )
         self.window_sizes_ = learn_window_sizes(boxes, self.n_windows, self.window_side)
         is_cached = wants_cache(self.memory)
         with nullcontext(self.memory) if is_cached else TemporaryDirectory() as memory:
@@ -224,7 +226,9 @@ class SlidingWindowDetector(BaseEstimator):
 
     def _learn(self, pyramid, images, y):
         """Fit the linear model, and again with its hard negatives."""
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        rng = np.random.default_rng(
+            check_random_state(self.random_state).randint(2**31)
+        )
         self.layer_, self._n_cells = pyramid.layer, self._count_cells(pyramid)
         X, codes, self._filter = [], [], None
         for _ in range(self.n_rounds + 1):
@@ -245,13 +249,13 @@ class SlidingWindowDetector(BaseEstimator):
             return LogisticRegression(C=0.01, max_iter=1000)
         return self.estimator
 
-    def _make_pyramid(self, memory):
+    def _make_pyramid(self, memory, layer=None):
         """Return what computes feature maps."""
         check_uses(self)
         if needs_fit(self):
             raise ValueError(
-                f"backbone={self.backbone!r} is not pretrained, expected a network whose "
-                "weights and preprocessing are known. For a torch.nn.Module, set "
+                f"backbone={self.backbone!r} is not pretrained, expected a network "
+                "whose weights and preprocessing are known. For a torch.nn.Module, set "
                 "preprocessing='resnet18' or the name of another backbone."
             )
         backbone = ready_backbone(self)
@@ -260,7 +264,9 @@ class SlidingWindowDetector(BaseEstimator):
                 f"{backbone.name} takes images of one size only, expected a network "
                 "with published preprocessing."
             )
-        layer = find_map_layer(backbone) if self.layer == "auto" else self.layer
+        layer = layer or self.layer
+        if layer == "auto":
+            layer = find_map_layer(backbone)
         return FeaturePyramid(
             backbone, layer, self.batch_size, self.device, self.precision, memory
         )
@@ -303,7 +309,7 @@ class SlidingWindowDetector(BaseEstimator):
         """Yield the size of each image, its windows and their scores."""
         check_is_fitted(self)
         images = ImageSequence(self, X, self.channel_axis)
-        pyramid = self._make_pyramid(self.memory)
+        pyramid = self._make_pyramid(self.memory, self.layer_)
         for size, windows in self._windows(pyramid, images):
             yield size, [(w, self._filter.scores(w)) for w in windows]
 
@@ -355,8 +361,8 @@ class SlidingWindowDetector(BaseEstimator):
         Returns
         -------
         list of list of ndarray of shape (n_classes, n_rows, n_columns)
-            Score maps of each image, one for each of `window_sizes_`: the margin of each
-            class over the background. Windows lie side by side over the whole image.
+            Score maps of each image, one for each of `window_sizes_`: the margin of
+            each class over the background. Windows lie in a grid over the whole image.
         """
         return [[s.numpy() for _, s in scored] for _, scored in self._scored(X)]
 

@@ -1,4 +1,4 @@
-"""X and y of box regression: whole images, and a box of each as fractions of its size."""
+"""X and y of box regression: whole images, a box of each as fractions of its size."""
 
 import numpy as np
 
@@ -49,8 +49,8 @@ def one_box_each(y, sizes):
     for i, (target, size) in enumerate(zip(y, sizes, strict=True)):
         if len(target["boxes"]) != 1:
             raise ValueError(
-                f"y[{i}] has {len(target['boxes'])} boxes, expected one for each image. "
-                "SlidingWindowDetector finds none, one or many."
+                f"y[{i}] has {len(target['boxes'])} boxes, expected one for each "
+                "image. SlidingWindowDetector finds none, one or many."
             )
         check_boxes(target["boxes"], f"y[{i}]['boxes']", size)
     return y

@@ -103,8 +103,8 @@ def check_box_targets(y, n_images=None, name="y"):
         )
     if n_images is not None and len(y) != n_images:
         raise ValueError(
-            f"{name} has boxes of {len(y)} images, but X has {n_images}. Images without "
-            "boxes need an empty array."
+            f"{name} has boxes of {len(y)} images, but X has {n_images}. Images "
+            "without boxes need an empty array."
         )
     return [_check_target(target, f"{name}[{i}]") for i, target in enumerate(y)]
 
@@ -169,7 +169,9 @@ def stack_boxes(y, images=None):
     if len(images) != len(y):
         raise ValueError(f"images has {len(images)} names, but y {len(y)} images.")
     columns = {
-        "image": [image for image, t in zip(images, y, strict=True) for _ in t["boxes"]],
+        "image": [
+            image for image, t in zip(images, y, strict=True) for _ in t["boxes"]
+        ],
         "label": [label for target in y for label in target["labels"]],
     }
     sides = np.concatenate([np.empty((0, 4)), *(target["boxes"] for target in y)])

@@ -42,8 +42,8 @@ class ImageSequence(Sequence):
         )
         if len(self.layout.spatial_shape) != 2:
             raise ValueError(
-                f"X has samples of shape {self.X.shape[1:]}, expected images: (n, H, W) "
-                "or (n, H, W, C), or a list of image files."
+                f"X has samples of shape {self.X.shape[1:]}, expected images: (n, H, "
+                "W) or (n, H, W, C), or a list of image files."
             )
 
     def __len__(self):

@@ -40,7 +40,8 @@ def find_map_layer(backbone):
     rows = [
         row
         for row in layer_table(backbone.module, shape)
-        if row.output_shape and len(row.output_shape) == 3
+        if row.output_shape
+        and len(row.output_shape) == 3
         and PROBE_SIDE // STRIDE <= row.output_shape[1] < PROBE_SIDE
     ]
     if not rows:

@@ -136,8 +136,10 @@ def map_boxes(boxes, matrices, image_size):
     inverse = torch.linalg.inv(matrices)[:, None, :2]  # (n, 1, 2, 3)
     mapped = (inverse[..., :2] @ corners[..., None])[..., 0] + inverse[..., 2]
     low, high = mapped.aminmax(dim=1)
-    return torch.cat([low, high], dim=1).add(limits.repeat(2) / 2).clamp_(
-        boxes.new_zeros(4), limits.repeat(2)
+    return (
+        torch.cat([low, high], dim=1)
+        .add(limits.repeat(2) / 2)
+        .clamp_(boxes.new_zeros(4), limits.repeat(2))
     )
 
 
