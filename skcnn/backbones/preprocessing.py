@@ -112,7 +112,7 @@ class Preprocessing:
             If it would have more than 2**27 pixels before the crop; the message goes
             behind the name of the image.
         """
-        size = self.resized_size(image.height, image.width)
+        size = self._resized_size(image.height, image.width)
         if prod(size) > PIXEL_LIMIT:
             raise OverflowError(f"has {_too_long(image.height, image.width, size)}")
         return self._resize(image, size)
@@ -135,7 +135,7 @@ class Preprocessing:
         ValueError
             If one would have more than 2**27 pixels before the crop.
         """
-        size = self.resized_size(*batch.shape[2:])
+        size = self._resized_size(*batch.shape[2:])
         if prod(size) > PIXEL_LIMIT:
             raise ValueError(f"X has images of {_too_long(*batch.shape[2:], size)}")
         resized = self._resize(as_uint8_or_float(batch), size)
@@ -152,18 +152,8 @@ class Preprocessing:
         resized = F.resize(image, list(size), mode, antialias=True)
         return F.center_crop(resized, list(self.crop_size))
 
-    def resized_size(self, height, width):
-        """Return the height and width that an image gets before the crop.
-
-        Parameters
-        ----------
-        height, width : int
-            Of the image.
-
-        Returns
-        -------
-        tuple of int
-        """
+    def _resized_size(self, height, width):
+        """Return the height and width that an image gets before the crop."""
         if isinstance(self.resize_size, tuple):
             return self.resize_size
         covered = (self.resize_size,) * 2 if self.resize_size else self.crop_size

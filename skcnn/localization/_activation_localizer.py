@@ -1,6 +1,7 @@
 """Localizer that finds objects in the class activation maps of a classifier."""
 
 import numpy as np
+import torch
 from scipy import ndimage
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
@@ -8,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 from .._base.parameter_constraints import FACTOR
 from .._base.shared_parameters import clone_sharing
 from ..data import is_image_files
-from ..inspection import class_activation_maps
 from ..inspection.networks import find_network
 from .average_precision import paired_iou
 from .box_input import one_box_each
@@ -112,14 +112,12 @@ class ActivationLocalizer(BaseEstimator):
         """
         self._validate_params()
         check_is_fitted(self.estimator)
+        from ..inspection import class_activation_maps
+
         maps = class_activation_maps(self.estimator, X)
-        boxes = np.array([find_region(one, self.threshold) for one in maps])
-        if not is_image_files(X):  # maps have the shape of the images
-            return boxes
-        sizes = image_sizes(X)
-        low, scale = _seen_parts(find_network(self.estimator).preprocessing, sizes)
-        boxes = np.tile(low, 2) + boxes * np.tile(scale, 2)
-        return boxes.clip(0, np.tile(sizes, 2))
+        if is_image_files(X):  # arrays get maps of the shape of the images
+            maps = _place_maps(find_network(self.estimator), maps, image_sizes(X))
+        return np.array([find_region(one, self.threshold) for one in maps])
 
     def score(self, X, y):
         """Return the share of boxes with an intersection over union of at least 0.5.
@@ -176,12 +174,8 @@ def find_region(activation, threshold):
     return np.array([columns.start, rows.start, columns.stop, rows.stop], dtype=float)
 
 
-def _seen_parts(preprocessing, sizes):
-    """Return where the network's crop of images begins, and the size of its pixels.
-
-    Both are arrays of shape (n_images, 2), in pixels of the images.
-    """
-    crop = np.array(preprocessing.crop_size[::-1])
-    resized = [preprocessing.resized_size(h, w)[::-1] for w, h in sizes.tolist()]
-    scale = sizes / np.array(resized)
-    return (sizes - crop * scale) / 2, scale
+def _place_maps(network, maps, sizes):
+    """Yield maps of the network's input as maps of the whole image files."""
+    for one, (width, height) in zip(torch.as_tensor(maps), sizes.tolist(), strict=True):
+        placed = network.preprocessing.place_maps(one[None, None], height, width)
+        yield placed[0, 0].numpy()

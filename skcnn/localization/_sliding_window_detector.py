@@ -412,7 +412,6 @@ class SlidingWindowDetector(BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         tags.target_tags.required = True
         return tags
