@@ -1,12 +1,16 @@
-"""Images per second of several ways to features: resnet18 at 224 × 224 pixels.
+"""Images per second of several ways to features, at 224 × 224 pixels.
 
-    python benchmarks/extraction_speed.py [--threads 4] [--repeats 5] [--images 64]
+    python benchmarks/extraction_speed.py [--backbone resnet18] [--threads 4]
+        [--repeats 5] [--images 64]
 
-Every way has the same random weights. The plain loop gets float32 batches that
-are normalised already, CNNFeatureTransformer gets uint8 images, and embetter and
-img2vec get images of PIL, as their users pass them. Both peers are run by their
-own classes; these download weights when they are made, so random ones are slipped
-in. The error is the relative L2 distance of the features from those that the
+``--backbone efficientnet_lite0`` compares the default backbone with the module of
+timm, which has the same weights, in float32 alone.
+
+Of resnet18, every way has the same random weights. The plain loop gets float32
+batches that are normalised already, CNNFeatureTransformer gets uint8 images, and
+embetter and img2vec get images of PIL, as their users pass them. Both peers are run by
+their own classes; these download weights when they are made, so random ones are
+slipped in. The error is the relative L2 distance of the features from those that the
 network in evaluation mode computes in float64 from the same input.
 
 bfloat16 is left out where the processor does not have it: what torch does instead
@@ -41,7 +45,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet18
 
 from skcnn import CNNFeatureTransformer
-from skcnn.backbones import find_backbone
+from skcnn.backbones import find_backbone, load_backbone
 
 SIDE = 224
 BATCH_SIZE = 32
@@ -57,9 +61,9 @@ def make_images(n_images):
     return tiles.repeat(16, axis=1).repeat(16, axis=2)
 
 
-def normalize(X):
-    """Return images as the float32 batch that the network takes, channels first."""
-    preprocessing = find_backbone("resnet18").preprocessing
+def normalize(X, backbone="resnet18"):
+    """Return images as the float32 batch that a network takes, channels first."""
+    preprocessing = find_backbone(backbone).preprocessing
     return preprocessing.normalize(torch.from_numpy(X).permute(0, 3, 1, 2)).contiguous()
 
 
@@ -182,6 +186,28 @@ def make_ways(module, folder, X, images):
     return ways, errors
 
 
+def make_default_ways(X):
+    """Return ways to the features of the default backbone, and their errors."""
+    transformer = CNNFeatureTransformer(image_size=SIDE, device="cpu").fit(X)
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    backbone = load_backbone("efficientnet_lite0")
+    network.load_state_dict(backbone.module.state_dict(), strict=False)
+    network.eval()
+    images = normalize(X, "efficientnet_lite0")
+    last = {"memory_format": torch.channels_last}
+    ways = {
+        PLAIN: partial(run_plain, network, images),
+        "plain loop, channels last": partial(
+            run_plain, copy.deepcopy(network).to(**last), images.contiguous(**last)
+        ),
+        "skcnn float32": partial(transformer.transform, X),
+    }
+    errors = {
+        name: relative_error(way(), network, images) for name, way in ways.items()
+    }
+    return ways, errors
+
+
 def report(ways, errors, seconds, n_images):
     """Print the table."""
     print(f"{'':26} images/s   speed / plain loop   relative L2 error")
@@ -204,6 +230,9 @@ def report_share(way, dtype, seconds, n_operations, n_images):
 def main():
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--backbone", choices=["resnet18", "efficientnet_lite0"], default="resnet18"
+    )
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=64)
@@ -211,6 +240,12 @@ def main():
     torch.set_num_threads(args.threads)
     describe_machine()
     X = make_images(args.images)
+    if args.backbone == "efficientnet_lite0":
+        ways, errors = make_default_ways(X)
+        seconds = interleave(ways, args.repeats)
+        report(ways, errors, seconds, args.images)
+        describe_load()
+        return
     images = normalize(X)
     module = make_network(images[:BATCH_SIZE])
     precisions = {"skcnn float32": torch.float32}

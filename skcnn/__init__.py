@@ -4,10 +4,12 @@ from ._classifier import CNNClassifier
 from ._feature_transformer import CNNFeatureTransformer
 from ._fine_tuned_classifier import FineTunedClassifier
 from ._fine_tuned_regressor import FineTunedRegressor
+from ._fixed_filters import FixedFilterTransformer
 from ._regressor import CNNRegressor
 from ._text_classifier import TextCNNClassifier
 from .backbones import list_backbones
 from .features import clear_cache
+from .inspection.summary import summary
 
 __version__ = "0.1.0"
 
@@ -17,8 +19,10 @@ __all__ = [
     "CNNRegressor",
     "FineTunedClassifier",
     "FineTunedRegressor",
+    "FixedFilterTransformer",
     "TextCNNClassifier",
     "__version__",
     "clear_cache",
     "list_backbones",
+    "summary",
 ]

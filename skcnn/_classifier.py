@@ -102,8 +102,9 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Maximum number of samples in a training step. "auto" is a power of two near
         a fortieth of the samples, from 8 to 128, which is halved, down to 4, if a
         batch does not fit in memory.
-    max_epochs : int, default=20
-        Maximum number of epochs.
+    max_epochs : int or "auto", default="auto"
+        Maximum number of epochs. "auto" is 20, or more if 20 epochs have fewer than
+        600 training steps: as many as these take.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, by label. "balanced" weights each class inversely
         to its frequency, counted in sample weights. For an indicator matrix: weights
@@ -260,7 +261,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         weight_decay="auto",
         weight_averaging=None,
         batch_size="auto",
-        max_epochs=20,
+        max_epochs="auto",
         class_weight=None,
         label_smoothing=0.0,
         early_stopping=False,

@@ -103,8 +103,9 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Maximum number of samples in a training step. "auto" is a power of two near
         a fortieth of the samples, from 8 to 128, which is halved, down to 4, if a
         batch does not fit in memory.
-    max_epochs : int, default=20
-        Maximum number of epochs.
+    max_epochs : int or "auto", default="auto"
+        Maximum number of epochs. "auto" is 20, or more if 20 epochs have fewer than
+        600 training steps: as many as these take.
     early_stopping : bool, default=False
         Whether to stop when the score of validation data does not improve, and
         to restore the best epoch; of equal ones, that of the lowest validation loss.
@@ -244,7 +245,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         weight_decay="auto",
         weight_averaging=None,
         batch_size="auto",
-        max_epochs=20,
+        max_epochs="auto",
         early_stopping=False,
         scoring=None,
         validation_fraction=0.1,

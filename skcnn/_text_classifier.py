@@ -78,8 +78,9 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         Maximum number of sentences in a training step. "auto" is a power of two near
         a fortieth of the sentences, from 8 to 64, which is halved, down to 4, if a
         batch does not fit in memory.
-    max_epochs : int, default=10
-        Maximum number of epochs.
+    max_epochs : int or "auto", default="auto"
+        Maximum number of epochs. "auto" is 10, or more if 10 epochs have fewer than
+        600 training steps: as many as these take.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, see :class:`CNNClassifier`.
     label_smoothing : float, default=0.0
@@ -170,6 +171,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     _input = sentence_input
     _Targets = ClassTargets
     _auto_batch_sizes = (8, 64)  # the paper has 50
+    _fewest_auto_epochs = 10
     _predict_batch_size = 256
 
     def __init__(
@@ -194,7 +196,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         weight_decay=0.01,
         weight_averaging=None,
         batch_size="auto",
-        max_epochs=10,
+        max_epochs="auto",
         class_weight=None,
         label_smoothing=0.0,
         early_stopping=False,

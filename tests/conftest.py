@@ -14,6 +14,7 @@ import torch
 from sklearn.base import clone
 
 mpl.use("Agg")
+mpl.rcParams["figure.max_open_warning"] = 0  # docstrings' examples close no figures
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # share the cores between the workers
     n_workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))

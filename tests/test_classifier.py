@@ -171,7 +171,27 @@ def assert_loss_falls(clf, X, y):
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, torch.optim.Adamax])
 def test_every_optimizer_trains(images, optimizer):
-    assert_loss_falls(CNNClassifier(**SMALL, optimizer=optimizer), *images)
+    clf = CNNClassifier(**SMALL, max_epochs=5, optimizer=optimizer)
+    assert_loss_falls(clf, *images)
+
+
+# Number of epochs
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "batch_size", "n_epochs"),
+    [(50, "auto", 86), (50, 50, 600), (1000, "auto", 20), (20000, "auto", 20)],
+)
+def test_small_sets_are_trained_for_600_steps(n_samples, batch_size, n_epochs):
+    clf = CNNClassifier(batch_size=batch_size)
+    assert clf._n_epochs(n_samples) == n_epochs
+    assert clf.set_params(max_epochs=7)._n_epochs(n_samples) == 7
+
+
+def test_automatic_epochs_are_those_of_the_fit(images):
+    X, y = (values[:20] for values in images)
+    clf = CNNClassifier(n_layers=1, n_filters=1).fit(X, y)
+    assert clf.n_iter_ == 200  # of three steps
 
 
 class LearningRates(Callback):

@@ -21,11 +21,18 @@ from skcnn import (
     CNNRegressor,
     FineTunedClassifier,
     FineTunedRegressor,
+    FixedFilterTransformer,
     TextCNNClassifier,
 )
 from skcnn.backbones import FineTunedNetwork
 from skcnn.data import ChannelScaler, ImageFiles, Layout, Vocabulary
 from skcnn.features import CachedFeatures, FeatureCache
+from skcnn.inspection import (
+    ConfusionImagesDisplay,
+    EmbeddingDisplay,
+    HistoryDisplay,
+    NeighborsDisplay,
+)
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
 from skcnn.runtime import PrivateRandomness, make_generator
 from skcnn.training import FitProgress, LearningRateCurve, Monitor
@@ -35,6 +42,7 @@ MODULES = [
     "skcnn.backbones",
     "skcnn.data",
     "skcnn.features",
+    "skcnn.inspection",
     "skcnn.modules",
     "skcnn.training",
 ]
@@ -122,12 +130,12 @@ def documented_parameters(value):
 
 
 def signature_parameters(value):
-    """Return the parameters of a call, without self, stars as in a docstring."""
+    """Return the parameters of a call, without self or cls, stars as in a docstring."""
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return {
         stars.get(parameter.kind, "") + name: parameter
         for name, parameter in inspect.signature(value).parameters.items()
-        if name != "self"
+        if name not in ("self", "cls")
     }
 
 
@@ -199,6 +207,7 @@ QUICK = {
     CNNRegressor: CNNRegressor(n_filters=2, **SMALL),
     FineTunedClassifier: FineTunedClassifier("convnet", weights=None, **SMALL),
     FineTunedRegressor: FineTunedRegressor("convnet", weights=None, **SMALL),
+    FixedFilterTransformer: FixedFilterTransformer("sharpen"),
     TextCNNClassifier: TextCNNClassifier(n_filters=2, embedding_dim=2, **SMALL),
 }
 TABLE = pd.DataFrame(np.eye(12), columns=[f"x{i}" for i in range(12)])
@@ -235,16 +244,24 @@ def no_features():
     return CachedFeatures(NoImages(), SimpleNamespace(canonical_layers=()), 1, None, "")
 
 
+def no_neighbors():
+    return NeighborsDisplay([np.eye(2)], [[]], np.zeros((1, 0)), np.zeros((1, 0)))
+
+
 INSTANCES = {
     CachedFeatures: no_features,
     ChannelScaler: fitted_scaler,
+    ConfusionImagesDisplay: lambda: ConfusionImagesDisplay([], [], [], []).plot(),
     ConvBlock: lambda: ConvBlock(1, 1, (3,)),
     Dropout: lambda: Dropout(0.5),
+    EmbeddingDisplay: lambda: EmbeddingDisplay(np.eye(2), {}).plot(),
     FeatureCache: lambda: FeatureCache("folder"),
     FineTunedNetwork: lambda: FineTunedNetwork(ConvBlock(1, 1, (3,)), (1, 3), 1),
     FitProgress: lambda: FitProgress(object(), None, None, None, 1),
+    HistoryDisplay: lambda: HistoryDisplay({}).plot(),
     ImageFiles: lambda: ImageFiles([], None),
     LearningRateCurve: lambda: LearningRateCurve([1], [1], 1).plot(),
+    NeighborsDisplay: lambda: no_neighbors().plot(),
     Vocabulary: lambda: Vocabulary().fit(["a word"]),
     PrivateRandomness: lambda: PrivateRandomness(make_generator(0)),
 }

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..runtime import DTYPES, make_generator, usual_torch
 from ..training import CallbackSupportMixin, predict_batches, range_test
-from .batch_sizes import auto_batch_size, call_with_batch_size
+from .batch_sizes import auto_batch_size, auto_max_epochs, call_with_batch_size
 from .checked_samples import check_training_samples
 from .net_building import new_net
 from .shuffled_samples import shuffled_samples
@@ -40,11 +40,13 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     - `_prepare_net(net, samples)`, called before a net is trained: with samples if it
       is new, without if it starts again;
     - `_finish_training()`, called after each training;
-    - `_auto_batch_sizes` and `_predict_batch_size`, what ``batch_size="auto"`` is.
+    - `_auto_batch_sizes` and `_predict_batch_size`, what ``batch_size="auto"`` is;
+    - `_fewest_auto_epochs`, what ``max_epochs="auto"`` is at least.
     """
 
     _auto_batch_sizes = (8, 128)  # the smallest and the largest in training
     _predict_batch_size = 128
+    _fewest_auto_epochs = 20
 
     @property
     def module_(self):
@@ -210,6 +212,14 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _auto_batch_size(self, n_samples):
         return auto_batch_size(n_samples, *self._auto_batch_sizes)
+
+    def _n_epochs(self, n_samples):
+        """Return the maximum number of epochs of `fit`."""
+        if self.max_epochs != "auto":
+            return self.max_epochs
+        auto = self._auto_batch_size(n_samples)
+        batch_size = auto if self.batch_size == "auto" else self.batch_size
+        return auto_max_epochs(n_samples, batch_size, self._fewest_auto_epochs)
 
     def _next_seed(self):
         return self._random_state.randint(MAX_SEED)

@@ -1,6 +1,6 @@
-"""Number of samples in a batch, and what is done if memory does not suffice."""
+"""Number of samples in a batch, batches that do not fit in memory, and epochs."""
 
-from math import log2
+from math import ceil, log2
 from numbers import Integral
 
 import numpy as np
@@ -12,6 +12,11 @@ from ..runtime import explain_out_of_memory, halve_until_it_fits
 def auto_batch_size(n_samples, smallest=8, largest=128):
     """Return the power of two near a fortieth of the samples, within limits."""
     return int(np.clip(2.0 ** round(log2(n_samples / 40)), smallest, largest))
+
+
+def auto_max_epochs(n_samples, batch_size, fewest):
+    """Return the number of epochs that take 600 training steps, or `fewest`."""
+    return max(fewest, ceil(600 / ceil(n_samples / batch_size)))
 
 
 def call_with_batch_size(function, batch_size, auto, may_shrink=True):

@@ -60,11 +60,9 @@ def fitting(estimator, X, y, sample_weight, *, keep, is_incremental=False):
         Whether there is one epoch, in which the optimiser goes on from the last call.
     """
     is_first = not (keep and estimator.__sklearn_is_fitted__())
-    n_epochs = 1 if is_incremental else estimator.max_epochs
     if is_first:
         _forget(estimator)
     with usual_torch():
-        progress = FitProgress(estimator, X, y, sample_weight, n_epochs)
         if is_first:
             estimator._random_state = check_random_state(estimator.random_state)
             estimator._validation_seed = None
@@ -72,11 +70,9 @@ def fitting(estimator, X, y, sample_weight, *, keep, is_incremental=False):
             check_network_parameters(estimator)
         with _all_or_nothing(estimator, is_first):
             data = X, y, sample_weight
-            call = FitCall(
-                estimator, data, progress, n_epochs, is_first, is_incremental
-            )
+            call = FitCall(estimator, data, is_first, is_incremental)
             yield call
-        progress.close()
+        call.progress.close()
     if call.interrupt is not None:
         raise call.interrupt
 
@@ -87,10 +83,10 @@ class FitCall:
 
     estimator: object
     data: tuple
-    progress: FitProgress
-    n_epochs: int
     is_first: bool
     is_incremental: bool
+    n_epochs: int = 1
+    progress: FitProgress | None = None
     kept_rows: np.ndarray | None = None
     trained_on: object = None
     interrupt: KeyboardInterrupt | None = None
@@ -110,7 +106,10 @@ class FitCall:
         return split_samples(self.estimator, samples, X_val, y_val, sample_weight_val)
 
     def prepare(self, samples):
-        """In the first call, learn from samples how the network reads them."""
+        """Begin, and learn from the samples of a first call how to read them."""
+        if not self.is_incremental:
+            self.n_epochs = self.estimator._n_epochs(len(samples))
+        self.progress = FitProgress(self.estimator, *self.data, self.n_epochs)
         self.progress.rows = _compose(self.kept_rows, samples.rows)
         if self.is_first:
             self.estimator._input.learn(self.estimator, samples)

@@ -73,6 +73,7 @@ CNN = {
     **AUGMENTATION,
     **IMAGES,
     **TRAINING,
+    "max_epochs": [AUTO, COUNT],
     "weight_decay": [AUTO, NON_NEGATIVE],
 }
 BACKBONE = {
@@ -113,6 +114,7 @@ TEXT = {
     **VOCABULARY,
     **TEXT_NETWORK,
     **TRAINING,
+    "max_epochs": [AUTO, COUNT],
     **CLASSIFICATION,
 }
 FEATURES = {

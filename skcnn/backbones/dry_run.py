@@ -63,9 +63,18 @@ def blank_batch(network, input_shape, device="meta"):
     Returns
     -------
     torch.Tensor of shape (N_SAMPLES, *input_shape)
+        Of the dtype of its weights; of integers if it begins with an embedding.
     """
-    like = next(_module_of(network).parameters(), torch.zeros(0))
-    return like.new_zeros(N_SAMPLES, *input_shape, device=device)
+    module = _module_of(network)
+    like = next(module.parameters(), torch.zeros(0))
+    owners = (part for part in module.modules() if any(True for _ in _own(part)))
+    takes_codes = isinstance(next(owners, None), nn.Embedding)
+    dtype = torch.long if takes_codes else like.dtype
+    return like.new_zeros(N_SAMPLES, *input_shape, dtype=dtype, device=device)
+
+
+def _own(part):
+    return part.parameters(recurse=False)
 
 
 def find_shapes(network, input_shape):

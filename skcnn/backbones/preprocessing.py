@@ -161,6 +161,29 @@ class Preprocessing:
             return covered[0], width * covered[0] // height
         return height * covered[1] // width, covered[1]
 
+    def place_maps(self, maps, height, width):
+        """Return maps of the network's input as maps of the whole images.
+
+        Parameters
+        ----------
+        maps : torch.Tensor of shape (n, c, *crop_size)
+            Values at the positions of what was cut out of the images.
+
+        height, width : int
+            Size of the images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n, c, height, width)
+            0 outside of what was cut out.
+        """
+        from torchvision.transforms.v2 import functional as F
+
+        whole = F.center_crop(maps, list(self._resized_size(height, width)))
+        return torch.nn.functional.interpolate(
+            whole, (height, width), mode="bilinear", antialias=True
+        )
+
     def normalize(self, batch, dtype=torch.float32):
         """Return pixels less `mean`, over `std`.
 

@@ -15,13 +15,13 @@ from .._base import BaseCNN, array_input, backbone_input
 from .._base.backbone_features import find_source, make_asked_extractor
 from .._base.backbone_parameter import known_backbone
 from .._feature_transformer import CNNFeatureTransformer
-from ..backbones import layer_names, layer_table
+from ..backbones import layer_table
 from ..backbones.running_order import close_names
-from ..runtime import usual_torch
 
 # Attributes in which fitted searches and other meta-estimators keep their estimator.
 INNER = ("best_estimator_", "estimator_", "regressor_")
 BATCH_SIZE = 32
+MAX_BLOCKS = 6
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,6 @@ class FoundNetwork:
             X = step.transform(X)
         return X
 
-    @usual_torch()
     def batches(self, X, batch_size=BATCH_SIZE):
         """Yield what the network takes, batch by batch.
 
@@ -111,13 +110,48 @@ class FoundNetwork:
         read = _read_of_transformer if self.is_transformer else _read_of_estimator
         yield from read(self.estimator, X, batch_size)
 
-    def layer_names(self):
-        """Return the names of all layers, see `skcnn.backbones.layer_names`."""
-        return layer_names(self.module, self.input_shape)
+    def layers_with_maps(self):
+        """Return the layers that return feature maps.
 
-    def layer_table(self):
-        """Return what is known of all layers, see `skcnn.backbones.layer_table`."""
-        return layer_table(self.module, self.input_shape)
+        Returns
+        -------
+        list of skcnn.backbones.LayerInfo
+            Blocks first, then all layers, both in running order.
+        """
+        n_axes = len(self.input_shape) - 1
+        table = layer_table(self.module, self.input_shape)
+        return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]
+
+    def layers_by_name(self, layers=None):
+        """Return what is known of chosen layers.
+
+        Parameters
+        ----------
+        layers : str, list of str or None, default=None
+            Names of layers that return feature maps. None stands for the blocks, up to
+            six of them.
+
+        Returns
+        -------
+        list of skcnn.backbones.LayerInfo
+            The layers in the order of `layers`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, or it returns no feature maps.
+        """
+        known = {row.name: row for row in self.layers_with_maps()}
+        if layers is None:
+            return _spread(list(known.values()), self.input_shape)
+        layers = [layers] if isinstance(layers, str) else list(layers)
+        for layer in layers:
+            if layer not in known:
+                raise ValueError(
+                    f"layer={layer!r} is not one of the network's {len(known)} layers "
+                    f"with feature maps. Close ones are {close_names(layer, known)}."
+                )
+        return [known[layer] for layer in layers]
 
 
 def find_network(est):
@@ -155,7 +189,7 @@ def find_network(est):
     >>> find_network(pipeline).input_shape
     (1, 8, 8)
     """
-    found = _find(est)
+    found = find_estimator(est)
     if found is None:
         raise TypeError(
             f"{type(est).__name__} has no network, expected a fitted CNNClassifier, "
@@ -171,23 +205,52 @@ def find_network(est):
     return found
 
 
-def _find(est):
-    """Return the estimator of the package in an estimator, None if there is none."""
+def find_estimator(est):
+    """Return the estimator of the package in an estimator, None if there is none.
+
+    Parameters
+    ----------
+    est : BaseEstimator
+        Any estimator, fitted or not.
+
+    Returns
+    -------
+    FoundNetwork or None
+        The estimator, perhaps one of sentences, and the steps around it.
+    """
     if isinstance(est, (BaseCNN, CNNFeatureTransformer)):
         return FoundNetwork(est)
+    inner = innermost(est)
+    if isinstance(inner, Pipeline):
+        return _find_step([step for _, step in inner.steps])
+    return None if inner is est else find_estimator(inner)
+
+
+def innermost(est):
+    """Return the estimator that frozen ones, fitted searches and their like hold.
+
+    Parameters
+    ----------
+    est : BaseEstimator
+        Any estimator.
+
+    Returns
+    -------
+    BaseEstimator
+        The estimator that predicts, perhaps `est` itself.
+    """
     if isinstance(est, FrozenEstimator):
-        return _find(est.estimator)
-    if isinstance(est, Pipeline):
-        return _find_step([step for _, step in est.steps])
-    inner = [getattr(est, name) for name in INNER if hasattr(est, name)]
-    return _find(inner[0]) if inner else None
+        return innermost(est.estimator)
+    held = [getattr(est, name) for name in INNER if hasattr(est, name)]
+    is_own = isinstance(est, (BaseCNN, CNNFeatureTransformer))
+    return innermost(held[0]) if held and not is_own else est
 
 
 def _find_step(steps):
     """Return the first estimator of the package among steps of a pipeline."""
     steps = [step for step in steps if step not in (None, "passthrough")]
     for index, step in enumerate(steps):
-        found = _find(step)
+        found = find_estimator(step)
         if found is not None:
             before = (*steps[:index], *found.before)
             return FoundNetwork(
@@ -253,23 +316,16 @@ def find_part(module, name):
     )
 
 
-def with_positions(table, n_axes):
-    """Return the rows of a layer table whose output has positions.
-
-    Parameters
-    ----------
-    table : list of skcnn.backbones.LayerInfo
-        Layers.
-
-    n_axes : int
-        Number of spatial axes of the input.
-
-    Returns
-    -------
-    list of skcnn.backbones.LayerInfo
-        Those that return feature maps, ``(n_channels, *spatial_shape)``.
-    """
-    return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]
+def _spread(rows, input_shape):
+    """Return the blocks among layers, up to six from the first to the last."""
+    blocks = []
+    for row in rows:
+        is_input = row.output_shape == input_shape and not row.n_parameters
+        if is_input or any(row.name.startswith(f"{one.name}.") for one in blocks):
+            break
+        blocks.append(row)
+    chosen = np.linspace(0, len(blocks) - 1, min(len(blocks), MAX_BLOCKS))
+    return [blocks[index] for index in np.unique(chosen.round().astype(int))]
 
 
 def is_convolution(part):

@@ -18,6 +18,7 @@ from ..data.image_decoding import (
 
 MAX_SIDE = 384  # pixels of a picture of a file, more than a figure shows
 GREY = "gray"
+POINTS_PER_LETTER = 4.5  # on average, in small print
 # Okabe and Ito's colours, which the colour-blind can tell apart, and line styles and
 # markers for those who see none.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -147,12 +148,6 @@ def name_rows(X, rows):
     ]
 
 
-def shorten(text, width=22):
-    """Return a text of at most so many characters, its end replaced by an ellipsis."""
-    text = str(text)
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
 def make_axes(ax=None, **kwargs):
     """Return a figure and its axes: `ax`, or new ones made with `kwargs`."""
     check_matplotlib_support("skcnn.inspection")
@@ -163,7 +158,7 @@ def make_axes(ax=None, **kwargs):
     return plt.subplots(layout="constrained", **kwargs)
 
 
-def make_grid(n_rows, n_columns, ax=None, side=1.5):
+def make_grid(n_rows, n_columns, ax=None, side=1.5, wspace=0.08):
     """Return a figure and a grid of axes for pictures.
 
     Parameters
@@ -176,6 +171,9 @@ def make_grid(n_rows, n_columns, ax=None, side=1.5):
 
     side : float, default=1.5
         Width and height of one place of a new figure, in inches.
+
+    wspace : float, default=0.08
+        Gap between columns that take the place of axes, in widths of a column.
 
     Returns
     -------
@@ -191,16 +189,16 @@ def make_grid(n_rows, n_columns, ax=None, side=1.5):
             nrows=n_rows, ncols=n_columns, figsize=size, squeeze=False
         )
     else:
-        figure, axes = ax.figure, _divide(ax, n_rows, n_columns)
+        figure, axes = ax.figure, _divide(ax, n_rows, n_columns, wspace)
     for one in axes.flat:
         one.set_axis_off()
     return figure, axes
 
 
-def _divide(ax, n_rows, n_columns):
+def _divide(ax, n_rows, n_columns, wspace):
     """Return a grid of axes in the place of `ax`, which becomes invisible."""
     ax.set_axis_off()
-    spec, gaps = ax.get_subplotspec(), {"wspace": 0.08, "hspace": 0.35}
+    spec, gaps = ax.get_subplotspec(), {"wspace": wspace, "hspace": 0.35}
     if spec is not None:
         return spec.subgridspec(n_rows, n_columns, **gaps).subplots(squeeze=False)
     box = ax.get_position()
@@ -222,10 +220,10 @@ def show_picture(ax, picture, title="", *, label="", frame=None, **kwargs):
         Grey or RGB picture, uint8 or floats in [0, 1].
 
     title, label : str, default=""
-        Text above and on the left.
+        Text above and on the left. Lines that are wider than the axes are cut.
 
-    frame : color or None, default=None
-        Colour of a frame.
+    frame : dict or None, default=None
+        Properties of a frame, such as `color` and `linestyle`.
 
     **kwargs : dict
         Arguments of `matplotlib.axes.Axes.imshow`, such as `cmap`, `vmin` and `vmax`,
@@ -240,8 +238,17 @@ def show_picture(ax, picture, title="", *, label="", frame=None, **kwargs):
     options = {"cmap": GREY, "vmin": 0, "vmax": highest, **kwargs}
     ax.set_axis_on()
     ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize="small")
+    ax.set_title(cut_to_width(title, ax), fontsize="small")
     ax.set_ylabel(label, fontsize="small")
     for spine in ax.spines.values():
-        spine.set(visible=frame is not None, color=frame, linewidth=2)
+        spine.set(visible=frame is not None, linewidth=2.5, **(frame or {}))
+        spine.set_capstyle("butt")  # so that broken lines have gaps
     return ax.imshow(picture, **options)
+
+
+def cut_to_width(text, ax):
+    """Return a text in small print, whose lines are cut if axes are too narrow."""
+    n_points = ax.get_window_extent().width / ax.figure.dpi * 72
+    width = max(4, int(n_points / POINTS_PER_LETTER))
+    lines = str(text).split("\n")
+    return "\n".join(x if len(x) <= width else x[: width - 1] + "…" for x in lines)

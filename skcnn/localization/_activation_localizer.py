@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._base.parameter_constraints import FACTOR
 from .._base.shared_parameters import clone_sharing
 from ..data import is_image_files
+from ..inspection import class_activation_maps
 from ..inspection.networks import find_network
 from .average_precision import paired_iou
 from .box_input import one_box_each
@@ -112,8 +113,6 @@ class ActivationLocalizer(BaseEstimator):
         """
         self._validate_params()
         check_is_fitted(self.estimator)
-        from ..inspection import class_activation_maps
-
         maps = class_activation_maps(self.estimator, X)
         if is_image_files(X):  # arrays get maps of the shape of the images
             maps = _place_maps(find_network(self.estimator), maps, image_sizes(X))

@@ -1,0 +1,116 @@
+"""Classes whose scores are looked at: predicted, true or chosen ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_consistent_length
+
+WORDS = ("predicted", "true", "all")
+
+
+@dataclass(frozen=True)
+class ChosenClasses:
+    """Columns of scores that are looked at, and whether they have an axis.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_classes,)
+        Labels of all columns; of a regressor, their numbers.
+
+    columns : ndarray of shape (n_chosen,) or (n_samples, 1), or None
+        Chosen columns, for all samples or for each; None for the predicted ones.
+
+    has_axis : bool
+        Whether results have an axis for the chosen classes.
+    """
+
+    labels: np.ndarray
+    columns: np.ndarray | None
+    has_axis: bool
+
+    def of(self, scores, rows=slice(None)):
+        """Return the chosen columns of some samples.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n, n_classes)
+            Scores, by which the predicted ones are found.
+
+        rows : slice, default=slice(None)
+            Rows of the samples in X.
+
+        Returns
+        -------
+        ndarray of shape (n, n_chosen), of int
+            The columns.
+        """
+        if self.columns is None:
+            return scores.argmax(axis=1)[:, None]
+        if self.columns.ndim == 2:
+            return self.columns[rows]
+        return np.tile(self.columns, (len(scores), 1))
+
+
+def choose_classes(est, n_outputs, X, classes, y=None):
+    """Return the classes that are meant.
+
+    Parameters
+    ----------
+    est : BaseEstimator
+        Fitted classifier, with `classes_`, or regressor.
+
+    n_outputs : int
+        Number of its scores for a sample.
+
+    X : sized
+        Samples, for which `y` is.
+
+    classes : {"predicted", "true", "all"}, label or list of labels
+        What is asked for. Of a regressor, "predicted" is its only output, labels are
+        the numbers of outputs.
+
+    y : array-like of shape (n_samples,) or None, default=None
+        True labels, for "true".
+
+    Returns
+    -------
+    ChosenClasses
+        The columns.
+
+    Raises
+    ------
+    ValueError
+        If a label is unknown, or `y` is missing.
+    """
+    labels = np.asarray(getattr(est, "classes_", np.arange(n_outputs)))
+    if not isinstance(classes, str) or classes not in WORDS:
+        has_axis = np.ndim(classes) > 0
+        columns = _find(labels, np.atleast_1d(np.asarray(classes)))
+        return ChosenClasses(labels, columns, has_axis)
+    if classes == "all":
+        return ChosenClasses(labels, np.arange(n_outputs), True)
+    if classes == "true":
+        if y is None:
+            raise ValueError("classes='true' needs the true labels. Pass y.")
+        check_consistent_length(X, y)
+        return ChosenClasses(labels, _find(labels, column_or_1d(y))[:, None], False)
+    if not hasattr(est, "classes_") and n_outputs > 1:
+        raise ValueError(
+            f"The regressor has {n_outputs} outputs, and classes='predicted' chooses "
+            "none of them. Pass the number of an output, such as classes=0, or 'all'."
+        )
+    return ChosenClasses(labels, None, False)
+
+
+def _find(labels, chosen):
+    """Return the positions of chosen labels among all."""
+    positions = {label: index for index, label in enumerate(labels.tolist())}
+    unknown = [label for label in chosen.tolist() if label not in positions]
+    if unknown:
+        shown = ", ".join(map(repr, labels.tolist()[:10]))
+        raise ValueError(
+            f"classes={unknown[0]!r} is not known, expected 'predicted', 'true', 'all' "
+            f"or labels among {shown}{', ...' if len(labels) > 10 else ''}."
+        )
+    return np.array([positions[label] for label in chosen.tolist()])
