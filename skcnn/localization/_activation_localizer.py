@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._base.parameter_constraints import FACTOR
 from .._base.shared_parameters import clone_sharing
 from ..data import is_image_files
-from ..inspection import class_activation_maps
+from ..inspection.class_activation import class_activation_maps
 from ..inspection.networks import find_network
 from .average_precision import paired_iou
 from .box_input import one_box_each
