@@ -23,10 +23,10 @@ FIXED += ("weight_averaging",)
 class BoxRegressor(BaseFineTunedCNN):
     """Regressor of one box an image, which fine-tunes a pretrained network.
 
-    The last feature map of the network gets a head: each position proposes a box, and
-    the box of the image is their weighted mean. If y has several labels, the class of
-    the object is learnt as well. The loss is the generalised intersection over union
-    [1]_, and the cross-entropy of the classes.
+    The last feature map of a stride of 16 pixels gets a head: each position proposes a
+    box, and the box of the image is their weighted mean. If y has several labels, the
+    class of the object is learnt as well. The loss is the generalised intersection over
+    union [1]_, and the cross-entropy of the classes.
 
     Images are resized to the network's input size as a whole, whatever their
     proportions. Boxes are in pixels of the images as given. In training they follow

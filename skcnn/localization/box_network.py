@@ -7,6 +7,7 @@ from ..backbones import FineTunedNetwork
 from ..modules import Dropout
 
 N_SIDES = 4
+MAX_STRIDE = 16  # a small object in a map of stride 32 has less than one position
 
 
 class BoxHead(nn.Module):
@@ -46,16 +47,16 @@ class BoxHead(nn.Module):
 
 
 class BoxNetwork(FineTunedNetwork):
-    """A network whose last feature map goes to a `BoxHead`.
+    """A network whose feature map of stride 16 goes to a `BoxHead`.
 
     Parameters are those of `FineTunedNetwork`; `n_outputs` is 4 and the number of
     classes. Boxes are fractions of the width and height.
     """
 
     def _count_features(self, input_shape):
-        """Return the shape of the last feature map."""
+        """Return the shape of the feature map."""
         blank = torch.zeros(1, *input_shape)
-        self.map_layer = find_last_map(self.backbone, blank)
+        self.map_layer = find_map_block(self.backbone, self.blocks, blank)
         with torch.no_grad():
             return self.features(blank).shape[1:]
 
@@ -83,13 +84,16 @@ def make_box_head(map_shape, n_outputs, dropout):
     return nn.Sequential(Dropout(dropout), BoxHead(map_shape, n_outputs - N_SIDES))
 
 
-def find_last_map(network, blank):
-    """Return the name of the part of a network that returns its last feature map.
+def find_map_block(network, blocks, blank):
+    """Return the block of a network whose feature map suits small objects best.
 
     Parameters
     ----------
     network : torch.nn.Module
         The network, in evaluation mode.
+
+    blocks : sequence of str
+        Names of its blocks in running order.
 
     blank : torch.Tensor of shape (1, n_channels, height, width)
         A sample.
@@ -97,34 +101,36 @@ def find_last_map(network, blank):
     Returns
     -------
     str
-        The name.
+        The last block with a stride of at most 16 pixels, or else the first with a
+        feature map.
 
     Raises
     ------
     ValueError
         If there is none.
     """
-    found = []
+    sides = {}
 
     def noting(name):
         def note(part, args, out):
-            is_map = isinstance(out, torch.Tensor) and out.ndim == 4
-            if is_map and out.shape[2:].numel() > 1:
-                found.append(name)
+            if isinstance(out, torch.Tensor) and out.ndim == 4:
+                sides[name] = min(out.shape[2:])
 
         return note
 
-    parts = list(network.named_modules())[1:]
-    handles = [part.register_forward_hook(noting(name)) for name, part in parts]
+    parts = {name: network.get_submodule(name) for name in blocks}
+    handles = [part.register_forward_hook(noting(name)) for name, part in parts.items()]
     try:
         with torch.no_grad():
             network(blank)
     finally:
         for handle in handles:
             handle.remove()
-    if not found:
+    names = [name for name, side in sides.items() if side > 1]
+    if not names:
         raise ValueError(
             "The network has no feature maps (n_channels, height, width), expected a "
             "convolutional network for images. Choose another backbone."
         )
-    return found[-1]
+    fine = min(blank.shape[2:]) // MAX_STRIDE
+    return [name for name in names if sides[name] >= fine or name == names[0]][-1]
