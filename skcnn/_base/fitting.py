@@ -120,6 +120,7 @@ class FitCall:
         try:
             with leased_gpu(estimator.device):
                 estimator.net_ = self._train(samples, held_out)
+            estimator._is_incremental = self.is_incremental
         finally:
             estimator._finish_training()
 

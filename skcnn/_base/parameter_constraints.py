@@ -125,4 +125,5 @@ FEATURES = {
     "compile": ["boolean"],
     "memory_bytes_limit": [COUNT],
     "on_error": [StrOptions({"raise", "skip"})],
+    "store_weights": ["boolean"],
 }

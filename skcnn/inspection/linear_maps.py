@@ -16,6 +16,7 @@ from .._base.backbone_features import (
     make_extractor,
 )
 from .._base.backbone_parameter import known_backbone
+from .layer_outputs import default_layers
 from .networks import innermost
 
 RTOL = 1e-3  # of the largest score; more is not rounding
@@ -84,7 +85,7 @@ def _maps_reader(found, batch, layer):
     raise ValueError(
         f"The features of layer={transformer.layer!r} are not the means of feature "
         "maps, so they have no positions. Choose a layer with feature maps, such as "
-        f"{found.layers_by_name()[-1].name!r}, in CNNFeatureTransformer, and fit again."
+        f"{default_layers(found)[-1]!r}, in CNNFeatureTransformer, and fit again."
     )
 
 

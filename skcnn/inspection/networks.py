@@ -21,7 +21,6 @@ from ..backbones.running_order import close_names
 # Attributes in which fitted searches and other meta-estimators keep their estimator.
 INNER = ("best_estimator_", "estimator_", "regressor_")
 BATCH_SIZE = 32
-MAX_BLOCKS = 6
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,18 @@ class FoundNetwork:
             return known_backbone(self.estimator).preprocessing
         return getattr(self.estimator, "preprocessing_", None)
 
+    @property
+    def scale(self):
+        """Mean and scale of each channel, which are taken off and divided by."""
+        if self.preprocessing is not None:
+            return np.array(self.preprocessing.mean), np.array(self.preprocessing.std)
+        holder = self.estimator
+        if self.is_transformer:
+            scaler = known_backbone(holder).scaler
+        else:
+            scaler = holder.scaler_
+        return scaler.mean_, scaler.scale_
+
     def prepared(self, X):
         """Return X after the steps before the estimator.
 
@@ -121,37 +132,6 @@ class FoundNetwork:
         n_axes = len(self.input_shape) - 1
         table = layer_table(self.module, self.input_shape)
         return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]
-
-    def layers_by_name(self, layers=None):
-        """Return what is known of chosen layers.
-
-        Parameters
-        ----------
-        layers : str, list of str or None, default=None
-            Names of layers that return feature maps. None stands for the blocks, up to
-            six of them.
-
-        Returns
-        -------
-        list of skcnn.backbones.LayerInfo
-            The layers in the order of `layers`.
-
-        Raises
-        ------
-        ValueError
-            If there is no such layer, or it returns no feature maps.
-        """
-        known = {row.name: row for row in self.layers_with_maps()}
-        if layers is None:
-            return _spread(list(known.values()), self.input_shape)
-        layers = [layers] if isinstance(layers, str) else list(layers)
-        for layer in layers:
-            if layer not in known:
-                raise ValueError(
-                    f"layer={layer!r} is not one of the network's {len(known)} layers "
-                    f"with feature maps. Close ones are {close_names(layer, known)}."
-                )
-        return [known[layer] for layer in layers]
 
 
 def find_network(est):
@@ -314,18 +294,6 @@ def find_part(module, name):
         f"{close_names(str(name), [part for part in parts if part])}; "
         "module_.named_modules() lists all."
     )
-
-
-def _spread(rows, input_shape):
-    """Return the blocks among layers, up to six from the first to the last."""
-    blocks = []
-    for row in rows:
-        is_input = row.output_shape == input_shape and not row.n_parameters
-        if is_input or any(row.name.startswith(f"{one.name}.") for one in blocks):
-            break
-        blocks.append(row)
-    chosen = np.linspace(0, len(blocks) - 1, min(len(blocks), MAX_BLOCKS))
-    return [blocks[index] for index in np.unique(chosen.round().astype(int))]
 
 
 def is_convolution(part):

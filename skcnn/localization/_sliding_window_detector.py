@@ -258,7 +258,7 @@ class SlidingWindowDetector(BaseEstimator):
                 "whose weights and preprocessing are known. For a torch.nn.Module, set "
                 "preprocessing='resnet18' or the name of another backbone."
             )
-        backbone = ready_backbone(self)
+        backbone = ready_backbone(self, self.weights)
         if backbone.preprocessing is None:
             raise ValueError(
                 f"{backbone.name} takes images of one size only, expected a network "

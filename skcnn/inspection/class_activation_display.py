@@ -1,0 +1,152 @@
+"""Class activation maps shown over the images."""
+
+from .class_activation import class_activation_maps
+from .input_pictures import pictures_of
+from .networks import find_network
+from .overlays import draw_overlays
+from .shown_images import (
+    choose_images,
+    describe,
+    find_wrong,
+    label_maps,
+    title_images,
+)
+
+
+class ClassActivationDisplay:
+    """Images, and where an estimator looked: their class activation maps.
+
+    It is recommended to use :meth:`from_estimator` to create a display.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (n_images, n_maps, *spatial_shape)
+        Class activation maps, see :func:`class_activation_maps`.
+    pictures : list of ndarray
+        Pictures of the images, in the shape of the maps; of signals, arrays of shape
+        (length, n_channels).
+    labels : ndarray of shape (n_images, n_maps)
+        Classes of the maps.
+    y_pred : ndarray of shape (n_images,)
+        Predictions.
+    y_true : ndarray of shape (n_images,) or None, default=None
+        True labels or values.
+    rows : ndarray of shape (n_images,) or None, default=None
+        Rows of the images in X.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (1 + n_maps, n_images), of matplotlib Axes
+        The images, and below them their maps.
+    figure_ : matplotlib Figure
+        Figure that holds them.
+
+    See Also
+    --------
+    class_activation_maps : The maps as arrays, for any number of images.
+    OcclusionDisplay : Parts that matter to any classifier.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import CNNClassifier
+    >>> from skcnn.inspection import ClassActivationDisplay
+    >>> digits = load_digits()
+    >>> clf = CNNClassifier(max_epochs=1, random_state=0)
+    >>> clf = clf.fit(digits.images[:200], digits.target[:200])
+    >>> display = ClassActivationDisplay.from_estimator(
+    ...     clf, digits.images[200:], digits.target[200:], n_images=3
+    ... )
+    >>> display.maps.shape
+    (3, 1, 8, 8)
+    """
+
+    def __init__(self, maps, pictures, labels, y_pred, y_true=None, *, rows=None):
+        self.maps = maps
+        self.pictures = pictures
+        self.labels = labels
+        self.y_pred = y_pred
+        self.y_true = y_true
+        self.rows = rows
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        classes="predicted",
+        show="all",
+        n_images=4,
+        layer=None,
+        method="hirescam",
+        ax=None,
+    ):
+        """Compute class activation maps and draw them over the images.
+
+        Parameters
+        ----------
+        estimator : BaseEstimator
+            Fitted estimator, as of :func:`class_activation_maps`.
+        X : array-like or sequence of image files
+            Images, signals or volumes, of which a slice is shown.
+        y : array-like of shape (n_samples,) or None, default=None
+            True labels or values.
+        classes : {"predicted", "true", "all"}, label or list, default="predicted"
+            Classes that the maps are for.
+        show : {"all", "right", "wrong"}, default="all"
+            Whether to show only images whose predictions are right or wrong.
+        n_images : int, default=4
+            Maximum number of images, the first ones of X.
+        layer, method : str, list of str or None, str
+            As of :func:`class_activation_maps`.
+        ax : matplotlib Axes or None, default=None
+            Axes whose place the grid takes; None makes a new figure.
+
+        Returns
+        -------
+        ClassActivationDisplay
+            The display.
+
+        Raises
+        ------
+        ValueError
+            If :func:`class_activation_maps` raises it, `show` needs y, or there are no
+            such images.
+        """
+        found = find_network(estimator)
+        X, rows, y_pred, y = choose_images(estimator, X, y, show, n_images)
+        options = {"y": y, "layer": layer, "method": method}
+        maps = class_activation_maps(estimator, X, classes=classes, **options)
+        labels = label_maps(estimator, classes, y_pred, y)
+        maps = maps.reshape(*labels.shape, *maps.shape[-len(found.input_shape[1:]) :])
+        display = cls(maps, pictures_of(found, X), labels, y_pred, y, rows=rows)
+        return display.plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the images and below them their maps.
+
+        Wrong predictions are framed. Maps are shares of their largest values, and
+        contours are at half of these.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes whose place the grid takes; None makes a new figure.
+
+        Returns
+        -------
+        ClassActivationDisplay
+            The display.
+        """
+        self.figure_, self.axes_ = draw_overlays(
+            self.pictures,
+            list(self.maps),
+            title_images(self.y_pred, self.y_true),
+            [[f"for {describe(label)}" for label in row] for row in self.labels],
+            label="share of the largest value",
+            wrong=find_wrong(self.y_pred, self.y_true),
+            ax=ax,
+        )
+        return self
