@@ -25,6 +25,7 @@ BELOW = {
     "": {"_base", "training", "features", "backbones", "data", "modules", "runtime"},
 }
 BELOW["inspection"] = set(BELOW)
+BELOW["localization"] = set(BELOW)
 BELOW[""].add("export")
 SKORCH_DOORS = {Path("training/net.py"), Path("training/callbacks.py")}
 # Imported in the function that uses them.

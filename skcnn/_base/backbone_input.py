@@ -70,7 +70,8 @@ def _find_backbone(estimator, X):
     """Return the network that `backbone` names or is, shared with others."""
     check_uses(estimator)
     if not needs_fit(estimator):
-        return ready_backbone(estimator, estimator.weights)
+        backbone = ready_backbone(estimator, estimator.weights)
+        return backbone if estimator._crops_images else backbone.without_crop()
     if not isinstance(estimator.backbone, (str, torch.nn.Module)):
         raise TypeError(
             f"backbone is a {type(estimator.backbone).__name__}, expected the name of "

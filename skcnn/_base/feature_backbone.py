@@ -1,6 +1,6 @@
 """A network that features are computed with, and its preprocessing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import log2, prod
 from numbers import Integral
@@ -119,6 +119,14 @@ class FeatureBackbone:
                 )
             )
         check_channels(layout.n_channels, self.preprocessing.n_channels, self.name)
+
+    def without_crop(self):
+        """Return the same network for whole images, resized to its input size."""
+        published = self.preprocessing
+        if published is None:
+            return self
+        whole = replace(published, resize_size=published.crop_size)
+        return replace(self, preprocessing=whole)
 
     def batch_size(self, device):
         """Return the number of images of a forward pass that suits a device."""

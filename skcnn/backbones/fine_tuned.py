@@ -111,8 +111,8 @@ class FineTunedNetwork(nn.Module):
             remove_head(self.backbone, self.order)
         self.blocks = tuple(filter(self._has_weights, blocks))
         n_features = self._count_features(input_shape)
-        self.head = make_head(n_features, n_outputs, dropout)
-        if recipe is not None:
+        self.head = self._make_head(n_features, n_outputs, dropout)
+        if recipe is not None and type(self) is FineTunedNetwork:
             recipe = FineTunedArchitecture(recipe, tuple(input_shape), n_outputs, {})
             note_recipe(self, recipe)
         self.choose_layers(trainable, lr_decay, dropout)
@@ -181,6 +181,9 @@ class FineTunedNetwork(nn.Module):
             Means of maps over their positions.
         """
         return self._as_rows(self.backbone(x))
+
+    def _make_head(self, n_features, n_outputs, dropout):
+        return make_head(n_features, n_outputs, dropout)
 
     def _as_rows(self, out):
         return out.flatten(2).mean(2) if out.ndim > 2 else out
