@@ -1,7 +1,7 @@
 """
-=========================================
-Find the digits in a photograph, then read
-=========================================
+==============================================================
+Where are the digits in a photograph, and which ones are they?
+==============================================================
 
 Two estimators in a row: a detector tells where digits are in a photograph, and a
 classifier tells which ones they are. Both are trained here, in seconds, on scenes with

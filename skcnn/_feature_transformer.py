@@ -390,7 +390,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        torch.Tensor of shape (n_samples, n_channels, *spatial_shape)
+        torch.Tensor of shape (n_samples, n_channels, ...)
             Scaled images on the CPU.
         """
         check_is_fitted(self)

@@ -180,7 +180,7 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
         Returns
         -------
-        torch.Tensor of shape (n_samples, n_channels, *spatial_shape)
+        torch.Tensor of shape (n_samples, n_channels, ...)
             Scaled images, or codes of words of shape (n_samples, length), on the CPU.
         """
         check_is_fitted(self)

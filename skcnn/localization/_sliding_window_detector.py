@@ -130,8 +130,8 @@ class SlidingWindowDetector(BaseEstimator):
     >>> detector = SlidingWindowDetector(n_windows=1, random_state=0).fit(X[:6], y[:6])
     >>> detector.score(X[6:], y[6:])
     1.0
-    >>> detector.predict(X[6:])[0]["labels"]
-    array([0])
+    >>> sorted(detector.predict(X[6:])[0])
+    ['boxes', 'labels', 'scores']
     """
 
     _parameter_constraints = {

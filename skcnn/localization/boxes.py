@@ -136,7 +136,7 @@ def stack_boxes(y, images=None):
     Parameters
     ----------
     y : list of array-like or list of dict
-        Boxes of each image, see :func:`check_box_targets`.
+        Boxes of each image: arrays of shape (k, 4), or dicts with "boxes" and "labels".
 
     images : array-like of shape (n_images,) or None, default=None
         Names of the images. None numbers them from 0.

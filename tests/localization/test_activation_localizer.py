@@ -29,6 +29,7 @@ def test_the_largest_region_is_found():
     assert find_region(np.ones((4, 6)), 0.5).tolist() == [0, 0, 6, 4]
 
 
+@pytest.mark.slow
 def test_a_threshold_is_searched_with_few_boxes(localizer, scenes):
     X, y, _, _ = scenes
     one = [i for i, boxes in enumerate(y) if len(boxes) == 1]
@@ -42,6 +43,7 @@ def test_a_threshold_is_searched_with_few_boxes(localizer, scenes):
     assert boxes.max() <= X.shape[1]
 
 
+@pytest.mark.slow
 def test_files_are_localized_like_arrays(localizer, scenes):
     X = scenes[2][:3]
     files = [Image.fromarray(image) for image in X]

@@ -33,6 +33,7 @@ def fitted():
     return reg.fit(X, frame)
 
 
+@pytest.mark.slow
 def test_it_is_better_than_the_mean_box(fitted):
     X, y, labels = make_squares(20, np.random.default_rng(1))
     boxes = fitted.predict(X)
@@ -45,6 +46,7 @@ def test_it_is_better_than_the_mean_box(fitted):
     assert (fitted.predict_labels(X) == labels).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_boxes_are_in_pixels_of_the_images_as_given(fitted):
     X, _, _ = make_squares(2, np.random.default_rng(2))
     wide = X.repeat(3, axis=2)
@@ -99,6 +101,7 @@ def test_wrong_boxes_are_named(change, message):
         BoxRegressor().fit(X, change(list(y)))
 
 
+@pytest.mark.slow
 def test_it_has_to_be_fitted_and_can_be_cloned(fitted):
     with pytest.raises(NotFittedError):
         clone(fitted).predict(np.zeros((1, 64, 64, 3), np.uint8))
