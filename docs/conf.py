@@ -47,7 +47,8 @@ if os.environ.get("SKCNN_DOCS_LINKS") != "1":
 # Each link has to lead somewhere, except for those that lead out of this package ...
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|numpy|os|scipy|sklearn|skorch|torch)\..*"),
+    (r"py:.*", r"(copy|collections|joblib|numpy|os|pickle|scipy|sklearn|skorch)\b.*"),
+    (r"py:.*", r"(torch|torchvision)\b.*"),
     (r"py:class", r"Optimizer"),  # in docstrings inherited from torch.optim
     # ... and those in docstrings inherited from scikit-learn.
     (r"std:term", r"meta-estimator"),

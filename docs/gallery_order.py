@@ -21,6 +21,7 @@ LECTURE = [
     "fine_tuning",
     "nearest_neighbours",
     "embedding",
+    "find_and_recognise",
     "faces",
     "signals",
     "clips",

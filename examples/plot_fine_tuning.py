@@ -67,7 +67,7 @@ models = {
         trainable="head", image_size=SIDE, random_state=0
     ),
     "fine-tuned, two blocks": FineTunedClassifier(
-        trainable=2, image_size=SIDE, max_epochs=5, random_state=0
+        trainable=2, image_size=SIDE, max_epochs=3, random_state=0
     ),
 }
 sizes = [2, 5, 15]

@@ -166,7 +166,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     classes_ : ndarray of shape (n_classes,)
         Class labels, sorted; of an indicator matrix, the numbers of its columns.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from scaled images, as of `to_input`, to outputs without
+        softmax.
     net_ : skorch.NeuralNet
         Net that trained it.
     history_ : skorch.history.History

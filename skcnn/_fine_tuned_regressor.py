@@ -2,11 +2,17 @@
 
 from sklearn.base import RegressorMixin, _fit_context
 
-from ._base import BaseFineTunedCNN, ValueTargets, check_partial_fit, fitting
+from ._base import (
+    BaseFineTunedCNN,
+    ScaledTargetMixin,
+    ValueTargets,
+    check_partial_fit,
+    fitting,
+)
 from ._base.parameter_constraints import FINE_TUNING
 
 
-class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
+class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
     """Regressor that fine-tunes a pretrained convolutional neural network.
 
     The network minimises the mean squared error of y, which is standardised.
@@ -150,8 +156,12 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
 
     Attributes
     ----------
+    y_mean_, y_scale_ : ndarray of shape (n_outputs,)
+        Mean and standard deviation of y in `fit`. Predictions are the outputs of
+        `module_` times `y_scale_`, plus `y_mean_`.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from scaled images, as of `to_input`, to outputs without
+        the scale of y.
     net_ : skorch.NeuralNet
         Net that trained it.
     blocks_ : tuple of str

@@ -2,12 +2,19 @@
 
 from sklearn.base import RegressorMixin, _fit_context
 
-from ._base import BaseCNN, ValueTargets, array_input, check_partial_fit, fitting
+from ._base import (
+    BaseCNN,
+    ScaledTargetMixin,
+    ValueTargets,
+    array_input,
+    check_partial_fit,
+    fitting,
+)
 from ._base.net_building import NETWORK_PARAMETERS, described_network
 from ._base.parameter_constraints import CNN
 
 
-class CNNRegressor(RegressorMixin, BaseCNN):
+class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
     """Convolutional neural network regressor.
 
     The network minimises the mean squared error of y, which is standardised.
@@ -157,8 +164,12 @@ class CNNRegressor(RegressorMixin, BaseCNN):
 
     Attributes
     ----------
+    y_mean_, y_scale_ : ndarray of shape (n_outputs,)
+        Mean and standard deviation of y in `fit`. Predictions are the outputs of
+        `module_` times `y_scale_`, plus `y_mean_`.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from scaled images, as of `to_input`, to outputs without
+        the scale of y.
     net_ : skorch.NeuralNet
         Net that trained it.
     history_ : skorch.history.History

@@ -124,7 +124,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     vocabulary_ : dict of str to int
         Codes of words, from 2 on; 0 stands for padding, 1 for unknown words.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from codes of words, as of `to_input`, to outputs without
+        softmax.
     net_ : skorch.NeuralNet
         Net that trained it.
     history_ : skorch.history.History
@@ -293,7 +294,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
             samples, held_out = task.split(samples, X_val, y_val, sample_weight_val)
             task.prepare(samples)
             task.train(samples, held_out)
-            self._sentences = task.images(samples)
+            self._sentences = task.images(samples).arrays()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -331,7 +332,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
             samples = task.check()
             task.prepare(samples)
             task.train(samples)
-            self._sentences = task.images(samples)
+            self._sentences = task.images(samples).arrays()
         return self
 
     def predict(self, X):

@@ -67,6 +67,12 @@ def test_code_of_the_page_on_photographs_runs(here):
 
 
 @pytest.mark.slow
+def test_code_of_the_page_on_saving_runs(here, few_digits):
+    names = run("\n".join(blocks_of("docs/saving.rst")), here)
+    assert names["label"].shape == (5,)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(path.name for path in GUIDE.glob("*.rst")))
 def test_code_of_the_guide_runs(page, here, few_digits):
     blocks = blocks_of(f"docs/guide/{page}")

@@ -115,7 +115,7 @@ def test_another_fit_is_not_mistaken_for_a_stored_one(digits, tmp_path, n_traine
         {"callbacks": [EpochTimer()]},
         {"memory": None},
     ],
-    ids=str,
+    ids=["unseeded", "generator", "callbacks", "no folder"],
 )
 def test_a_fit_that_cannot_be_repeated_is_not_stored(parameters, digits, tmp_path):
     small(**{"folder": tmp_path, **parameters}).fit(*digits) if (

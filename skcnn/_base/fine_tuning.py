@@ -34,6 +34,7 @@ class BaseFineTunedCNN(BaseCNN):
         "precision",
     )
     _auto_batch_sizes = (16, 128)  # smaller ones are too noisy for pretrained weights
+    _crops_images = True  # or they are resized as a whole, whatever their proportions
     _features = None  # of the pretrained network, while they are needed
 
     @property

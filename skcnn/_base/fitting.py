@@ -120,11 +120,11 @@ class FitCall:
         estimator = self.estimator
         try:
             with stored_fit(self, samples, held_out) as fit:
-                if fit.restore():
-                    return
-                with leased_gpu(estimator.device):
-                    estimator.net_ = self._train(samples, held_out)
-                fit.keep()
+                if not fit.restore():
+                    with leased_gpu(estimator.device):
+                        estimator.net_ = self._train(samples, held_out)
+                    fit.keep()
+            estimator._is_incremental = self.is_incremental
         finally:
             estimator._finish_training()
 

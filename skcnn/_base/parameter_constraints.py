@@ -128,4 +128,5 @@ FEATURES = {
     "compile": ["boolean"],
     "memory_bytes_limit": [COUNT],
     "on_error": [StrOptions({"raise", "skip"})],
+    "store_weights": ["boolean"],
 }

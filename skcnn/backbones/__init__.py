@@ -11,6 +11,7 @@ from .identity import find_digest, module_identity
 from .layer_table import LayerInfo, layer_table
 from .loading import LoadedBackbone, load_backbone
 from .preprocessing import Preprocessing, check_channels, check_pixel_range
+from .references import find_referred, refer_to, usual_folders
 from .weights import WeightsCard, WeightsError, load_weights, weights_digest
 from .weights_files import is_weights_file, read_state_dict
 
@@ -31,6 +32,7 @@ __all__ = [
     "download_weights",
     "find_backbone",
     "find_digest",
+    "find_referred",
     "is_weights_file",
     "label_features",
     "layer_names",
@@ -41,6 +43,8 @@ __all__ = [
     "make_head",
     "module_identity",
     "read_state_dict",
+    "refer_to",
+    "usual_folders",
     "weightless_copy",
     "weights_digest",
 ]

@@ -2,12 +2,13 @@
 
 from bisect import bisect_right
 from collections import defaultdict
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..modules import Dropout
+from ..modules import Dropout, find_recipe, note_recipe
 from .copies import copy_network
 from .head import SKIPPED
 from .running_order import RunningOrder, find_blocks
@@ -99,6 +100,7 @@ class FineTunedNetwork(nn.Module):
         trains_statistics=None,
     ):
         super().__init__()
+        recipe = find_recipe(network)
         self.backbone = _plain_copy(network)
         if trains_statistics is None:
             trains_statistics = not any(map(_has_learnt, _norms(self.backbone)))
@@ -109,7 +111,10 @@ class FineTunedNetwork(nn.Module):
             remove_head(self.backbone, self.order)
         self.blocks = tuple(filter(self._has_weights, blocks))
         n_features = self._count_features(input_shape)
-        self.head = make_head(n_features, n_outputs, dropout)
+        self.head = self._make_head(n_features, n_outputs, dropout)
+        if recipe is not None and type(self) is FineTunedNetwork:
+            recipe = FineTunedArchitecture(recipe, tuple(input_shape), n_outputs, {})
+            note_recipe(self, recipe)
         self.choose_layers(trainable, lr_decay, dropout)
 
     def _has_weights(self, block):
@@ -154,6 +159,13 @@ class FineTunedNetwork(nn.Module):
             "lr_decay": lr_decay,
             "dropout": dropout,
         }
+        if hasattr(self, "recipe_"):
+            recipe, structure = self.recipe_
+            options = {
+                **self.layer_options,
+                "trains_statistics": self.trains_statistics,
+            }
+            self.recipe_ = replace(recipe, options=options), structure
 
     def features(self, x):
         """Return what the head takes of a batch.
@@ -169,6 +181,9 @@ class FineTunedNetwork(nn.Module):
             Means of maps over their positions.
         """
         return self._as_rows(self.backbone(x))
+
+    def _make_head(self, n_features, n_outputs, dropout):
+        return make_head(n_features, n_outputs, dropout)
 
     def _as_rows(self, out):
         return out.flatten(2).mean(2) if out.ndim > 2 else out
@@ -242,6 +257,32 @@ class FineTunedNetwork(nn.Module):
             n_before = bisect_right(starts, self.order.position(_owner(name)))
             factors[name] = float(lr_decay ** (len(starts) - n_before + 1))
         return factors
+
+
+@dataclass(frozen=True)
+class FineTunedArchitecture:
+    """How a :class:`FineTunedNetwork` is built.
+
+    Parameters
+    ----------
+    network : object
+        Recipe of its network.
+
+    input_shape, n_outputs, options
+        Arguments of :class:`FineTunedNetwork`.
+    """
+
+    network: object
+    input_shape: tuple
+    n_outputs: int
+    options: dict
+
+    def build(self):
+        """Return the network, with weights that are not meant to be used."""
+        network = self.network.build()
+        return FineTunedNetwork(
+            network, self.input_shape, self.n_outputs, **self.options
+        )
 
 
 def make_head(n_features, n_outputs, dropout):

@@ -21,6 +21,7 @@ WRAPPERS = (staticmethod, classmethod, type(lru_cache(len)))
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 # What torch keeps in each part of a network besides, like its mode.
 INTERNAL = vars(nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
+INTERNAL |= {"recipe_"}  # which says nothing that the parts do not say
 
 
 def module_identity(module):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib import pyplot as plt
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -14,12 +13,6 @@ from skcnn.inspection import FeatureMapDisplay, FilterDisplay, TopPatchesDisplay
 
 digits = load_digits()
 X, y = digits.images[:200], digits.target[:200]
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
