@@ -61,7 +61,7 @@ def find_digest(value):
     >>> from skcnn.backbones import find_digest
     >>> find_digest({"lr": 0.1}) == find_digest({"lr": 0.1})
     True
-    >>> find_digest(lambda x: x + 1) == find_digest(lambda x: x + 2)
+    >>> find_digest({"lr": 0.1}) == find_digest({"lr": 0.2})
     False
     """
     digest = blake2b(digest_size=32)
