@@ -88,7 +88,10 @@ def overlap(first, second):
     return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
 
 
-@pytest.mark.parametrize("method", ["pca", "tsne", "lle", KernelPCA(2)])
+SLOW_METHODS = [pytest.param(name, marks=pytest.mark.slow) for name in ("tsne", "lle")]
+
+
+@pytest.mark.parametrize("method", ["pca", KernelPCA(2), *SLOW_METHODS])
 def test_thumbnails_are_at_their_places_and_do_not_overlap(method, network):
     display = EmbeddingDisplay.from_estimator(
         network, X, y, method=method, random_state=0
