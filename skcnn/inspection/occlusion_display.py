@@ -190,7 +190,7 @@ class OcclusionDisplay:
             self.drops,
             title_images(self.y_pred, self.y_true),
             [self._titles(i) for i in range(len(self.pictures))],
-            label="drop of the score, share of the largest",
+            label="share of the largest drop",
             wrong=find_wrong(self.y_pred, self.y_true),
             ax=ax,
         )

@@ -6,7 +6,7 @@ from .pictures import COLORS, make_grid, show_picture
 
 LUMINANCE = (0.299, 0.587, 0.114)
 LEVEL = 0.5  # of the largest value, where contours are drawn
-WRONG = COLORS[1]
+WRONG = {"color": COLORS[1], "linestyle": (0, (3, 1.5))}
 
 
 def draw_overlays(pictures, maps, titles, map_titles, *, label, wrong, ax=None):
@@ -77,7 +77,7 @@ def show_signal(ax, signal, title="", *, frame=None):
     ax.tick_params(labelsize="x-small")
     if frame is not None:
         for spine in ax.spines.values():
-            spine.set(color=frame, linewidth=2)
+            spine.set(linewidth=2, **frame)
 
 
 def in_plane(values):
