@@ -66,14 +66,14 @@ def check_squares(make, size, n_samples, max_epochs):
 
 
 def test_maps_are_within_the_square_that_decides():
-    check_squares(make_squares, 12, 200, 6)
+    check_squares(make_squares, 8, 200, 5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "size", "n_samples", "max_epochs"),
     [
-        (make_squares, 8, 300, 8),
+        (make_squares, 12, 200, 6),
         (make_signs_of_presence, 8, 300, 6),
         (make_signs_of_presence, 20, 160, 4),
         (make_squares, 32, 160, 4),
@@ -144,16 +144,19 @@ def test_networks_with_averaged_maps_have_one_map(digits):
     search = GridSearchCV(clf, {"lr": [1e-3]}, cv=2).fit(X, y)
     layer = "backbone.layer3"
     both = [
-        class_activation_maps(search, X, classes="odd", layer=layer, method=method)
+        class_activation_maps(search, X, classes="all", layer=layer, method=method)
         for method in ("hirescam", "gradcam")
     ]
     assert (both[0] > 0).any()
     np.testing.assert_allclose(*both, atol=1e-6)
 
 
-def test_frozen_weights_get_no_gradients(digits, digits_clf):
+def test_gradients_of_the_weights_are_left_alone(digits, digits_clf):
+    weights = digits_clf.module_.block1.conv.weight
+    weights.grad = torch.ones_like(weights)
     class_activation_maps(digits_clf, digits[0][:3])
-    assert all(weights.grad is None for weights in digits_clf.module_.parameters())
+    assert (weights.grad == 1).all()
+    weights.grad = None
 
 
 @pytest.mark.parametrize(
@@ -190,8 +193,9 @@ TAILS = [
 ]
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("tail", TAILS, ids=lambda tail: type(tail[-1]).__name__)
+@pytest.mark.parametrize(
+    ("n_classes", "tail"), list(zip([3, 2, 2], TAILS, strict=True))
+)
 def test_means_of_exact_maps_are_the_scores(crops, features, tail, n_classes):
     X, y = crops[0], np.arange(24) % n_classes
     pipeline = make_pipeline(features, *tail).fit(X, y)
@@ -240,7 +244,7 @@ def test_maps_of_a_crop_are_placed_in_the_image():
     [
         ({"classes": 11}, "classes=11 is not known"),
         ({"classes": "true"}, "Pass y"),
-        ({"layer": "blok2"}, "Close ones are 'block2'"),
+        ({"layer": "blok2"}, "Close ones are 'block1', 'block2'"),
         ({"layer": "output"}, "expected feature maps with 2 spatial axes"),
         ({"method": "cam"}, "Use one of"),
     ],
