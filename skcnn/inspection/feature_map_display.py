@@ -5,6 +5,7 @@ from sklearn.utils import _safe_indexing
 from ..runtime import usual_torch
 from .feature_maps import LayerReader, choose_channels
 from .input_pictures import input_pictures
+from .layers import choose_layers
 from .networks import find_network
 from .overlays import in_plane, show_signal
 from .pictures import make_grid, show_picture
@@ -98,7 +99,7 @@ class FeatureMapDisplay:
             If the estimator has no network, or a layer or channel does not exist.
         """
         found = find_network(estimator)
-        names = [info.name for info in found.layers_by_name(layers)]
+        names = [info.name for info in choose_layers(found, layers)]
         reader = LayerReader(found, names)
         batch, outputs = next(reader.batches(_safe_indexing(X, [row])))
         chosen = [choose_channels(output[0], n_maps, channels) for output in outputs]

@@ -4,7 +4,8 @@ from math import ceil
 
 import numpy as np
 
-from .networks import find_network, find_part, is_convolution
+from .layers import find_part, is_convolution
+from .networks import find_network
 from .overlays import in_plane, show_signal
 from .pictures import make_grid, show_picture
 

@@ -4,7 +4,6 @@ import copy
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -15,13 +14,10 @@ from .._base import BaseCNN, array_input, backbone_input
 from .._base.backbone_features import find_source, make_asked_extractor
 from .._base.backbone_parameter import known_backbone
 from .._feature_transformer import CNNFeatureTransformer
-from ..backbones import layer_table
-from ..backbones.running_order import close_names
 
 # Attributes in which fitted searches and other meta-estimators keep their estimator.
 INNER = ("best_estimator_", "estimator_", "regressor_")
 BATCH_SIZE = 32
-MAX_BLOCKS = 6
 
 
 @dataclass(frozen=True)
@@ -109,49 +105,6 @@ class FoundNetwork:
         X = self.prepared(X)
         read = _read_of_transformer if self.is_transformer else _read_of_estimator
         yield from read(self.estimator, X, batch_size)
-
-    def layers_with_maps(self):
-        """Return the layers that return feature maps.
-
-        Returns
-        -------
-        list of skcnn.backbones.LayerInfo
-            Blocks first, then all layers, both in running order.
-        """
-        n_axes = len(self.input_shape) - 1
-        table = layer_table(self.module, self.input_shape)
-        return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]
-
-    def layers_by_name(self, layers=None):
-        """Return what is known of chosen layers.
-
-        Parameters
-        ----------
-        layers : str, list of str or None, default=None
-            Names of layers that return feature maps. None stands for the blocks, up to
-            six of them.
-
-        Returns
-        -------
-        list of skcnn.backbones.LayerInfo
-            The layers in the order of `layers`.
-
-        Raises
-        ------
-        ValueError
-            If there is no such layer, or it returns no feature maps.
-        """
-        known = {row.name: row for row in self.layers_with_maps()}
-        if layers is None:
-            return _spread(list(known.values()), self.input_shape)
-        layers = [layers] if isinstance(layers, str) else list(layers)
-        for layer in layers:
-            if layer not in known:
-                raise ValueError(
-                    f"layer={layer!r} is not one of the network's {len(known)} layers "
-                    f"with feature maps. Close ones are {close_names(layer, known)}."
-                )
-        return [known[layer] for layer in layers]
 
 
 def find_network(est):
@@ -283,51 +236,3 @@ def _read_of_transformer(transformer, X, batch_size):
     chunks = (np.arange(i, min(i + batch_size, len(X))) for i in starts)
     for _, batch in source.batches(chunks):
         yield batch
-
-
-def find_part(module, name):
-    """Return the part of a network that has a name.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network.
-
-    name : str
-        Name of one of its ``named_modules()``.
-
-    Returns
-    -------
-    torch.nn.Module
-        The part.
-
-    Raises
-    ------
-    ValueError
-        If there is no such part; the message names those that are close.
-    """
-    parts = dict(module.named_modules())
-    if name and name in parts:
-        return parts[name]
-    raise ValueError(
-        f"layer={name!r} is no part of the network. Close ones are "
-        f"{close_names(str(name), [part for part in parts if part])}; "
-        "module_.named_modules() lists all."
-    )
-
-
-def _spread(rows, input_shape):
-    """Return the blocks among layers, up to six from the first to the last."""
-    blocks = []
-    for row in rows:
-        is_input = row.output_shape == input_shape and not row.n_parameters
-        if is_input or any(row.name.startswith(f"{one.name}.") for one in blocks):
-            break
-        blocks.append(row)
-    chosen = np.linspace(0, len(blocks) - 1, min(len(blocks), MAX_BLOCKS))
-    return [blocks[index] for index in np.unique(chosen.round().astype(int))]
-
-
-def is_convolution(part):
-    """Return whether a part of a network is a convolution with filters."""
-    return isinstance(part, torch.nn.modules.conv._ConvNd)

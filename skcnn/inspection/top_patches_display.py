@@ -5,6 +5,7 @@ from math import ceil, sqrt
 import numpy as np
 
 from ..runtime import usual_torch
+from .layers import choose_layers
 from .networks import find_network
 from .pictures import make_grid, show_picture
 from .top_patches import find_top_patches
@@ -116,7 +117,7 @@ class TopPatchesDisplay:
                 "first), expected images with two spatial axes. FeatureMapDisplay "
                 "shows the feature maps of others."
             )
-        infos = found.layers_by_name(layers)
+        infos = choose_layers(found, layers)
         tops = find_top_patches(found, X, infos, channels, n_filters, n_patches)
         return cls(tops).plot(ax=ax)
 
