@@ -31,8 +31,8 @@ from torch.nn import functional
 from skcnn import CNNClassifier
 
 FOLDER = "/usr/share/datasets/fashion-mnist"
-SHIFTS = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
 PICTURE = REPOSITORY / "docs" / "images" / "fashion_mnist.png"
+SHIFTS = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
 
 
 class Residual(nn.Sequential):

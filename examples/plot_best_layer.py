@@ -1,12 +1,11 @@
 """
-===============================================
+===========================================
 Which layer of a CNN has the best features?
-===============================================
+===========================================
 
 The layer is a parameter of :class:`~skcnn.CNNFeatureTransformer`, so a grid search
-answers the question, for each classifier that comes after it. The digits 0 to 4
-train the network; the features tell the digits 5 to 9 apart, of which
-only a few have labels.
+finds the best one for each classifier. The network is trained on the digits 0 to 4. Its
+features are used to classify the digits 5 to 9, of which only a few have labels.
 """
 
 # %%
@@ -72,12 +71,12 @@ table = results.pivot(
 print(table.round(3))
 
 figure, axis = plt.subplots(figsize=(7, 3.5), layout="constrained")
-table.plot(ax=axis, marker="o")
+table.plot(ax=axis, style=["o-", "s--", "^:"])
 axis.set(
     xlabel="layer",
     xticks=range(len(layers)),
     xticklabels=layers,
     ylabel="accuracy from 50 labels",
-    title="Digits 5 to 9, features of a network that saw 0 to 4",
+    title="Digits 5 to 9, features of a network trained on 0 to 4",
 )
 plt.show()

@@ -4,16 +4,16 @@ Which way does the digit move?
 =======================================
 
 A clip is an array of frames, and the convolutions of a network run along time as
-well. What only the order of the frames tells, the network learns from clips and
-cannot learn from frames.
+well as along height and width. The direction of a movement can be seen in a clip, but
+not in a single frame.
 """
 
 # %%
 # Clips of moving digits
 # ----------------------
 # Each digit of scikit-learn starts at a random place of 16 × 16 pixels and moves two
-# pixels a frame, to the left, right, top or bottom. What leaves the frame comes in on
-# the other side: single frames look alike for all directions.
+# pixels a frame, to the left, right, top or bottom. What leaves the frame on one side
+# enters it on the other, so single frames look alike for all directions.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,8 +53,8 @@ for name, value in accuracy.items():
     print(f"{name:18} {value:.3f}")
 
 # %%
-# Played backwards, the clips show the opposite direction, and the network says so: none
-# of its answers is right.
+# Played backwards, the clips show the opposite direction, and the network predicts it:
+# its accuracy falls to 0.
 
 figure = plt.figure(figsize=(10, 4), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=(3, 2))
@@ -66,7 +66,7 @@ for row, direction in zip(axes, STEPS, strict=True):
     row[0].set_ylabel(direction)
 ax = right.subplots()
 ax.barh(list(accuracy), list(accuracy.values()))
-ax.axvline(1 / len(STEPS), color="grey", ls=":", label="guessing")
+ax.axvline(1 / len(STEPS), color="black", ls=":", label="guessing")
 ax.set(xlabel="accuracy", xlim=(0, 1))
 ax.invert_yaxis()
 ax.legend()

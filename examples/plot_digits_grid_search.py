@@ -3,20 +3,18 @@
 Is a CNN worth it on the digits? A grid search
 =====================================================
 
-A convolutional network is searched like any other classifier, on the 1,797
-digits that scikit-learn ships; and it computes the features that a support vector
-machine is searched on, together with the layer that they come from. Both are compared
-with a support vector machine on pixels and a fully connected network, which are
-searched as well. All four are searched on the same training images by 3-fold
-cross-validation, and scored once on images that the searches have not seen.
+Four models are compared on the 1,797 digits of scikit-learn: a convolutional network, a
+support vector machine on features of such a network, a support vector machine on
+pixels, and a fully connected network. The hyper-parameters of each are searched on the
+same training images, by 3-fold cross-validation. Then each is scored once on images
+that its search has not seen.
 """
 
 # %%
 # Four searches
 # -------------
 # Images go to the CNN as they are, ``(n, 8, 8)``, as classifier and as feature
-# extractor; the other two see rows of 64 values. Whatever is searched is one
-# parameter of an estimator.
+# extractor; the other two get rows of 64 values.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -113,9 +111,9 @@ for name, (search, X) in searches.items():
     )
 
 # %%
-# What the search saw
-# -------------------
-# The map on the left has the cross-validated accuracy of each candidate.
+# Accuracies and errors
+# ---------------------
+# Left: the cross-validated accuracy of each candidate. Right: the test errors.
 
 cnn = searches["CNNClassifier"][0]
 grid = cnn.cv_results_["mean_test_score"].reshape(2, 3)

@@ -3,17 +3,17 @@
 Which hyper-parameters matter? One at a time
 ==================================================
 
-The hyper-parameters of a convolutional network that lectures list, the number
-of layers, the number of feature maps, the size and the stride of the filters,
-the learning rate, the batch size and the number of epochs, each varied by itself
-on the digits that scikit-learn ships, in one grid search.
+Lectures list these hyper-parameters of a convolutional network: the number of layers,
+the number, size and stride of the filters, the learning rate, the batch size and the
+number of epochs. One grid search varies each of them by itself, on the digits of
+scikit-learn.
 """
 
 # %%
 # One search over a list of grids
 # -------------------------------
-# A list of grids searches each of them, not their product. Each parameter is a
-# plain one of the estimator, without nested names.
+# A list of grids searches each of them, not their product. Parameters have no nested
+# names.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -64,5 +64,5 @@ for ax, grid in zip(axes, grids, strict=True):
     )
     ax.set(xlabel=name, xticks=range(len(values)), xticklabels=values)
 axes[0].set_ylabel("3-fold accuracy")
-figure.suptitle("Digits, two layers of 16 and 32 maps unless said otherwise")
+figure.suptitle("Digits, two layers of 16 and 32 filters unless stated otherwise")
 plt.show()

@@ -4,74 +4,73 @@ Which images does a CNN find alike?
 ===========================================
 
 Nearest neighbours in feature space, the picture of the AlexNet paper: a query on the
-left, and the images whose features are nearest on the right. With
-:class:`~skcnn.CNNFeatureTransformer` the search is an ordinary pipeline.
+left, and to its right the images whose features are nearest. The network was trained on
+ImageNet and has not seen these photographs.
 """
 
 # %%
-# A network that knows digits
-# ---------------------------
-# An unfitted classifier as backbone would be trained on whatever the pipeline
-# passes. A fitted one is used as it is.
+# Patches of photographs
+# ----------------------
+# Thirty patches of each of nine photographs that come with scikit-image and
+# scikit-learn.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from skimage import data
+from sklearn.datasets import load_sample_image
 
-from skcnn import CNNClassifier, CNNFeatureTransformer
-
-digits = load_digits()
-X_train, images, y_train, labels = train_test_split(
-    digits.images, digits.target, test_size=0.6, random_state=0
-)
-network = CNNClassifier(random_state=0).fit(X_train, y_train)
+photographs = {
+    "astronaut": data.astronaut(),
+    "cat": data.cat(),
+    "coffee": data.coffee(),
+    "galaxies": data.hubble_deep_field(),
+    "retina": data.retina()[::2, ::2],
+    "rocket": data.rocket(),
+    "tissue": data.immunohistochemistry(),
+    "temple": load_sample_image("china.jpg"),
+    "flower": load_sample_image("flower.jpg"),
+}
+SIDE = 96
+rng = np.random.default_rng(0)
+patches, labels = [], []
+for name, photograph in photographs.items():
+    for _ in range(30):
+        top, left = rng.integers(0, np.subtract(photograph.shape[:2], SIDE))
+        patches.append(photograph[top : top + SIDE, left : left + SIDE])
+        labels.append(name)
+patches, labels = np.array(patches), np.array(labels)
 
 # %%
 # Neighbours by features, and by pixels
 # -------------------------------------
-# Among the digits that the network has not seen, 500 are searched in and the
-# others are queries.
+# The share of neighbours that are from the photograph of the query.
 
-spaces = {
-    "features": CNNFeatureTransformer(network),
-    "pixels": FunctionTransformer(lambda X: X.reshape(len(X), -1)),
+from sklearn.neighbors import NearestNeighbors
+
+from skcnn import CNNFeatureTransformer
+
+features = {
+    "features": CNNFeatureTransformer(image_size=SIDE).fit_transform(patches),
+    "pixels": patches.reshape(len(patches), -1) / 255,
 }
-neighbours, found = {}, {}
-for name, transformer in spaces.items():
-    pipeline = make_pipeline(transformer, StandardScaler())
-    index = NearestNeighbors(n_neighbors=6).fit(pipeline.fit_transform(images[:500]))
-    neighbours[name] = index.kneighbors(
-        pipeline.transform(images[500:]), return_distance=False
-    )
-    found[name] = np.mean(labels[neighbours[name]] == labels[500:, None])
-    print(f"neighbours by {name:8}: {found[name]:.1%} show the digit of the query")
+for name, Z in features.items():
+    index = NearestNeighbors(n_neighbors=4).fit(Z)
+    neighbours = index.kneighbors(return_distance=False)
+    share = np.mean(labels[neighbours] == labels[:, None])
+    print(f"neighbours by {name:8}: {share:.1%} are from the same photograph")
 
 # %%
 # The picture
 # -----------
+# Numbers are distances. A broken frame marks a neighbour from another photograph.
 
-queries = [
-    500 + int(np.flatnonzero(labels[500:] == digit)[1]) for digit in (1, 3, 5, 8, 9)
-]
-figure, axes = plt.subplots(
-    len(queries),
-    7,
-    figsize=(7, 5.4),
-    layout="constrained",
-    subplot_kw={"box_aspect": 1},
-)
-for row, query in zip(axes, queries, strict=True):
-    shown = [query, *neighbours["features"][query - 500]]
-    for axis, image in zip(row, shown, strict=True):
-        wrong = labels[image] != labels[query]
-        axis.imshow(images[image], cmap="Reds" if wrong else "gray_r")
-        axis.set(xticks=[], yticks=[])
-figure.suptitle(
-    "Queries (left column) and their nearest neighbours in feature space\n"
-    f"{found['features']:.0%} of all neighbours show the digit of the query (red: not)"
-)
+from skcnn.inspection import NeighborsDisplay
+
+queries = [10, 40, 190, 220, 250]
+figure = plt.figure(figsize=(11, 6), layout="constrained")
+for part, (name, Z) in zip(figure.subfigures(1, 2), features.items(), strict=True):
+    part.suptitle(f"nearest by {name}")
+    NeighborsDisplay.from_features(
+        Z, patches, labels, queries=queries, n_neighbors=4, ax=part.subplots()
+    )
 plt.show()

@@ -1,12 +1,11 @@
 """
 =====================================================
-A search that gives up early, with Optuna
+How can a search stop bad trials early? With Optuna
 =====================================================
 
-Optuna proposes hyper-parameters by what earlier trials have found, and ends a trial
-whose accuracy stays behind those of the others at the same epoch. A
-:class:`~skcnn.CNNClassifier` needs one callback for that, which reports each epoch.
-Needs ``pip install optuna``.
+Optuna proposes hyper-parameters by the results of earlier trials, and stops a trial if
+its accuracy is below that of the others at the same epoch. One callback reports the
+epochs of a :class:`~skcnn.CNNClassifier`. Needs ``pip install optuna``.
 """
 
 # %%
@@ -28,10 +27,10 @@ X_fit, X_val, y_fit, y_val = train_test_split(
 # %%
 # A trial
 # -------
-# With ``X_val``, every epoch ends with a validation score in the history of the
-# network, ``valid_score``. The callback, one of skorch's, passes it on and leaves
-# ``fit`` with an exception that Optuna knows. ``max_epochs`` is not searched: schedules
-# that differ in length cannot be compared at the same epoch.
+# With ``X_val``, each epoch has a validation score in the history of the network,
+# ``valid_score``. The callback, a skorch callback, reports it and ends ``fit`` by
+# raising Optuna's exception. ``max_epochs`` is not searched, as schedules of different
+# lengths cannot be compared at the same epoch.
 
 import optuna
 from skorch.callbacks import Callback
@@ -70,8 +69,8 @@ def accuracy(trial):
 # %%
 # The study
 # ---------
-# After five whole trials, one that is below the median of the others at the same
-# epoch is ended, from its second epoch on.
+# After five complete trials, a trial is stopped if it is below the median of the others
+# at the same epoch, from its third epoch on.
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 study = optuna.create_study(
@@ -79,7 +78,7 @@ study = optuna.create_study(
     sampler=optuna.samplers.TPESampler(seed=0),
     pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
 )
-study.optimize(accuracy, n_trials=30)
+study.optimize(accuracy, n_trials=20)
 
 best = CNNClassifier(**study.best_params, max_epochs=MAX_EPOCHS, random_state=0)
 best.fit(X_train, y_train)
@@ -89,9 +88,9 @@ print(f"validation {study.best_value:.4f}, test {best.score(X_test, y_test):.4f}
 print(f"{n_epochs} of {MAX_EPOCHS * len(study.trials)} epochs trained")
 
 # %%
-# What was given up
-# -----------------
-# Each line is a trial. Grey ones ended early.
+# Complete and stopped trials
+# ---------------------------
+# Each line is a trial. Grey ones were stopped early.
 
 import matplotlib.pyplot as plt
 

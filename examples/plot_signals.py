@@ -1,7 +1,7 @@
 """
-====================================================
-What happens, not when: pulses somewhere in a signal
-====================================================
+===============================================================
+Where in a signal is the part that tells what it is?
+===============================================================
 
 A pulse of one of three shapes begins at a random step of a noisy signal. A
 convolution looks for a shape wherever it is. A linear model gives each step a weight
@@ -82,18 +82,38 @@ for name, values in scores.items():
     print(f"{name:25} {np.round(values, 3)}")
 
 # %%
-# The linear model is left with the mean of a signal, which tells bursts from others.
+# The part that matters
+# ---------------------
+# A stretch of 24 steps is set to zero, all along the signal. Where the probability of
+# the right class falls, the network had found something.
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+
+def importance(model, signal, name):
+    """Return the fall of a probability while each step and its neighbours are 0."""
+    steps = np.arange(len(signal))
+    is_covered = np.abs(steps - steps[:, None]) <= 12
+    covered = np.where(is_covered, 0, signal)
+    column = list(model.classes_).index(name)
+    before = model.predict_proba(signal[None])[0, column]
+    return before - model.predict_proba(covered)[:, column]
+
+
+finder = models["network, shifted signals"]
+figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
+is_right = finder.predict(X_test[:, 0]) == y_test
 for offset, name in enumerate(names):
-    rows = np.flatnonzero(y_train == name)[:2]
-    for line, row in enumerate(rows):
-        axes[0].plot(X_train[row, 0] - 6 * offset - 3 * line, color=f"C{offset}", lw=1)
-    axes[0].text(1, 1.5 - 6 * offset, name, color=f"C{offset}")
-axes[0].set(xlabel="step", yticks=[], title="two signals of each kind")
-for name, values in scores.items():
-    axes[1].plot(sizes, values, marker="o", label=name)
-axes[1].axhline(1 / 3, color="grey", ls=":", label="guessing")
+    signal = X_test[np.flatnonzero(is_right & (y_test == name))[1], 0]
+    fall = importance(finder, signal, name)
+    axes[0].plot(signal - 6 * offset, color="black", lw=0.8)
+    base = -6 * offset - 3
+    axes[0].fill_between(np.arange(len(fall)), base, base + 1.5 * fall, color="C1")
+    axes[0].text(1, 1.6 - 6 * offset, name)
+axes[0].set(xlabel="step", yticks=[], title="signals, and where they matter (orange)")
+for (name, values), style in zip(
+    scores.items(), ["o-", "s--", "^:", "v-."], strict=True
+):
+    axes[1].plot(sizes, values, style, label=name)
+axes[1].axhline(1 / 3, color="grey", lw=1)
 axes[1].set(xlabel="signals to learn from", ylabel="accuracy", xscale="log")
 axes[1].set_xticks(sizes, sizes)
 axes[1].minorticks_off()

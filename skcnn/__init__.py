@@ -8,6 +8,7 @@ from ._fixed_filters import FixedFilterTransformer
 from ._regressor import CNNRegressor
 from ._text_classifier import TextCNNClassifier
 from .backbones import list_backbones
+from .export import to_onnx
 from .features import clear_cache
 from .inspection.summary import summary
 
@@ -25,4 +26,5 @@ __all__ = [
     "clear_cache",
     "list_backbones",
     "summary",
+    "to_onnx",
 ]

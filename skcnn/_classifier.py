@@ -142,6 +142,12 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     precision : {"float32", "bfloat16", "float64"}, default="float32"
         Precision of the computation. "bfloat16" is autocast, with weights in
         float32; it is slow on CPUs without bfloat16 arithmetic.
+    memory : str, path-like, bool or None, default=None
+        Folder of finished fits. `fit` with the same class, parameters, data, versions
+        and an integer as `random_state` loads the fit instead of repeating it, so that
+        a search that was killed and is started again repeats only the fits that were
+        running. True is the cache folder of the user. Fits with `callbacks`, in a warm
+        start, and by `partial_fit` are not stored.
     image_shape : tuple of int or None, default=None
         Shape of one image, ``(H, W)``, ``(H, W, C)``, ``(C, H, W)`` and so on, if X
         holds flattened images.
@@ -160,7 +166,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     classes_ : ndarray of shape (n_classes,)
         Class labels, sorted; of an indicator matrix, the numbers of its columns.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from scaled images, as of `to_input`, to outputs without
+        softmax.
     net_ : skorch.NeuralNet
         Net that trained it.
     history_ : skorch.history.History
@@ -274,6 +281,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         verbose=0,
         device="auto",
         precision="float32",
+        memory=None,
         image_shape=None,
         channel_axis="auto",
         random_state=None,
@@ -310,6 +318,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.verbose = verbose
         self.device = device
         self.precision = precision
+        self.memory = memory
         self.image_shape = image_shape
         self.channel_axis = channel_axis
         self.random_state = random_state

@@ -1,6 +1,7 @@
 """Features of images, computed by a convolutional neural network."""
 
-from collections import Counter, namedtuple
+from collections import namedtuple
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -9,13 +10,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
+from torch.nn import Module
 
 from ._base.backbone_features import (
     asked_features,
     asked_layers,
     feature_widths,
     make_asked_extractor,
-    transform_lazily,
+    network_input,
 )
 from ._base.backbone_parameter import (
     known_backbone,
@@ -25,14 +27,25 @@ from ._base.backbone_parameter import (
     route_fit_params,
     trains_backbone,
 )
+from ._base.dask_collections import is_dask, sample_of, transform_lazily
 from ._base.parameter_constraints import FEATURES
+from ._base.plain_state import (
+    copy_shallow,
+    with_built_networks,
+    with_stored_networks,
+)
 from ._base.shared_parameters import check_backbone_stays, clone_with_backbone
-from .backbones import WeightsError, label_features, layer_names, layer_table
+from .backbones import (
+    WeightsError,
+    label_features,
+    layer_names,
+    layer_table,
+    refer_to,
+)
 from .data import (
     as_image_list,
     check_image_array,
     check_same_shape,
-    first_sample,
     is_image_files,
 )
 from .runtime import usual_torch
@@ -49,7 +62,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
 
     X is an array, or a CPU torch tensor, of images; a sequence of image files, which
     is a list, array, Series or one-column data frame of paths, :class:`os.PathLike`,
-    PIL images or encoded bytes; or a dask array.
+    PIL images or encoded bytes; or a dask array, bag, Series or frame of these.
 
     ==================================  ========================================
     shape of an array X                 read as
@@ -123,6 +136,11 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
     on_error : {"raise", "skip"}, default="raise"
         Whether a file that cannot be read raises an error, or is skipped with a
         warning and a row of NaN.
+    store_weights : bool, default=False
+        Whether the fitted transformer, and so a file of it, holds the weights of a
+        named backbone. If not, it refers to them by name and SHA-256: a file is looked
+        for at its path, in the working folder, in the folders of the environment
+        variable `SKCNN_WEIGHTS` and where torch.hub keeps files.
     random_state : int, RandomState instance or None, default=None
         Seed of random weights. If it is not None, it also replaces the seed of an
         unfitted estimator.
@@ -204,6 +222,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         memory=None,
         memory_bytes_limit=10 * 2**30,
         on_error="raise",
+        store_weights=False,
         random_state=None,
     ):
         self.backbone = backbone
@@ -221,6 +240,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         self.memory = memory
         self.memory_bytes_limit = memory_bytes_limit
         self.on_error = on_error
+        self.store_weights = store_weights
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -250,13 +270,15 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         """
         self._forget()
         fit_params = route_fit_params(self, fit_params)
-        if hasattr(X, "__dask_graph__") and not needs_fit(self):
-            X = first_sample(X)
+        if is_dask(X) and not needs_fit(self):
+            X = sample_of(X)
         X = self._check_images(X, reset=True)
         if needs_fit(self):
             self._backbone = learn_backbone(self, X, y, fit_params)
         backbone = known_backbone(self)
         make_asked_extractor(self, backbone)
+        if self.store_weights and isinstance(self.backbone, str):
+            self._backbone = backbone
         self._remember(X, backbone)
         return self
 
@@ -280,7 +302,12 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
     def _remember(self, X, backbone):
         """Set what later images and weights are compared with."""
         if backbone.digest is not None:
-            self._seen = self.backbone, self.weights, backbone.digest
+            self._seen = {
+                "backbone": self.backbone,
+                "weights": str(self.weights),
+                "digest": backbone.digest,
+                "reference": refer_to(self.backbone, self.weights),
+            }
         self._sample_shape = None
         if isinstance(X, np.ndarray):
             layout = backbone.scaling(X, self.image_shape, self.channel_axis).layout
@@ -290,7 +317,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
             self.n_features_in_ = prod(layout.image_shape)
         elif backbone.preprocessing is None:
             raise no_preprocessing(backbone.name, X)
-        self._widths, self._counts = {}, Counter()
+        self._widths, self._counts = {}, {}
 
     def transform(self, X):
         """Compute features.
@@ -298,7 +325,8 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or sequence of image files
-            Images. A dask array gives a dask array, which is computed lazily.
+            Images. A dask array, or a dask bag, Series or frame of image files, gives a
+            dask array, which is computed lazily.
 
         Returns
         -------
@@ -313,7 +341,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._validate_params()
-        if hasattr(X, "__dask_graph__"):
+        if is_dask(X):
             n_features, dtype = len(self.get_feature_names_out()), self._output_dtype
             return transform_lazily(X, self._transform, n_features, dtype)
         return self._transform(X)
@@ -326,7 +354,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         extractor = make_asked_extractor(self, backbone)
         features = asked_features(self, X, backbone, extractor)
         if hasattr(self, "_widths"):
-            asked = extractor.layers, extractor.pooling
+            asked = _key(extractor.layers, extractor.pooling)
             self._widths[asked] = [part.shape[1] for part in features]
         together = features[0] if len(features) == 1 else np.hstack(features)
         return together.astype(self._output_dtype, copy=False)
@@ -348,8 +376,26 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
     @property
     def cache_info_(self):
         """Numbers of images that were found in the cache, and that were not."""
-        counts = getattr(self, "_counts", Counter())
-        return CacheInfo(counts["hits"], counts["misses"])
+        counts = getattr(self, "_counts", {})
+        return CacheInfo(counts.get("hits", 0), counts.get("misses", 0))
+
+    @usual_torch()
+    def to_input(self, X):
+        """Return what `module_` takes of X: resized, cropped and scaled images.
+
+        Parameters
+        ----------
+        X : array-like or sequence of image files
+            Images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_channels, ...)
+            Scaled images on the CPU.
+        """
+        check_is_fitted(self)
+        X, backbone = self._check_images(X, reset=False), known_backbone(self)
+        return network_input(self, X, backbone)
 
     def layer_names(self, details=False):
         """Return the names of the layers of the network.
@@ -404,7 +450,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
     def _layer_widths(self):
         """Return the number of features of each layer."""
         layers = asked_layers(self)
-        widths = getattr(self, "_widths", {}).get((layers, self.pooling))
+        widths = getattr(self, "_widths", {}).get(_key(layers, self.pooling))
         if widths is None:
             backbone = known_backbone(self)
             widths = feature_widths(backbone, make_asked_extractor(self, backbone))
@@ -443,6 +489,29 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
             router.add(backbone=self.backbone, method_mapping=mapping)
         return router
 
+    def __copy__(self):
+        return copy_shallow(self)
+
+    def __getstate__(self):
+        """Hold networks as plain data, and one that another attribute holds once."""
+        state = dict(super().__getstate__())
+        backbone, held = state.get("_backbone"), self._held_network()
+        if backbone is not None and backbone.module is held:
+            state["_backbone"] = replace(backbone, module=None)
+        return with_stored_networks(state)
+
+    def __setstate__(self, state):
+        super().__setstate__(with_built_networks(state))
+        backbone = vars(self).get("_backbone")
+        if backbone is not None and backbone.module is None:
+            self._backbone = replace(backbone, module=self._held_network())
+
+    def _held_network(self):
+        """Return the network that another attribute holds, or None."""
+        if hasattr(self, "estimator_"):
+            return self.estimator_.module_
+        return self.backbone if isinstance(self.backbone, Module) else None
+
     def __sklearn_clone__(self):
         return clone_with_backbone(self)
 
@@ -462,3 +531,8 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         tags.target_tags.required = learns and isinstance(self.backbone, BaseEstimator)
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _key(layers, pooling):
+    """Return the name of a choice of features, by which their widths are known."""
+    return f"{list(layers)} {pooling}"

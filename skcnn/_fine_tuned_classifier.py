@@ -44,11 +44,11 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTunedCNN):
         Weights of a named backbone: "default", the best published set; the name of
         a set, such as "IMAGENET1K_V1"; a safetensors or state-dict file, read
         without running code; or None, random weights.
-    trainable : str or int, default="all"
-        Layers that are trained besides the head: "all"; "head", none; the name of a
-        layer in ``module_.backbone``, from which on layers are trained; or a number
-        of last blocks, see `blocks_`. Frozen layers are not modified; their
-        batch-norm statistics do not change either.
+    trainable : str or int, default="head"
+        Layers that are trained: "head", the new last layer alone; "all"; the name of a
+        layer in ``module_.backbone``, from which on layers are trained; or a number of
+        last blocks besides the head, see `blocks_`. Frozen layers are not modified.
+        Batch-norm statistics of a trained network do not change in any layer.
     dropout : float, default=0.0
         Probability, in [0, 1), that an input of the head is dropped in a training
         step. It replaces the last dropout of the backbone.
@@ -130,8 +130,9 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTunedCNN):
         float32; it is slow on CPUs without bfloat16 arithmetic.
     memory : str, path-like, bool or None, default=None
         Folder of the feature cache, which holds features for the training of the
-        head and, with ``trainable="head"``, for predictions. True is the cache folder
-        of the user.
+        head and, with ``trainable="head"``, for predictions; and of finished fits,
+        which are loaded instead of repeated, see :class:`CNNClassifier`. True is the
+        cache folder of the user.
     preprocessing : str, default="auto"
         Preprocessing of images: "auto", the one published with the weights, or, for
         a :class:`torch.nn.Module` and networks of the package with random weights,
@@ -158,7 +159,8 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTunedCNN):
     classes_ : ndarray of shape (n_classes,)
         Class labels, sorted; of an indicator matrix, the numbers of its columns.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from scaled images, as of `to_input`, to outputs without
+        softmax.
     net_ : skorch.NeuralNet
         Net that trained it.
     blocks_ : tuple of str
@@ -251,7 +253,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTunedCNN):
         backbone="efficientnet_lite0",
         *,
         weights="default",
-        trainable="all",
+        trainable="head",
         dropout=0.0,
         head_epochs=20,
         augmentation=None,

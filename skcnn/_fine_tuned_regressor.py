@@ -2,11 +2,17 @@
 
 from sklearn.base import RegressorMixin, _fit_context
 
-from ._base import BaseFineTunedCNN, ValueTargets, check_partial_fit, fitting
+from ._base import (
+    BaseFineTunedCNN,
+    ScaledTargetMixin,
+    ValueTargets,
+    check_partial_fit,
+    fitting,
+)
 from ._base.parameter_constraints import FINE_TUNING
 
 
-class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
+class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
     """Regressor that fine-tunes a pretrained convolutional neural network.
 
     The network minimises the mean squared error of y, which is standardised.
@@ -45,11 +51,11 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
         Weights of a named backbone: "default", the best published set; the name of
         a set, such as "IMAGENET1K_V1"; a safetensors or state-dict file, read
         without running code; or None, random weights.
-    trainable : str or int, default="all"
-        Layers that are trained besides the head: "all"; "head", none; the name of a
-        layer in ``module_.backbone``, from which on layers are trained; or a number
-        of last blocks, see `blocks_`. Frozen layers are not modified; their
-        batch-norm statistics do not change either.
+    trainable : str or int, default="head"
+        Layers that are trained: "head", the new last layer alone; "all"; the name of a
+        layer in ``module_.backbone``, from which on layers are trained; or a number of
+        last blocks besides the head, see `blocks_`. Frozen layers are not modified.
+        Batch-norm statistics of a trained network do not change in any layer.
     dropout : float, default=0.0
         Probability, in [0, 1), that an input of the head is dropped in a training
         step. It replaces the last dropout of the backbone.
@@ -124,8 +130,9 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
         float32; it is slow on CPUs without bfloat16 arithmetic.
     memory : str, path-like, bool or None, default=None
         Folder of the feature cache, which holds features for the training of the
-        head and, with ``trainable="head"``, for predictions. True is the cache folder
-        of the user.
+        head and, with ``trainable="head"``, for predictions; and of finished fits,
+        which are loaded instead of repeated, see :class:`CNNRegressor`. True is the
+        cache folder of the user.
     preprocessing : str, default="auto"
         Preprocessing of images: "auto", the one published with the weights, or, for
         a :class:`torch.nn.Module` and networks of the package with random weights,
@@ -149,8 +156,12 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
 
     Attributes
     ----------
+    y_mean_, y_scale_ : ndarray of shape (n_outputs,)
+        Mean and standard deviation of y in `fit`. Predictions are the outputs of
+        `module_` times `y_scale_`, plus `y_mean_`.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from scaled images, as of `to_input`, to outputs without
+        the scale of y.
     net_ : skorch.NeuralNet
         Net that trained it.
     blocks_ : tuple of str
@@ -234,7 +245,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTunedCNN):
         backbone="efficientnet_lite0",
         *,
         weights="default",
-        trainable="all",
+        trainable="head",
         dropout=0.0,
         head_epochs=20,
         augmentation=None,

@@ -2,12 +2,19 @@
 
 from sklearn.base import RegressorMixin, _fit_context
 
-from ._base import BaseCNN, ValueTargets, array_input, check_partial_fit, fitting
+from ._base import (
+    BaseCNN,
+    ScaledTargetMixin,
+    ValueTargets,
+    array_input,
+    check_partial_fit,
+    fitting,
+)
 from ._base.net_building import NETWORK_PARAMETERS, described_network
 from ._base.parameter_constraints import CNN
 
 
-class CNNRegressor(RegressorMixin, BaseCNN):
+class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
     """Convolutional neural network regressor.
 
     The network minimises the mean squared error of y, which is standardised.
@@ -136,6 +143,12 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     precision : {"float32", "bfloat16", "float64"}, default="float32"
         Precision of the computation. "bfloat16" is autocast, with weights in
         float32; it is slow on CPUs without bfloat16 arithmetic.
+    memory : str, path-like, bool or None, default=None
+        Folder of finished fits. `fit` with the same class, parameters, data, versions
+        and an integer as `random_state` loads the fit instead of repeating it, so that
+        a search that was killed and is started again repeats only the fits that were
+        running. True is the cache folder of the user. Fits with `callbacks`, in a warm
+        start, and by `partial_fit` are not stored.
     image_shape : tuple of int or None, default=None
         Shape of one image, ``(H, W)``, ``(H, W, C)``, ``(C, H, W)`` and so on, if X
         holds flattened images.
@@ -151,8 +164,12 @@ class CNNRegressor(RegressorMixin, BaseCNN):
 
     Attributes
     ----------
+    y_mean_, y_scale_ : ndarray of shape (n_outputs,)
+        Mean and standard deviation of y in `fit`. Predictions are the outputs of
+        `module_` times `y_scale_`, plus `y_mean_`.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from scaled images, as of `to_input`, to outputs without
+        the scale of y.
     net_ : skorch.NeuralNet
         Net that trained it.
     history_ : skorch.history.History
@@ -256,6 +273,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         verbose=0,
         device="auto",
         precision="float32",
+        memory=None,
         image_shape=None,
         channel_axis="auto",
         random_state=None,
@@ -290,6 +308,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self.verbose = verbose
         self.device = device
         self.precision = precision
+        self.memory = memory
         self.image_shape = image_shape
         self.channel_axis = channel_axis
         self.random_state = random_state

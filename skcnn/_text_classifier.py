@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import BaseCNN, ClassTargets, check_partial_fit, fitting, sentence_input
 from ._base.explained_texts import NGramsMixin
 from ._base.parameter_constraints import TEXT, TEXT_NETWORK, VOCABULARY
-from ._base.sentence_network import described_text_network
+from ._base.sentence_network import described_text_network, given_vectors
 from ._base.shared_parameters import clone_sharing
 from .data import TOKEN_PATTERN, as_texts
 
@@ -111,6 +111,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         Device of the computation, see :class:`CNNClassifier`.
     precision : {"float32", "bfloat16", "float64"}, default="float32"
         Precision of the computation, see :class:`CNNClassifier`.
+    memory : str, path-like, bool or None, default=None
+        Folder of finished fits, see :class:`CNNClassifier`.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights and vectors, the order of sentences, held-out data
         and dropout. None takes it from NumPy's global generator.
@@ -122,7 +124,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     vocabulary_ : dict of str to int
         Codes of words, from 2 on; 0 stands for padding, 1 for unknown words.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, from codes of words, as of `to_input`, to outputs without
+        softmax.
     net_ : skorch.NeuralNet
         Net that trained it.
     history_ : skorch.history.History
@@ -209,6 +212,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         verbose=0,
         device="auto",
         precision="float32",
+        memory=None,
         random_state=None,
     ):
         self.embeddings = embeddings
@@ -243,6 +247,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         self.verbose = verbose
         self.device = device
         self.precision = precision
+        self.memory = memory
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -289,7 +294,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
             samples, held_out = task.split(samples, X_val, y_val, sample_weight_val)
             task.prepare(samples)
             task.train(samples, held_out)
-            self._sentences = task.trained_on
+            self._sentences = task.images(samples).arrays()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -327,7 +332,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
             samples = task.check()
             task.prepare(samples)
             task.train(samples)
-            self._sentences = task.trained_on
+            self._sentences = task.images(samples).arrays()
         return self
 
     def predict(self, X):
@@ -416,6 +421,10 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
 
     def _make_network(self):
         return described_text_network(self)
+
+    def _read_besides(self):
+        """Return the given vectors of the words, from wherever they come."""
+        return None if self.embeddings is None else given_vectors(self)
 
     def __sklearn_clone__(self):
         return clone_sharing(self, "embeddings")

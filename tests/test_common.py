@@ -292,7 +292,7 @@ def test_pickle_and_joblib_round_trips_predict_the_same(case, tmp_path):
 
 @pytest.mark.numerics
 def test_a_copy_trains_on_like_the_original(case):
-    estimator = case.fitted(dropout=0.1)
+    estimator = case.fitted(dropout=0.1, warm_start=True)  # and keeps its optimiser
     copy = pickle.loads(pickle.dumps(estimator))
     for model in (estimator, copy):
         model.partial_fit(case.X, case.y)

@@ -28,10 +28,15 @@ from skcnn.backbones import FineTunedNetwork
 from skcnn.data import ChannelScaler, ImageFiles, Layout, Vocabulary
 from skcnn.features import CachedFeatures, FeatureCache
 from skcnn.inspection import (
+    ClassActivationDisplay,
     ConfusionImagesDisplay,
     EmbeddingDisplay,
+    FeatureMapDisplay,
+    FilterDisplay,
     HistoryDisplay,
     NeighborsDisplay,
+    OcclusionDisplay,
+    TopPatchesDisplay,
 )
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
 from skcnn.runtime import PrivateRandomness, make_generator
@@ -41,6 +46,7 @@ MODULES = [
     "skcnn",
     "skcnn.backbones",
     "skcnn.data",
+    "skcnn.export",
     "skcnn.features",
     "skcnn.inspection",
     "skcnn.modules",
@@ -226,7 +232,11 @@ def test_attributes_are_those_that_a_fit_leaves(cls):
         for name in (*vars(estimator), *properties)
         if name.endswith("_") and not name.startswith("_")
     }
-    documented = {attribute.name for attribute in parse(cls)["Attributes"]}
+    documented = {
+        name
+        for attribute in parse(cls)["Attributes"]
+        for name in attribute.name.split(", ")
+    }
     assert documented == left
     assert all(hasattr(estimator, name) for name in documented)
 
@@ -248,10 +258,28 @@ def no_neighbors():
     return NeighborsDisplay([np.eye(2)], [[]], np.zeros((1, 0)), np.zeros((1, 0)))
 
 
+def no_maps():
+    one = np.array([["a"]])
+    return np.ones((1, 1, 2, 2)), [np.ones((2, 2))], one, one[0]
+
+
+def no_drops():
+    maps, pictures, labels, y_pred = no_maps()
+    return maps, pictures, labels, np.ones((1, 1)), y_pred
+
+
 INSTANCES = {
     CachedFeatures: no_features,
     ChannelScaler: fitted_scaler,
     ConfusionImagesDisplay: lambda: ConfusionImagesDisplay([], [], [], []).plot(),
+    FeatureMapDisplay: lambda: FeatureMapDisplay(
+        np.ones((1, 4, 4)), {"a": np.ones((1, 2, 2))}, {"a": [0]}
+    ).plot(),
+    FilterDisplay: lambda: FilterDisplay(np.ones((1, 1, 3, 3)), "a").plot(),
+    TopPatchesDisplay: lambda: TopPatchesDisplay(
+        {"a": [[np.ones((2, 2))]]}, {"a": np.zeros((1, 1))}, {}, {"a": [0]}
+    ).plot(),
+    ClassActivationDisplay: lambda: ClassActivationDisplay(*no_maps()).plot(),
     ConvBlock: lambda: ConvBlock(1, 1, (3,)),
     Dropout: lambda: Dropout(0.5),
     EmbeddingDisplay: lambda: EmbeddingDisplay(np.eye(2), {}).plot(),
@@ -262,6 +290,7 @@ INSTANCES = {
     ImageFiles: lambda: ImageFiles([], None),
     LearningRateCurve: lambda: LearningRateCurve([1], [1], 1).plot(),
     NeighborsDisplay: lambda: no_neighbors().plot(),
+    OcclusionDisplay: lambda: OcclusionDisplay(*no_drops()).plot(),
     Vocabulary: lambda: Vocabulary().fit(["a word"]),
     PrivateRandomness: lambda: PrivateRandomness(make_generator(0)),
 }

@@ -498,3 +498,41 @@ def test_a_network_trained_here_takes_a_dask_array(pixels):
     transformer = CNNFeatureTransformer(network).fit(X, np.arange(N_SAMPLES) % 2)
     lazy = transformer.transform(da.from_array(X, chunks=(5, -1, -1)))
     assert_close(lazy.compute(), transformer.transform(X))
+
+
+# Lazy collections of files
+
+
+def as_bag(paths):
+    return pytest.importorskip("dask.bag").from_sequence(paths, npartitions=3)
+
+
+def as_frame(paths):
+    frame = pd.DataFrame({"path": list(map(str, paths))})
+    return pytest.importorskip("dask.dataframe").from_pandas(frame, npartitions=3)
+
+
+def as_series(paths):
+    return as_frame(paths)["path"]
+
+
+@pytest.mark.parametrize("collect", [as_bag, as_frame, as_series])
+def test_a_dask_collection_of_files_gives_a_lazy_array(collect, make, paths, features):
+    lazy = make().fit_transform(collect(paths))
+    assert isinstance(lazy, da.Array)
+    assert lazy.dtype == features.dtype
+    assert lazy.shape[1] == features.shape[1]
+    assert lazy.numblocks == (3, 1)
+    assert_close(lazy.compute(), features)
+
+
+def test_files_of_a_collection_are_read_when_they_are_asked_for(make, paths):
+    lazy = make().fit_transform(as_bag([*paths, "missing.png"]))
+    assert len(lazy.blocks[0].compute()) > 0
+    with pytest.raises(ValueError, match=r"missing\.png"):
+        lazy.compute()
+
+
+def test_partitions_of_a_bag_may_be_empty(make, paths, features):
+    some = as_bag(paths).filter(lambda path: path in paths[:2])
+    assert_close(make().fit_transform(some).compute(), features[:2])

@@ -169,11 +169,11 @@ def test_features_are_taken_from_the_cache(make, weights, tmp_path):
         "resnet20", weights=weights, image_size=16, memory=tmp_path
     )
     transformer.fit(X)
-    first = make(memory=tmp_path).fit(X, y)
+    first = make(memory=tmp_path, trainable="all").fit(X, y)
     transformer.transform(X)
     assert transformer.cache_info_.hits == 32
-    second = make(memory=tmp_path).fit(X, y)
-    third = make().fit(X, y)
+    second = make(memory=tmp_path, trainable="all").fit(X, y)
+    third = make(trainable="all").fit(X, y)
     for clf in (second, third):
         np.testing.assert_array_equal(clf.predict_proba(X), first.predict_proba(X))
 
@@ -246,7 +246,7 @@ def test_rates_of_earlier_layers_are_smaller_under_any_schedule(make, schedule):
 
     rates = []
     clf = make(lr_schedule=schedule, lr_decay=0.5, callbacks=[Rates()], max_epochs=3)
-    clf.fit(*draw()).partial_fit(*draw())
+    clf.set_params(trainable="all").fit(*draw()).partial_fit(*draw())
     assert len(rates) == 4
     for groups in rates:
         head = max(lr for lr, _ in groups)
@@ -258,7 +258,7 @@ def test_rates_of_earlier_layers_are_smaller_under_any_schedule(make, schedule):
 
 
 def test_find_lr_leaves_the_estimator_as_it_is(make):
-    clf = make()
+    clf = make(trainable="all")
     curve = clf.find_lr(*draw(), n_steps=8)
     assert 1e-6 <= curve.suggestion <= 1
     assert not hasattr(clf, "net_")
@@ -615,7 +615,8 @@ def test_parameters_of_a_fitted_backbone_are_not_set(rng):
 def test_partial_fit_does_not_train_other_layers_than_so_far(rng):
     X, y = rng.random((24, 8, 8)), np.arange(24) % 3
     base = CNNClassifier(n_layers=1, n_filters=4, max_epochs=1).fit(X, y)
-    model = FineTunedClassifier(base, max_epochs=1, head_epochs=1).fit(X, y)
+    model = FineTunedClassifier(base, trainable="all", max_epochs=1, head_epochs=1)
+    model.fit(X, y)
     with pytest.raises(ValueError, match=r"trainable is 'head', but .* with 'all'"):
         model.set_params(trainable="head").partial_fit(X, y)
     model.set_params(trainable="all").partial_fit(X, y)

@@ -21,12 +21,16 @@ BELOW = {
     "training": {"data", "modules", "runtime"},
     "features": {"backbones", "data", "modules", "runtime"},
     "_base": {"training", "features", "backbones", "data", "modules", "runtime"},
+    "export": {"_base", "features", "backbones", "data", "modules", "runtime"},
     "": {"_base", "training", "features", "backbones", "data", "modules", "runtime"},
 }
 BELOW["inspection"] = set(BELOW)
+BELOW["localization"] = set(BELOW)
+BELOW[""].add("export")
 SKORCH_DOORS = {Path("training/net.py"), Path("training/callbacks.py")}
 # Imported in the function that uses them.
 HEAVY = {"torchvision", "timm", "matplotlib", "dask", "onnx", "onnxruntime"}
+HEAVY |= {"onnxscript", "skl2onnx"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 

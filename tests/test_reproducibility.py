@@ -592,7 +592,7 @@ def test_without_random_state_numpys_seed_decides(keep_global_states):
 
 def test_training_goes_on_alike_after_a_pickle():
     model, X, y = make_case("dropout")
-    model.fit(X, y)
+    model.set_params(warm_start=True).fit(X, y)  # and keeps its optimiser
     copy = pickle.loads(pickle.dumps(model))
     outputs = [m.partial_fit(X, y).predict_proba(X) for m in (model, copy)]
     assert np.array_equal(*outputs)

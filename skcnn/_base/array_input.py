@@ -74,6 +74,11 @@ def images(estimator, X, device, once=False):
     return scaled_images(estimator, X, estimator.scaler_, device, once)
 
 
+def network_input(estimator, X):
+    """Return images of X as the network takes them, on the CPU."""
+    return images(estimator, X, torch.device("cpu"), once=True)
+
+
 def scaled_images(estimator, X, scaler, device, once):
     """Return the images of X, each scaled once if there is memory for all."""
     found = Images(X, scaler, device, DTYPES[estimator._precision], once)

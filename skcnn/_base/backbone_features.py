@@ -1,10 +1,10 @@
 """Features that a backbone computes, looked up in a cache if there is one."""
 
-from collections import Counter
 from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 from ..data import check_same_shape
 from ..features import (
@@ -81,16 +81,32 @@ def asked_features(transformer, X, backbone, extractor):
         memory_bytes_limit=transformer.memory_bytes_limit,
     )
     if counts:
-        vars(transformer).setdefault("_counts", Counter()).update(counts)
+        known = getattr(transformer, "_counts", {})
+        transformer._counts = {
+            name: known.get(name, 0) + count for name, count in counts.items()
+        }
     if features is None:  # not one file could be read
         widths = feature_widths(backbone, extractor)
         features = [np.full((len(X), width), np.nan) for width in widths]
     return features
 
 
+def network_input(transformer, X, backbone):
+    """Return the images of X as the network takes them, on the CPU."""
+    cpu = torch.device("cpu")
+    source = _source(transformer, X, backbone, cpu, torch.float32)
+    chunks = np.array_split(np.arange(len(X)), -(-len(X) // backbone.batch_size(cpu)))
+    return torch.cat([batch for _, batch in source.batches(chunks)])
+
+
 def find_source(transformer, X, backbone, extractor):
     """Return where the batches of X come from, an array or image files."""
     device, dtype = extractor.device, extractor.input_dtype
+    return _source(transformer, X, backbone, device, dtype)
+
+
+def _source(transformer, X, backbone, device, dtype):
+    """Return where the batches of X come from, an array or image files."""
     if isinstance(X, list):
         if backbone.preprocessing is None:
             raise no_preprocessing(backbone.name, X)
@@ -172,17 +188,3 @@ def wants_cache(memory):
     """Return whether a `memory` is the folder of a cache, or True."""
     is_truth_value = isinstance(memory, bool | np.bool_)
     return bool(memory) if is_truth_value else memory is not None
-
-
-def transform_lazily(X, transform, n_features, dtype):
-    """Return a dask array of the features of a dask array."""
-    X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
-    empty = np.empty((0, n_features), dtype)
-    return X.map_blocks(
-        lambda block: transform(block) if len(block) else empty,
-        dtype=dtype,
-        drop_axis=list(range(1, X.ndim)),
-        new_axis=[1],
-        chunks=(X.chunks[0], (n_features,)),
-        meta=empty,
-    )

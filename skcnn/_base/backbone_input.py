@@ -70,7 +70,8 @@ def _find_backbone(estimator, X):
     """Return the network that `backbone` names or is, shared with others."""
     check_uses(estimator)
     if not needs_fit(estimator):
-        return ready_backbone(estimator)
+        backbone = ready_backbone(estimator, estimator.weights)
+        return backbone if estimator._crops_images else backbone.without_crop()
     if not isinstance(estimator.backbone, (str, torch.nn.Module)):
         raise TypeError(
             f"backbone is a {type(estimator.backbone).__name__}, expected the name of "
@@ -146,6 +147,12 @@ def images(estimator, X, device, once=False):
         return estimator._features.rows(estimator, X, device, once)
     scaler = find_scaling(estimator, X)
     return array_input.scaled_images(estimator, X, scaler, device, once)
+
+
+def network_input(estimator, X):
+    """Return images of X as the network takes them, on the CPU."""
+    scaler, device = find_scaling(estimator, X), torch.device("cpu")
+    return array_input.scaled_images(estimator, X, scaler, device, once=True)
 
 
 def find_scaling(estimator, X):

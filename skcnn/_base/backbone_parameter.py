@@ -8,7 +8,13 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metadata_routing import process_routing
 from torch import nn
 
-from ..backbones import WeightsError, find_backbone, is_weights_file, load_backbone
+from ..backbones import (
+    WeightsError,
+    find_backbone,
+    find_referred,
+    load_backbone,
+    usual_folders,
+)
 from ..data import ChannelScaler, check_one_shape, find_layout
 from ..modules import build_module
 from ..runtime import PrivateRandomness, make_generator, usual_torch
@@ -79,8 +85,11 @@ def check_uses(estimator):
         )
 
 
-def ready_backbone(estimator):
-    """Return the backbone of an estimator, if `needs_fit` is false of it."""
+def ready_backbone(estimator, weights="default"):
+    """Return the backbone of an estimator, if `needs_fit` is false of it.
+
+    `weights` are those of a backbone that is named.
+    """
     backbone, name = estimator.backbone, backbone_name(estimator.backbone)
     if isinstance(backbone, nn.Module):
         published = find_backbone(estimator.preprocessing).preprocessing
@@ -91,7 +100,7 @@ def ready_backbone(estimator):
             )
         return pretrained_backbone(name, backbone, published, estimator.image_size)
     if isinstance(backbone, str):
-        loaded = load_backbone(backbone, estimator.weights)
+        loaded = load_backbone(backbone, weights)
         return pretrained_backbone(
             name,
             loaded.module,
@@ -178,13 +187,36 @@ def known_backbone(transformer):
     if hasattr(transformer, "_backbone"):
         return transformer._backbone
     check_uses(transformer)
-    backbone, weights = ready_backbone(transformer), transformer.weights
-    *seen, digest = getattr(transformer, "_seen", (None,))
-    is_seen = seen == [transformer.backbone, weights]
-    if is_seen and digest != backbone.digest and is_weights_file(weights):
+    weights, seen = transformer.weights, getattr(transformer, "_seen", None)
+    if seen is None or (seen["backbone"], seen["weights"]) != _names(transformer):
+        return ready_backbone(transformer, weights)
+    found = find_referred(seen["reference"], transformer.backbone)
+    if found is not None:
+        return ready_backbone(transformer, found)
+    return _saved_anew(transformer, seen)
+
+
+def _names(transformer):
+    """Return the names of a backbone and of its weights."""
+    return transformer.backbone, str(transformer.weights)
+
+
+def _saved_anew(transformer, seen):
+    """Return the network if the weights are the same in another file."""
+    weights, reference = transformer.weights, seen["reference"]
+    folders = ", ".join(map(str, usual_folders()))
+    where = f"SHA-256 {reference.sha256}, neither at {reference.name} nor in {folders}"
+    try:
+        backbone = ready_backbone(transformer, weights)
+    except WeightsError as error:
         raise WeightsError(
-            f"The weights file {weights!r} has changed since fit. Restore it, or fit "
-            "again."
+            f"There is no weights file {weights} with the {where}. Put it in one of "
+            "these folders. CNNFeatureTransformer(store_weights=True) needs no file."
+        ) from error
+    if backbone.digest != seen["digest"]:
+        raise WeightsError(
+            f"The weights file {weights} has changed since fit, and there is none with "
+            f"the {where}. Restore it, or fit again."
         )
     return backbone
 

@@ -10,10 +10,17 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from ..runtime import DTYPES, make_generator, usual_torch
-from ..training import CallbackSupportMixin, predict_batches, range_test
+from ..training import (
+    CallbackSupportMixin,
+    net_from_state,
+    net_state,
+    predict_batches,
+    range_test,
+)
 from .batch_sizes import auto_batch_size, auto_max_epochs, call_with_batch_size
 from .checked_samples import check_training_samples
 from .net_building import new_net
+from .plain_state import copy_shallow, with_built_networks, with_stored_networks
 from .shuffled_samples import shuffled_samples
 
 MAX_SEED = np.iinfo(np.int32).max
@@ -40,6 +47,9 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     - `_prepare_net(net, samples)`, called before a net is trained: with samples if it
       is new, without if it starts again;
     - `_finish_training()`, called after each training;
+    - `_resume_after_training()`, called if a stored fit takes the place of a training;
+    - `_read_besides()`, values that a fit depends on and that are in neither
+      parameters nor samples;
     - `_auto_batch_sizes` and `_predict_batch_size`, what ``batch_size="auto"`` is;
     - `_fewest_auto_epochs`, what ``max_epochs="auto"`` is at least.
     """
@@ -50,7 +60,11 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     @property
     def module_(self):
-        """The trained network, a :class:`torch.nn.Module`."""
+        """The trained network, a :class:`torch.nn.Module`.
+
+        It takes what `to_input` returns: the scale of X is not in it. Neither are the
+        softmax of a classifier and the scale of y of a regressor.
+        """
         check_is_fitted(self)
         return self.net_.module_
 
@@ -156,6 +170,40 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         auto = self._auto_batch_size(len(samples))
         return call_with_batch_size(test, self.batch_size, auto)
 
+    def to_input(self, X):
+        """Return what `module_` takes of X: scaled images, or codes of words.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples, as of `predict`.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_channels, ...)
+            Scaled images, or codes of words of shape (n_samples, length), on the CPU.
+        """
+        check_is_fitted(self)
+        parts = self._input.check_parts(self, X)
+        batches = [self._input.network_input(self, part) for part in parts]
+        return torch.cat([images.take(slice(None)) for images in batches])
+
+    def __copy__(self):
+        return copy_shallow(self)
+
+    def __getstate__(self):
+        """Hold the network and its training as plain data."""
+        state = dict(super().__getstate__())
+        if "net_" in state:
+            goes_on = self.warm_start or self._is_incremental
+            state["net_"] = net_state(self.net_, keeps_optimizer=goes_on)
+        return with_stored_networks(state)
+
+    def __setstate__(self, state):
+        super().__setstate__(with_built_networks(state))
+        if "net_" in state:
+            self.net_ = net_from_state(state["net_"], self._targets.criterion)
+
     @property
     @abstractmethod
     def _input(self):
@@ -180,6 +228,12 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _finish_training(self):
         """Let go of what only training needs."""
+
+    def _resume_after_training(self):
+        """Set what training would have set, and what is not stored."""
+
+    def _read_besides(self):
+        """Return what a fit depends on besides parameters and samples."""
 
     def _outputs(self, X):
         """Return the outputs of the network for X, (n_samples, n_outputs)."""

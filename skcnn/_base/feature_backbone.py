@@ -1,8 +1,7 @@
 """A network that features are computed with, and its preprocessing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import chain
 from math import log2, prod
 from numbers import Integral
 
@@ -12,11 +11,12 @@ from torch import nn
 from ..backbones import (
     Preprocessing,
     check_channels,
-    copy_network,
     module_identity,
+    weights_digest,
 )
 from ..data import ChannelScaler, find_layout
 from ..features import PublishedScaling
+from .plain_state import with_built_networks, with_stored_networks
 
 # A batch of this many pixels is worth its overhead, and what a layer returns for it
 # still fits into the processor's cache; a GPU wants more.
@@ -62,13 +62,14 @@ class FeatureBackbone:
     class_names: tuple | None = None
 
     def __getstate__(self):
-        """Hold the network on the CPU, to be loaded on machines without a GPU, too."""
-        module = self.module
-        if module is not None:
-            tensors = chain(module.parameters(), module.buffers())
-            if any(tensor.is_cuda for tensor in tensors):
-                module = copy_network(module).cpu()
-        return {**vars(self), "module": module}
+        """Hold the network as plain data."""
+        return with_stored_networks(vars(self))
+
+    def __setstate__(self, state):
+        state = with_built_networks(state)
+        if state["digest"] is not None and state["module"] is not None:
+            state["digest"] = weights_digest(state["module"])  # of what was in the file
+        vars(self).update(state)
 
     @property
     def input_shape(self):
@@ -118,6 +119,14 @@ class FeatureBackbone:
                 )
             )
         check_channels(layout.n_channels, self.preprocessing.n_channels, self.name)
+
+    def without_crop(self):
+        """Return the same network for whole images, resized to its input size."""
+        published = self.preprocessing
+        if published is None:
+            return self
+        whole = replace(published, resize_size=published.crop_size)
+        return replace(self, preprocessing=whole)
 
     def batch_size(self, device):
         """Return the number of images of a forward pass that suits a device."""

@@ -34,6 +34,7 @@ class BaseFineTunedCNN(BaseCNN):
         "precision",
     )
     _auto_batch_sizes = (16, 128)  # smaller ones are too noisy for pretrained weights
+    _crops_images = True  # or they are resized as a whole, whatever their proportions
     _features = None  # of the pretrained network, while they are needed
 
     @property
@@ -117,6 +118,10 @@ class BaseFineTunedCNN(BaseCNN):
             features.release()
             self._features = features
         self._backbone = replace(self._backbone, module=None)
+
+    def _resume_after_training(self):
+        """Have what looks up features in predictions."""
+        self._features = PretrainedFeatures(self)
 
     def _check_layer_options(self):
         """Raise an error if `partial_fit` would have to train other layers."""

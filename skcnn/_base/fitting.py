@@ -21,6 +21,7 @@ from .batch_sizes import call_with_batch_size
 from .checked_samples import check_training_samples
 from .net_building import check_network_parameters, net_to_train_further, new_net
 from .shuffled_samples import as_data_set, shuffled_samples
+from .stored_fits import stored_fit
 from .validation_data import split_samples
 from .validation_score import find_score
 
@@ -115,13 +116,25 @@ class FitCall:
             self.estimator._input.learn(self.estimator, samples)
 
     def train(self, samples, held_out=None):
-        """Build the network if there is none, and train it."""
+        """Build the network if there is none, and train it; or load a stored fit."""
         estimator = self.estimator
         try:
-            with leased_gpu(estimator.device):
-                estimator.net_ = self._train(samples, held_out)
+            with stored_fit(self, samples, held_out) as fit:
+                if not fit.restore():
+                    with leased_gpu(estimator.device):
+                        estimator.net_ = self._train(samples, held_out)
+                    fit.keep()
+            estimator._is_incremental = self.is_incremental
         finally:
             estimator._finish_training()
+
+    def images(self, samples):
+        """Return what was trained on, read again if the fit was stored."""
+        if self.trained_on is None:
+            estimator, device = self.estimator, torch.device(self.estimator.net_.device)
+            images = estimator._input.images(estimator, samples.X, device)
+            self.trained_on = images.subset(samples.rows)
+        return self.trained_on
 
     def _train(self, samples, held_out):
         """Return the net, trained with batches that fit in memory."""

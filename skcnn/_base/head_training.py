@@ -33,15 +33,15 @@ class PretrainedFeatures:
     Raises ValueError if the network does not take images of their size.
     """
 
-    def __init__(self, estimator):
+    def __init__(self, estimator, layer="penultimate", pooling="avg"):
         backbone = estimator._backbone
         is_cached = wants_cache(estimator.memory)
         self.precision = estimator.precision
         self.extractor = make_extractor(
             backbone,
-            ("penultimate",),
+            (layer,),
             is_shared=is_cached and backbone.digest is not None,  # others may change
-            pooling="avg",
+            pooling=pooling,
             device=estimator.device,
             precision=self.precision,
             compile=False,
@@ -116,7 +116,9 @@ class PretrainedFeatures:
         variance = np.average((chosen - mean) ** 2, axis=0, weights=samples.weights)
         scale = np.sqrt(np.maximum(variance, MIN_VARIANCE * variance.mean()))
         scale = np.where(scale > 0, scale, 1.0)
-        net = self._train_linear(estimator, (features - mean) / scale, samples)
+        n_outputs = estimator._targets.n_outputs
+        make = partial(make_head, features.shape[1], n_outputs, estimator.dropout)
+        net = self.train_alone(estimator, make, (features - mean) / scale, samples)
         linear = net.module_[-1]
         with torch.no_grad():
             mean, scale = (torch.as_tensor(v).to(linear.weight) for v in (mean, scale))
@@ -124,16 +126,14 @@ class PretrainedFeatures:
             head[-1].bias.copy_(linear.bias - head[-1].weight @ mean)
         return [row["train_loss"] for row in net.history]
 
-    def _train_linear(self, estimator, features, samples):
-        """Return the net of a fully connected layer, trained on rows of features."""
-        n_features = features.shape[1]
-        n_outputs = estimator._targets.n_outputs
+    def train_alone(self, estimator, make, features, samples):
+        """Return the net of a head that `make` returns, trained on rows of features."""
         net = build_net(
-            partial(make_head, n_features, n_outputs, estimator.dropout),
+            make,
             criterion=estimator._targets.criterion,
             criterion_arguments=criterion_arguments(estimator),
-            blank=torch.zeros(1, n_features),
-            n_outputs=n_outputs,
+            blank=torch.zeros(1, features.shape[1]),
+            n_outputs=estimator._targets.n_outputs,
             optimizer="adamw",
             lr=HEAD_LR,
             weight_decay=estimator.weight_decay,

@@ -53,8 +53,7 @@ def _check_is_untrained(estimator, architecture):
 def new_net(estimator, samples, batch_size, *, counts_steps=True):
     """Return the network that the parameters describe, ready to be trained."""
     n_steps = ceil(len(samples) / batch_size) if counts_steps else None
-    names = estimator._network_parameters
-    estimator._built_with = {name: getattr(estimator, name) for name in names}
+    remember_network_parameters(estimator)
     net = build_net(
         estimator._make_network(),
         criterion=estimator._targets.criterion,
@@ -70,6 +69,12 @@ def new_net(estimator, samples, batch_size, *, counts_steps=True):
     )
     estimator._prepare_net(net, samples)
     return net
+
+
+def remember_network_parameters(estimator):
+    """Set what the network is built with, which must not change."""
+    names = estimator._network_parameters
+    estimator._built_with = {name: getattr(estimator, name) for name in names}
 
 
 def net_to_train_further(estimator, samples, batch_size, *, starts_again):

@@ -53,6 +53,7 @@ IMAGES = {
     "image_shape": [tuple, list, None],
     "channel_axis": [AUTO, Integral, None],
 }
+MEMORY = {"memory": ["boolean", str, PathLike, None]}
 AUGMENTATION = {"augmentation": [str, callable, list, tuple, None]}
 ARCHITECTURE = {
     "architecture": [str, callable],
@@ -73,6 +74,7 @@ CNN = {
     **AUGMENTATION,
     **IMAGES,
     **TRAINING,
+    **MEMORY,
     "max_epochs": [AUTO, COUNT],
     "weight_decay": [AUTO, NON_NEGATIVE],
 }
@@ -81,7 +83,7 @@ BACKBONE = {
     "weights": [str, PathLike, None],
     "preprocessing": [str],
     "image_size": [COUNT, tuple, list, None],
-    "memory": ["boolean", str, PathLike, None],
+    **MEMORY,
     **IMAGES,
 }
 FINE_TUNING = {
@@ -114,6 +116,7 @@ TEXT = {
     **VOCABULARY,
     **TEXT_NETWORK,
     **TRAINING,
+    **MEMORY,
     "max_epochs": [AUTO, COUNT],
     **CLASSIFICATION,
 }
@@ -125,4 +128,5 @@ FEATURES = {
     "compile": ["boolean"],
     "memory_bytes_limit": [COUNT],
     "on_error": [StrOptions({"raise", "skip"})],
+    "store_weights": ["boolean"],
 }

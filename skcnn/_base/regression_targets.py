@@ -6,8 +6,25 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_is_fitted
 
 from ..data import find_scale, is_constant
+
+
+class ScaledTargetMixin:
+    """Scale of y that a regressor has learnt."""
+
+    @property
+    def y_mean_(self):
+        """Mean of each output of y in the first fit, which is added to predictions."""
+        check_is_fitted(self)
+        return self._targets.mean
+
+    @property
+    def y_scale_(self):
+        """Standard deviation of each output of y, 1 for constant ones."""
+        check_is_fitted(self)
+        return self._targets.scale
 
 
 @dataclass(frozen=True)

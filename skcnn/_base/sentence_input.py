@@ -72,6 +72,11 @@ def blank_sample(estimator, samples):
     return torch.arange(length).remainder(n_words).unsqueeze(0)
 
 
+def network_input(estimator, X):
+    """Return the codes of sentences on the CPU."""
+    return images(estimator, X, torch.device("cpu"))
+
+
 def images(estimator, X, device, once=False):
     """Return the codes of sentences, to be taken in batches."""
     return Sentences(*estimator._vocabulary.encode(X), device)

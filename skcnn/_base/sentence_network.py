@@ -44,16 +44,21 @@ def described_text_network(estimator):
     n_outputs = estimator._targets.n_outputs
     if estimator.embeddings is not None:
         seed = estimator._next_seed()
-        vectors = _word_vectors(estimator.embeddings, vocabulary, seed)
+        vectors = _word_vectors(*given_vectors(estimator), len(vocabulary), seed)
     options = {name: getattr(estimator, name) for name in TEXT_NETWORK}
     return partial(TextCNN, len(vocabulary), n_outputs, vectors=vectors, **options)
 
 
-def _word_vectors(embeddings, vocabulary, seed):
+def given_vectors(estimator):
+    """Return the given vectors of the vocabulary, and which words have one."""
+    words = estimator._vocabulary.words_[N_SPECIAL:]
+    return read_embeddings(estimator.embeddings, words)
+
+
+def _word_vectors(given, found, n_codes, seed):
     """Return a vector for each code; random ones have the variance of those given."""
-    given, found = read_embeddings(embeddings, vocabulary.words_[N_SPECIAL:])
     bound = np.sqrt(3 * given[found].var())
-    shape = len(vocabulary), given.shape[1]
+    shape = n_codes, given.shape[1]
     vectors = np.random.default_rng(seed).uniform(-bound, bound, shape)
     vectors[N_SPECIAL:][found] = given[found]
     return torch.from_numpy(vectors.astype(np.float32))

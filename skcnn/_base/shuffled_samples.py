@@ -33,9 +33,8 @@ def _augment(estimator, device):
     augmentation = getattr(estimator, "augmentation", None)
     if augmentation is None:
         return None
-    augment = make_augmentation(
-        augmentation, len(estimator._input.input_shape(estimator)) - 1
-    )
+    make = getattr(estimator._targets, "make_augmentation", make_augmentation)
+    augment = make(augmentation, len(estimator._input.input_shape(estimator)) - 1)
     generator = make_generator(estimator._next_seed(), device)
     if not augment.is_known:  # and may draw from the global generator
         augment = partial(draw_privately, PrivateRandomness(generator), augment)

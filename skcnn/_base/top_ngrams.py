@@ -5,7 +5,7 @@ from numbers import Integral
 import torch
 from sklearn.utils import check_scalar
 
-from ..data import as_texts
+from ..data import Sentences, as_texts
 from ..runtime import usual_torch
 from .sentence_input import images
 from .sentence_network import is_integer
@@ -43,7 +43,7 @@ def strongest_ngrams(estimator, filter, X, n_top):
 def sentences_of(estimator, X):
     """Return the sentences of X, or those of the last training, on the CPU."""
     if X is None:
-        return estimator._sentences.on(CPU)
+        return Sentences(*estimator._sentences, CPU)
     return images(estimator, as_texts(X), CPU)
 
 

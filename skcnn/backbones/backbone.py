@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..modules import note_recipe
 from .download import download_weights
 from .preprocessing import Preprocessing
 from .weights import load_weights
@@ -37,6 +38,48 @@ class BackboneInfo:
     year: int | None
     ilsvrc: int | None
     weights: tuple
+
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """How a network of the catalogue is built.
+
+    Parameters
+    ----------
+    name : str
+        Name in the catalogue.
+
+    n_outputs : int or None
+        As of `Backbone.build`.
+
+    weights : str or None
+        Name of the published set that the network is for.
+
+    lacking : tuple of str, default=()
+        Names of the layers of the head that have no weights.
+    """
+
+    name: str
+    n_outputs: int | None
+    weights: str | None
+    lacking: tuple = ()
+
+    def build(self):
+        """Return the network, with weights that are not meant to be used."""
+        from .catalogue import find_backbone
+        from .loading import SkipRandom
+
+        backbone = find_backbone(self.name)
+        card = None if self.weights is None else backbone.find_card(self.weights)
+        with SkipRandom():
+            module = backbone.make(self.n_outputs, card)
+        return self.note_lacking(module)
+
+    def note_lacking(self, module):
+        """Return a network with a note on the layers that have no weights."""
+        for name in self.lacking:
+            module.get_submodule(name).lacks_weights = True
+        return note_recipe(module, self)
 
 
 @dataclass(frozen=True)
@@ -87,6 +130,22 @@ class Backbone(ABC):
         torch.nn.Module
             In training mode.
         """
+
+    def make(self, n_outputs=None, card=None):
+        """Return what `build` returns, with a note on how it was built.
+
+        Parameters
+        ----------
+        n_outputs, card
+            As of `build`.
+
+        Returns
+        -------
+        torch.nn.Module
+            In training mode.
+        """
+        recipe = NamedNetwork(self.name, n_outputs, card and card.name)
+        return note_recipe(self.build(n_outputs, card), recipe)
 
     def find_card(self, weights="default"):
         """Return the card of a published set.
@@ -180,6 +239,6 @@ class Backbone(ABC):
         WeightsError
             If the weights do not fit.
         """
-        module = self.build(n_outputs, card)
+        module = self.make(n_outputs, card)
         load_weights(module, self.rename(state_dict), source)
         return module

@@ -2,8 +2,9 @@
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..modules import find_recipe
 from .weights import WeightsError, differing_shapes, load_weights, required
 
 
@@ -71,7 +72,7 @@ def restore_checkpoint(backbone, state_dict, source):
     WeightsError
         If the weights do not fit.
     """
-    network = backbone.build()
+    network = backbone.make()
     wanted = network.state_dict()
     fit = find_fit(state_dict, wanted, backbone.rename, source)
     if not fit.gaps:
@@ -204,8 +205,9 @@ def load_without_heads(network, fit, heads, source):
     }
     load_weights(network, rest, source, optional=of_heads)
     for name in of_heads:
-        network.get_submodule(name.rpartition(".")[0]).lacks_weights = True
         own[name].fill_(math.nan)
+    lacking = tuple(dict.fromkeys(name.rpartition(".")[0] for name in of_heads))
+    replace(find_recipe(network), lacking=lacking).note_lacking(network)
 
 
 def check_complete(network, layers):

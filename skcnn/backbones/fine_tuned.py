@@ -2,11 +2,13 @@
 
 from bisect import bisect_right
 from collections import defaultdict
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..modules import Dropout
+from ..modules import Dropout, find_recipe, note_recipe
 from .copies import copy_network
 from .head import SKIPPED
 from .running_order import RunningOrder, find_blocks
@@ -43,6 +45,11 @@ class FineTunedNetwork(nn.Module):
 
     dropout : float, default=0.0
         Probability that a feature is left out of a training step.
+
+    trains_statistics : bool or None, default=None
+        Whether statistics of batch normalisation follow the training. None is True if
+        all of them are those of a new network. Those that were learnt are kept: small
+        batches of other images have poorer ones, and spoil the weights.
 
     Attributes
     ----------
@@ -90,16 +97,24 @@ class FineTunedNetwork(nn.Module):
         trainable="all",
         lr_decay=1.0,
         dropout=0.0,
+        trains_statistics=None,
     ):
         super().__init__()
+        recipe = find_recipe(network)
         self.backbone = _plain_copy(network)
+        if trains_statistics is None:
+            trains_statistics = not any(map(_has_learnt, _norms(self.backbone)))
+        self.trains_statistics = trains_statistics
         self.order = RunningOrder(self.backbone, input_shape)
         blocks = find_blocks(self.backbone, self.order.positions)
         if self.order.head:
             remove_head(self.backbone, self.order)
         self.blocks = tuple(filter(self._has_weights, blocks))
         n_features = self._count_features(input_shape)
-        self.head = make_head(n_features, n_outputs, dropout)
+        self.head = self._make_head(n_features, n_outputs, dropout)
+        if recipe is not None and type(self) is FineTunedNetwork:
+            recipe = FineTunedArchitecture(recipe, tuple(input_shape), n_outputs, {})
+            note_recipe(self, recipe)
         self.choose_layers(trainable, lr_decay, dropout)
 
     def _has_weights(self, block):
@@ -144,6 +159,13 @@ class FineTunedNetwork(nn.Module):
             "lr_decay": lr_decay,
             "dropout": dropout,
         }
+        if hasattr(self, "recipe_"):
+            recipe, structure = self.recipe_
+            options = {
+                **self.layer_options,
+                "trains_statistics": self.trains_statistics,
+            }
+            self.recipe_ = replace(recipe, options=options), structure
 
     def features(self, x):
         """Return what the head takes of a batch.
@@ -159,6 +181,9 @@ class FineTunedNetwork(nn.Module):
             Means of maps over their positions.
         """
         return self._as_rows(self.backbone(x))
+
+    def _make_head(self, n_features, n_outputs, dropout):
+        return make_head(n_features, n_outputs, dropout)
 
     def _as_rows(self, out):
         return out.flatten(2).mean(2) if out.ndim > 2 else out
@@ -185,6 +210,9 @@ class FineTunedNetwork(nn.Module):
         super().train(mode)
         for name in self.frozen:
             self.backbone.get_submodule(name).training = False
+        if not self.trains_statistics:
+            for norm in _norms(self.backbone):
+                norm.training = False
         return self
 
     def parameter_groups(self):
@@ -229,6 +257,32 @@ class FineTunedNetwork(nn.Module):
             n_before = bisect_right(starts, self.order.position(_owner(name)))
             factors[name] = float(lr_decay ** (len(starts) - n_before + 1))
         return factors
+
+
+@dataclass(frozen=True)
+class FineTunedArchitecture:
+    """How a :class:`FineTunedNetwork` is built.
+
+    Parameters
+    ----------
+    network : object
+        Recipe of its network.
+
+    input_shape, n_outputs, options
+        Arguments of :class:`FineTunedNetwork`.
+    """
+
+    network: object
+    input_shape: tuple
+    n_outputs: int
+    options: dict
+
+    def build(self):
+        """Return the network, with weights that are not meant to be used."""
+        network = self.network.build()
+        return FineTunedNetwork(
+            network, self.input_shape, self.n_outputs, **self.options
+        )
 
 
 def make_head(n_features, n_outputs, dropout):
@@ -290,6 +344,17 @@ def _plain_copy(network):
         if isinstance(module, FineTunedNetwork):
             module.frozen = ()
     return network.eval().requires_grad_()
+
+
+def _norms(network):
+    """Return the batch-norm layers of a network that have statistics."""
+    parts = network.modules()
+    return [p for p in parts if isinstance(p, _BatchNorm) and p.track_running_stats]
+
+
+def _has_learnt(norm):
+    """Return whether the statistics of a layer are not those it was made with."""
+    return bool(norm.running_mean.any() or (norm.running_var != 1).any())
 
 
 def _is_activation(module):

@@ -21,6 +21,7 @@ WRAPPERS = (staticmethod, classmethod, type(lru_cache(len)))
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 # What torch keeps in each part of a network besides, like its mode.
 INTERNAL = vars(nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
+INTERNAL |= {"recipe_"}  # which says nothing that the parts do not say
 
 
 def module_identity(module):
@@ -39,11 +40,35 @@ def module_identity(module):
         with all that they name. If something cannot be pickled, like an open file,
         the digest is another one each time.
     """
+    return find_digest(module) or uuid4().hex
+
+
+def find_digest(value):
+    """Return a digest of all that a value holds, which is one of code as well.
+
+    Parameters
+    ----------
+    value : object
+        Anything: numbers, arrays, networks, functions, classes, and what holds them.
+
+    Returns
+    -------
+    str or None
+        As of `module_identity`; None if something cannot be pickled.
+
+    Examples
+    --------
+    >>> from skcnn.backbones import find_digest
+    >>> find_digest({"lr": 0.1}) == find_digest({"lr": 0.1})
+    True
+    >>> find_digest({"lr": 0.1}) == find_digest({"lr": 0.2})
+    False
+    """
     digest = blake2b(digest_size=32)
     try:
-        _Pickler(SimpleNamespace(write=digest.update)).dump(module)
+        _Pickler(SimpleNamespace(write=digest.update)).dump(value)
     except Exception:  # whatever says that it cannot be pickled
-        return uuid4().hex
+        return None
     return digest.hexdigest()
 
 

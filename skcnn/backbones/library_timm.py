@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import ClassVar
 
+from ..modules import note_recipe
 from . import library_torchvision
-from .backbone import Backbone, BackboneInfo
+from .backbone import Backbone, BackboneInfo, NamedNetwork
 from .families import find_timm_family
 from .preprocessing import Preprocessing
 from .weights import WeightsCard, check_values, misfit
@@ -47,7 +48,8 @@ class TimmBackbone(Backbone):
             wanted = self.build(n_outputs, card).state_dict()
             raise misfit(state_dict, wanted, source) from error
         module.pretrained_cfg.pop("state_dict", None)  # timm keeps it
-        return module
+        recipe = NamedNetwork(self.name, n_outputs, card and card.name)
+        return note_recipe(module, recipe)
 
     def _create(self, n_outputs, card, **arguments):
         import timm

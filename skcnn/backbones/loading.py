@@ -98,7 +98,7 @@ def load_backbone(name, weights="default", verbose=False):
     """
     backbone = find_backbone(name)
     if weights is None:
-        module = backbone.build()
+        module = backbone.make()
         return finish(module, backbone.preprocessing, is_imagenet=False)
     if is_weights_file(weights):
         key, load = (name, *file_identity(weights)), load_file

@@ -140,7 +140,7 @@ class Images(BatchReader):
     def _scaled(self, batch):
         """Return a batch as the network takes it."""
         batch = self.scaler.layout.channels_first(batch)
-        return to_channels_last(self.scaler.transform(batch, self.dtype))
+        return to_channels_last(self.scaler.scale_batch(batch, self.dtype))
 
 
 class ScaledImages(Images):

@@ -35,6 +35,16 @@ class ChannelScaler:
     def __init__(self, layout):
         self.layout = layout
 
+    def __getstate__(self):
+        """Hold the dtype by name."""
+        state = dict(vars(self))
+        return state | {"dtype_": state["dtype_"].str} if "dtype_" in state else state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if "dtype_" in state:
+            self.dtype_ = np.dtype(state["dtype_"])
+
     def fit(self, X, sample_weight=None, rows=None):
         """Learn mean and scale in two passes, in double precision.
 
@@ -117,7 +127,37 @@ class ChannelScaler:
                 "Use one unit for all data."
             )
 
-    def transform(self, batch, dtype):
+    def transform(self, X):
+        """Standardise images as the network gets them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *sample_shape)
+            Images in the units of fit.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, *sample_shape), of float64
+            Standardised images, with the axes of X.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skcnn.data import ChannelScaler, find_layout
+        >>> X = np.array([[0, 2], [4, 2]])
+        >>> ChannelScaler(find_layout((2,))).fit(X).transform(X)
+        array([[-1.41421356,  0.        ],
+               [ 1.41421356,  0.        ]])
+        """
+        X, axis = np.asarray(X), self.layout.channel_axis
+        images = X.reshape(len(X), *self.layout.image_shape)
+        shape = np.ones(images.ndim, dtype=int)
+        if axis is not None:
+            shape[axis + 1] = -1
+        mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
+        return ((images - mean) / scale).reshape(X.shape)
+
+    def scale_batch(self, batch, dtype):
         """Scale a batch.
 
         Parameters

@@ -62,6 +62,24 @@ class Sentences(BatchReader):
         view.device = device
         return view
 
+    def arrays(self):
+        """Return the codes and offsets of these sentences alone.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_words,), of int32
+            Codes of the words.
+
+        offsets : ndarray of shape (n_samples + 1,), of int64
+            Position at which each sentence begins, and the end of the last one.
+        """
+        if self.rows is None:
+            return self.codes, self.offsets
+        rows = self.rows.numpy()
+        parts = map(slice, self.offsets[rows], self.offsets[rows + 1])
+        codes = np.concatenate([self.codes[part] for part in parts])
+        return codes, np.cumsum([0, *self.lengths.tolist()])
+
     def take(self, index):
         """Return a batch.
 

@@ -7,6 +7,7 @@ from .cache import (
     clear_cache,
     default_cache_folder,
     find_cache_folder,
+    find_fit_files,
 )
 from .computing import CachedFeatures, compute_features
 from .extraction import PRECISIONS, FeatureExtractor
@@ -26,5 +27,6 @@ __all__ = [
     "default_cache_folder",
     "explain_refused_shape",
     "find_cache_folder",
+    "find_fit_files",
     "pool",
 ]

@@ -51,7 +51,7 @@ class PublishedScaling:
         if not self.is_16_bit:  # which has the range of its dtype
             check_pixel_range(self._exact(batch))
 
-    def transform(self, batch, dtype):
+    def scale_batch(self, batch, dtype):
         """Resize, crop and normalise pixels.
 
         Parameters

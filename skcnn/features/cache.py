@@ -1,10 +1,10 @@
 """Feature cache: feature vectors by the hash of all that they depend on.
 
 It is shared by the threads, processes and later starts of Python that use the same
-folder, which holds one SQLite database and some lock files. Images belong to one of
-`N_STRIPES` stripes, by their hash. A worker that holds the lock of a stripe looks its
-images up, computes those that are missing, stores them, and releases the lock, so that
-nothing is computed twice.
+folder, which holds one SQLite database and some lock files, and may hold finished fits
+as well. Images belong to one of `N_STRIPES` stripes, by their hash. A worker that holds
+the lock of a stripe looks its images up, computes those that are missing, stores them,
+and releases the lock, so that nothing is computed twice.
 """
 
 import os
@@ -16,6 +16,7 @@ import numpy as np
 
 from .database import Database
 from .feature_vectors import encode, evict_vectors, find_vectors, insert_vectors
+from .fit_files import FitFiles
 
 BYTES_LIMIT = 10 * 2**30
 N_STRIPES = 16
@@ -228,13 +229,13 @@ def find_cache_folder(memory):
 
 
 def clear_cache(memory=True):
-    """Remove the features that are kept in a folder.
+    """Remove the features and the fits that are kept in a folder.
 
     Parameters
     ----------
     memory : True, str or path-like, default=True
-        The folder that was given to ``CNNFeatureTransformer``; True for the user's
-        own. Whatever else is in it stays.
+        The folder that an estimator was given as `memory`; True for the user's own.
+        Whatever else is in it stays.
 
     Raises
     ------
@@ -259,7 +260,36 @@ def clear_cache(memory=True):
     1
     0
     """
-    FeatureCache(find_cache_folder(memory)).clear()
+    cache = FeatureCache(find_cache_folder(memory))
+    cache.clear()
+    FitFiles(cache.folder).clear()
+
+
+def find_fit_files(memory):
+    """Return the store of fits in the folder that a `memory` stands for.
+
+    Parameters
+    ----------
+    memory : True, str or path-like
+        A folder; True for the user's own.
+
+    Returns
+    -------
+    FitFiles
+        The store.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `find_cache_folder`.
+
+    Examples
+    --------
+    >>> from skcnn.features import find_fit_files
+    >>> find_fit_files("fits").load("a fit") is None
+    True
+    """
+    return FitFiles(_absolute(find_cache_folder(memory)))
 
 
 def _system_cache_folder():

@@ -11,9 +11,8 @@ import os
 import sqlite3
 import threading
 
-from filelock import FileLock, Timeout  # its hooks of a fork have to come before ours
-
 from ..runtime import warn
+from .cache_folder import CacheFolder  # filelock's hooks of a fork come before ours
 from .feature_vectors import SCHEMA, DamageError
 
 # Bytes. Vectors of any length fill such pages well: 512 float32 take a sixth more than
@@ -43,16 +42,12 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-class Database:
-    """Database of a feature cache, in a folder that is an absolute path.
-
-    After the first operation that fails, it warns, and does nothing any more.
-    """
+class Database(CacheFolder):
+    """Database of a feature cache, in a folder that is an absolute path."""
 
     def __init__(self, folder):
-        self.folder = folder
+        super().__init__(folder)
         self.path = folder / "features.sqlite"
-        self.is_usable = True
 
     def run(self, work, default=None, write=False):
         """Return what `work` returns for a connection, in a transaction.
@@ -70,30 +65,6 @@ class Database:
             self.give_up(error)
             return default
 
-    def lock(self, name, timeout):
-        """Return the lock of a file in the folder, None if others hold it for longer.
-
-        If the folder cannot be used, the lock is not held.
-        """
-        lock = self._make_lock(name)
-        try:
-            if self._is_available(create=True):
-                lock.acquire(timeout=timeout)
-        except Timeout:
-            return None
-        except OSError as error:
-            self.give_up(error)
-        return lock
-
-    def give_up(self, reason):
-        """Leave the database alone from now on, with a warning."""
-        self.is_usable = False
-        warn(
-            f"The feature cache in {self.folder} cannot be used ({reason}). Features "
-            "are computed and not kept. Free some space, make the folder writable for "
-            "you alone, or choose another one.",
-        )
-
     def remove(self):
         """Remove the database. Lock files stay, as others may wait for them."""
         if any(path.exists() for path in self._files):
@@ -102,18 +73,8 @@ class Database:
 
     def _is_available(self, create):
         """Return whether there is a database, in a folder that is ours alone."""
-        if not self.is_usable:
-            return False
-        if create:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        elif not self.path.exists():
-            return False
-        _check_owner(self.folder)
-        return True
-
-    def _make_lock(self, name):
-        """Return a lock that any thread of this process may release."""
-        return FileLock(self.folder / name, mode=0o600, thread_local=False)
+        has_one = create or self.path.exists()
+        return has_one and super()._is_available(create)
 
     def _locked(self):
         lock = self._make_lock("features.lock")
@@ -176,17 +137,6 @@ class Database:
             return os.access(self.path, os.W_OK)
         is_damage = isinstance(error, (DamageError, UnicodeDecodeError))
         return is_damage or code & 0xFF in DAMAGE
-
-
-def _check_owner(folder):
-    """Raise an error if other users may have written to a folder."""
-    if not hasattr(os, "geteuid"):
-        return
-    status = folder.stat()
-    if status.st_uid != os.geteuid():
-        raise PermissionError("the folder belongs to another user")
-    if status.st_mode & 0o022:
-        raise PermissionError("other users may write to the folder")
 
 
 def _ensure_schema(db):

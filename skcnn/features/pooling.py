@@ -77,8 +77,10 @@ def pool(outputs, pooling, n_axes, channel_axes=None):
         )
     if not outputs.is_floating_point() or outputs.itemsize < 4:
         outputs = outputs.float()
-    if outputs.ndim <= 2 or pooling is None:
-        return outputs.reshape(len(outputs), -1)
+    if outputs.ndim == 1:
+        return outputs[:, None]
+    if outputs.ndim == 2 or pooling is None:
+        return outputs.flatten(1)
     if channel_axes is None:
         channel_axes = (1,) if outputs.ndim >= 2 + n_axes else (-1,)
     n_channel_axes = len(channel_axes)

@@ -4,13 +4,13 @@ from .class_activation import class_activation_maps
 from .class_activation_display import ClassActivationDisplay
 from .confusion_images import ConfusionImagesDisplay
 from .embedding import EmbeddingDisplay
-from .feature_map_display import FeatureMapDisplay
-from .filter_display import FilterDisplay
+from .feature_maps import FeatureMapDisplay
+from .filters import FilterDisplay
 from .history import HistoryDisplay
 from .neighbors import NeighborsDisplay
 from .occlusion_display import OcclusionDisplay
 from .summary import NetworkSummary, summary
-from .top_patches_display import TopPatchesDisplay
+from .top_patches import TopPatchesDisplay
 
 __all__ = [
     "ClassActivationDisplay",

@@ -55,7 +55,7 @@ def class_activation_maps(
 
     Returns
     -------
-    ndarray of shape (n_samples, [n_chosen,] *spatial_shape)
+    ndarray of shape (n_samples, [n_chosen,] ...)
         Maps, in float64. Those of a network are 0 or more; exact ones are positive
         where the image speaks for the class and negative where it speaks against it.
         The spatial shape is that of the images in X; of image files, which have any

@@ -20,7 +20,7 @@ class ClassActivationDisplay:
 
     Parameters
     ----------
-    maps : ndarray of shape (n_images, n_maps, *spatial_shape)
+    maps : ndarray of shape (n_images, n_maps, ...)
         Class activation maps, see :func:`class_activation_maps`.
     pictures : list of ndarray
         Pictures of the images, in the shape of the maps; of signals, arrays of shape

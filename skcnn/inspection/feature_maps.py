@@ -1,111 +1,169 @@
-"""Feature maps: what the layers of a network make of an image."""
+"""Feature maps of an image, layer by layer."""
 
 import numpy as np
 import torch
+from sklearn.utils import _safe_indexing
 
-from ..backbones import cut_network
-from .networks import BATCH_SIZE
+from ..data import as_image_list, is_image_files
+from ..runtime import usual_torch
+from .layer_outputs import cut_at, default_layers, seen_pixels
+from .networks import find_network
+from .pictures import in_range, make_grid, show_picture, with_usual_channels
 
 
-class LayerReader:
-    """Reads the feature maps of some layers of a network.
+class FeatureMapDisplay:
+    """What chosen layers make of one image.
+
+    It is recommended to use :meth:`from_estimator` to create a display. Each map has a
+    range of its own, from its minimum in black to its maximum in white. Of volumes, the
+    middle slice is drawn; maps of signals are curves.
 
     Parameters
     ----------
-    found : FoundNetwork
-        Estimator of the network.
+    pixels : ndarray of shape (n_channels, ...)
+        Image as the network sees it, after the resize and crop.
+    maps : dict of str to ndarray of shape (n_maps, ...)
+        Feature maps by name of the layer.
+    channels : dict of str to ndarray of shape (n_maps,)
+        Their channels.
 
-    layers : list of str
-        Names of layers that return feature maps.
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        Grid with a row for each layer; the image is in the first column.
+    figure_ : matplotlib Figure
+        Figure that holds them.
+
+    See Also
+    --------
+    FilterDisplay : Filters of a layer.
+    ClassActivationDisplay : Where the network looked.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import CNNClassifier
+    >>> from skcnn.inspection import FeatureMapDisplay
+    >>> digits = load_digits()
+    >>> clf = CNNClassifier(n_layers=2, max_epochs=1, random_state=0)
+    >>> clf = clf.fit(digits.images[:100], digits.target[:100])
+    >>> display = FeatureMapDisplay.from_estimator(clf, digits.images, n_maps=4)
+    >>> [maps.shape for maps in display.maps.values()]
+    [(4, 8, 8), (4, 4, 4), (4, 2, 2)]
     """
 
-    def __init__(self, found, layers):
-        self.found = found
-        module = found.module
-        self.network = cut_network(module, layers, found.input_shape)
-        parameter = next(module.parameters(), torch.zeros(()))
-        self.network.to(parameter.device, parameter.dtype)
-        self.dtype = parameter.dtype
-        self.device = parameter.device
+    def __init__(self, pixels, maps, channels):
+        self.pixels = pixels
+        self.maps = maps
+        self.channels = channels
 
-    def batches(self, X, batch_size=BATCH_SIZE):
-        """Yield what the network takes, and the feature maps of each layer.
+    @classmethod
+    def from_estimator(cls, estimator, X, layers=None, *, row=0, n_maps=6, ax=None):
+        """Compute the feature maps of one image and draw them.
 
         Parameters
         ----------
+        estimator : estimator
+            Fitted estimator or transformer of the package, or a pipeline or search
+            with one.
         X : array-like or sequence of image files
-            Samples.
+            Images.
+        layers : str, list of str or None, default=None
+            Layers, by the names of `CNNFeatureTransformer.layer_names` or of
+            ``module_.named_modules()``. None chooses up to four, from fine to coarse
+            maps.
+        row : int, default=0
+            Row of X that is drawn.
+        n_maps : int, default=6
+            Maximum number of maps of a layer. Those with the highest standard deviation
+            over positions are chosen, and drawn in the order of their channels.
+        ax : matplotlib Axes or None, default=None
+            Axes whose place the maps take; None makes a new figure.
 
-        batch_size : int, default=32
-            Number of samples of a batch.
+        Returns
+        -------
+        FeatureMapDisplay
+            The display.
 
-        Yields
+        Raises
         ------
-        batch : torch.Tensor of shape (n, *input_shape)
-            What the network takes.
-
-        maps : list of ndarray of shape (n, n_channels, *positions)
-            Feature maps, in float64, one array for each layer.
+        ValueError, TypeError
+            If X, `row` or a layer is not valid.
         """
-        for batch in self.found.batches(X, batch_size):
-            with torch.no_grad():
-                outputs = self.network(batch.to(self.device, self.dtype))
-            pairs = zip(outputs, self.network.channel_axes, strict=True)
-            outputs = [output.movedim(*(axes or (1,)), 1) for output, axes in pairs]
-            yield batch, [output.cpu().double().numpy() for output in outputs]
+        found = find_network(estimator)
+        layers = [layers] if isinstance(layers, str) else layers
+        layers = default_layers(found) if layers is None else list(layers)
+        batch, outputs = _compute(found, cut_at(found, layers), _take(X, row))
+        maps, channels = {}, {}
+        for layer, output in zip(layers, outputs, strict=True):
+            spread = output.flatten(1).std(1, correction=0).numpy()
+            chosen = np.sort(np.argsort(-spread, kind="stable")[:n_maps])
+            maps[layer], channels[layer] = output.numpy()[chosen], chosen
+        return cls(seen_pixels(found, batch)[0], maps, channels).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the image and the maps.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes whose place the maps take; None makes a new figure.
+
+        Returns
+        -------
+        FeatureMapDisplay
+            The display.
+        """
+        n_columns = 1 + max(map(len, self.maps.values()))
+        self.figure_, self.axes_ = make_grid(len(self.maps), n_columns, ax, side=1.4)
+        _draw_image(self.axes_[0, 0], self.pixels)
+        for axes, (layer, maps) in zip(self.axes_, self.maps.items(), strict=True):
+            size = " × ".join(map(str, maps.shape[1:]))
+            label = f"{layer}\n{size}"
+            for one, values, channel in zip(
+                axes[1:], maps, self.channels[layer], strict=False
+            ):
+                _draw_map(one, values, f"channel {channel}", label)
+                label = ""
+        return self
 
 
-def choose_channels(maps, n_channels, channels=None):
-    """Return the channels that are shown of feature maps.
-
-    Parameters
-    ----------
-    maps : ndarray of shape (n_all, *positions)
-        Feature maps of an image.
-
-    n_channels : int
-        Number of channels, if none are chosen.
-
-    channels : array-like of int or None, default=None
-        Chosen ones. None is those that vary most over the positions, in the order of
-        the layer.
-
-    Returns
-    -------
-    ndarray of shape (n_channels,), or less if there are fewer
-        Numbers of the channels.
-
-    Raises
-    ------
-    ValueError
-        If a channel does not exist.
-    """
-    if channels is not None:
-        return check_channel_numbers(channels, len(maps))
-    deviation = maps.reshape(len(maps), -1).std(axis=1)
-    return np.sort(np.argsort(-deviation, kind="stable")[:n_channels])
+def _take(X, row):
+    """Return one row of X, as a batch."""
+    n_samples = len(X) if hasattr(X, "__len__") else X.shape[0]
+    if not -n_samples <= row < n_samples:
+        raise ValueError(f"row={row}, expected a row of X, 0 to {n_samples - 1}.")
+    row %= n_samples
+    if is_image_files(X):
+        return [as_image_list(X)[row]]
+    return _safe_indexing(X, [row])
 
 
-def check_channel_numbers(channels, n_channels):
-    """Return numbers of channels as an array, if they exist.
+@usual_torch()
+def _compute(found, network, X):
+    """Return what a network takes of one sample, and its outputs, on the CPU."""
+    (batch,) = found.batches(X)
+    with torch.inference_mode():
+        return batch, [output[0].cpu().float() for output in network(batch)]
 
-    Parameters
-    ----------
-    channels : array-like of int
-        Numbers of channels.
 
-    n_channels : int
-        Number of channels that there are.
+def _draw_image(ax, pixels):
+    """Draw what the network sees."""
+    if pixels.ndim == 2:
+        _draw_map(ax, pixels, "input")
+    else:
+        show_picture(ax, in_range(with_usual_channels(pixels[None]))[0], "input")
 
-    Returns
-    -------
-    ndarray of int
-    """
-    channels = np.atleast_1d(np.asarray(channels))
-    is_known = (channels >= 0) & (channels < n_channels)
-    if channels.dtype.kind not in "iu" or not is_known.all():
-        raise ValueError(
-            f"channels={channels.tolist()}, but the layer has channels 0 to "
-            f"{n_channels - 1}."
-        )
-    return channels
+
+def _draw_map(ax, values, title, label=""):
+    """Draw one map, or curves."""
+    if values.ndim == 1 or title == "input":
+        ax.set_axis_on()
+        ax.plot(np.atleast_2d(values).T, color="black", linewidth=0.8)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(title, fontsize="small")
+        ax.set_ylabel(label, fontsize="small")
+        return
+    values = values[len(values) // 2] if values.ndim == 3 else values
+    low, high = float(values.min()), float(values.max())
+    show_picture(ax, values, title, label=label, vmin=low, vmax=max(high, low + 1e-12))

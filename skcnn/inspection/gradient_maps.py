@@ -5,7 +5,7 @@ from math import prod
 
 import torch
 
-from .layers import find_part
+from .networks import find_part
 
 # Positions of a map along each axis. Those of ImageNet's networks have 7.
 MIN_POSITIONS = 7

@@ -2,17 +2,10 @@
 
 import numpy as np
 import torch
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
 
-from .._base.backbone_parameter import known_backbone
 from ..data import is_image_files
+from .layer_outputs import seen_pixels
 from .pictures import as_pictures
-
-
-def first_rows(X, n_rows):
-    """Return the first samples of X."""
-    return _safe_indexing(X, np.arange(min(n_rows, _num_samples(X))))
 
 
 def pictures_of(found, X):
@@ -55,23 +48,7 @@ def input_pictures(found, batch):
     list of ndarray
         Pictures; of signals, arrays of shape (length, n_channels).
     """
-    batch = batch.detach().cpu().double().numpy()
-    mean, scale = _mean_and_scale(found)
-    shape = (-1, *(1 for _ in batch.shape[2:]))
-    pixels = batch * np.reshape(scale, shape) + np.reshape(mean, shape)
+    pixels = seen_pixels(found, batch)
     if batch.ndim == 3:
         return list(np.moveaxis(pixels, 1, -1))
-    if found.preprocessing is not None:
-        pixels = pixels.clip(0, 1)
     return as_pictures(pixels, channel_axis=1)
-
-
-def _mean_and_scale(found):
-    """Return mean and scale of the channels of a network's input."""
-    if found.preprocessing is not None:
-        return found.preprocessing.mean, found.preprocessing.std
-    if found.is_transformer:
-        scaler = known_backbone(found.estimator).scaler
-    else:
-        scaler = found.estimator.scaler_
-    return scaler.mean_, scaler.scale_

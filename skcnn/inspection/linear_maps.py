@@ -16,7 +16,7 @@ from .._base.backbone_features import (
     make_extractor,
 )
 from .._base.backbone_parameter import known_backbone
-from .layers import choose_layers, layers_with_maps
+from .layer_outputs import default_layers
 from .networks import innermost
 
 RTOL = 1e-3  # of the largest score; more is not rounding
@@ -72,7 +72,7 @@ def _maps_reader(found, batch, layer):
     features = averaged(batch)[0]
     (width,) = feature_widths(backbone, averaged)
     options = {"device": averaged.device, "precision": transformer.precision}
-    for row in reversed(layers_with_maps(found)):
+    for row in reversed(found.layers_with_maps()):
         n_channels, *positions = row.output_shape
         is_asked = layer in (None, row.name)
         if not is_asked or n_channels != width or prod(positions) == 1:
@@ -85,7 +85,7 @@ def _maps_reader(found, batch, layer):
     raise ValueError(
         f"The features of layer={transformer.layer!r} are not the means of feature "
         "maps, so they have no positions. Choose a layer with feature maps, such as "
-        f"{choose_layers(found)[-1].name!r}, in CNNFeatureTransformer, and fit again."
+        f"{default_layers(found)[-1]!r}, in CNNFeatureTransformer, and fit again."
     )
 
 

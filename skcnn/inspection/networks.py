@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -14,6 +15,8 @@ from .._base import BaseCNN, array_input, backbone_input
 from .._base.backbone_features import find_source, make_asked_extractor
 from .._base.backbone_parameter import known_backbone
 from .._feature_transformer import CNNFeatureTransformer
+from ..backbones import layer_table
+from ..backbones.running_order import close_names
 
 # Attributes in which fitted searches and other meta-estimators keep their estimator.
 INNER = ("best_estimator_", "estimator_", "regressor_")
@@ -69,6 +72,18 @@ class FoundNetwork:
             return known_backbone(self.estimator).preprocessing
         return getattr(self.estimator, "preprocessing_", None)
 
+    @property
+    def scale(self):
+        """Mean and scale of each channel, which are taken off and divided by."""
+        if self.preprocessing is not None:
+            return np.array(self.preprocessing.mean), np.array(self.preprocessing.std)
+        holder = self.estimator
+        if self.is_transformer:
+            scaler = known_backbone(holder).scaler
+        else:
+            scaler = holder.scaler_
+        return scaler.mean_, scaler.scale_
+
     def prepared(self, X):
         """Return X after the steps before the estimator.
 
@@ -105,6 +120,18 @@ class FoundNetwork:
         X = self.prepared(X)
         read = _read_of_transformer if self.is_transformer else _read_of_estimator
         yield from read(self.estimator, X, batch_size)
+
+    def layers_with_maps(self):
+        """Return the layers that return feature maps.
+
+        Returns
+        -------
+        list of skcnn.backbones.LayerInfo
+            Blocks first, then all layers, both in running order.
+        """
+        n_axes = len(self.input_shape) - 1
+        table = layer_table(self.module, self.input_shape)
+        return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]
 
 
 def find_network(est):
@@ -236,3 +263,39 @@ def _read_of_transformer(transformer, X, batch_size):
     chunks = (np.arange(i, min(i + batch_size, len(X))) for i in starts)
     for _, batch in source.batches(chunks):
         yield batch
+
+
+def find_part(module, name):
+    """Return the part of a network that has a name.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+
+    name : str
+        Name of one of its ``named_modules()``.
+
+    Returns
+    -------
+    torch.nn.Module
+        The part.
+
+    Raises
+    ------
+    ValueError
+        If there is no such part; the message names those that are close.
+    """
+    parts = dict(module.named_modules())
+    if name and name in parts:
+        return parts[name]
+    raise ValueError(
+        f"layer={name!r} is no part of the network. Close ones are "
+        f"{close_names(str(name), [part for part in parts if part])}; "
+        "module_.named_modules() lists all."
+    )
+
+
+def is_convolution(part):
+    """Return whether a part of a network is a convolution with filters."""
+    return isinstance(part, torch.nn.modules.conv._ConvNd)

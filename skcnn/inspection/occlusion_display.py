@@ -26,7 +26,7 @@ class OcclusionDisplay:
 
     Parameters
     ----------
-    drops : list of ndarray of shape (n_maps, *spatial_shape)
+    drops : list of ndarray of shape (n_maps, ...)
         Mean drop of the score over the patches that cover a position, for each image;
         negative where the score rises.
     pictures : list of ndarray

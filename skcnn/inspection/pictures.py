@@ -79,7 +79,7 @@ def as_pictures(X, rows=None, *, image_shape=None, channel_axis="auto"):
             f"X has samples of shape {layout.sample_shape}, expected images. Set "
             "image_shape=(height, width) if these are flattened images."
         )
-    return _in_range(_with_usual_channels(layout.channels_first(pixels)))
+    return in_range(with_usual_channels(layout.channels_first(pixels)))
 
 
 def _decode(source, row):
@@ -95,7 +95,7 @@ def _decode(source, row):
     return np.asarray(image)
 
 
-def _with_usual_channels(batch):
+def with_usual_channels(batch):
     """Return (n, c, [depth,] h, w) as grey pictures, (n, h, w), or (n, h, w, 3)."""
     if batch.ndim == 5:
         batch = batch[:, :, batch.shape[2] // 2]
@@ -105,7 +105,7 @@ def _with_usual_channels(batch):
     return batch[:, 0] if n_channels == 1 else batch.mean(axis=1)
 
 
-def _in_range(pictures):
+def in_range(pictures):
     """Return a list of pictures of any dtype as uint8, or as floats in [0, 1]."""
     if pictures.dtype == np.uint8:
         return list(pictures)

@@ -106,7 +106,7 @@ class NetworkSummary:
         -------
         pandas.DataFrame
             A row for each layer, with its name as index and the fields of
-            :class:`LayerSummary` as columns.
+            `LayerSummary` as columns.
         """
         import pandas as pd
 

@@ -1,133 +1,255 @@
-"""The patches of images that excite filters most."""
+"""Patches of images that excite a filter most."""
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
+import torch
 
-from .feature_maps import LayerReader, check_channel_numbers
-from .input_pictures import input_pictures
+from ..runtime import usual_torch
+from .layer_outputs import cut_at, default_layers, seen_pixels
+from .networks import find_network
+from .pictures import in_range, make_grid, show_picture, with_usual_channels
 
-
-class TopPatches(NamedTuple):
-    """Patches that excite the filters of one layer most, the strongest first.
-
-    Parameters
-    ----------
-    layer : str
-        Name of the layer.
-
-    channels : ndarray of shape (n_filters,)
-        Numbers of the filters.
-
-    responses : ndarray of shape (n_filters, n_patches)
-        Largest response of each filter in an image.
-
-    rows : ndarray of shape (n_filters, n_patches)
-        Rows of the images.
-
-    positions : ndarray of shape (n_filters, n_patches, 2)
-        Where in the feature map these responses are.
-
-    patches : ndarray of shape (n_filters, n_patches, height, width[, 3])
-        Parts of the pictures that the responses depend on.
-    """
-
-    layer: str
-    channels: np.ndarray
-    responses: np.ndarray
-    rows: np.ndarray
-    positions: np.ndarray
-    patches: np.ndarray
+Excited = namedtuple("Excited", "values positions")
 
 
-def find_top_patches(found, X, infos, channels, n_filters, n_patches):
-    """Find the patches of images that excite filters most.
+class TopPatchesDisplay:
+    """Patches of given images that excite filters most, layers side by side.
+
+    It is recommended to use :meth:`from_estimator` to create a display. A patch is what
+    one position of a feature map depends on: the receptive field around it, cut at the
+    border of the image. An image gives each filter one patch at most.
 
     Parameters
     ----------
-    found : FoundNetwork
-        Estimator of the network.
+    patches : dict of str to list of list of ndarray
+        By layer, for each filter its patches as grey or RGB pictures with values in
+        [0, 1], the highest activation first.
+    rows : dict of str to ndarray of shape (n_filters, n_patches)
+        Rows of X from which they come.
+    activations : dict of str to ndarray of shape (n_filters, n_patches)
+        Activations of the filters.
+    filters : dict of str to ndarray of shape (n_filters,)
+        Channels of the layers.
 
-    X : array-like or sequence of image files
-        Images.
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        Grid with a row for each filter.
+    figure_ : matplotlib Figure
+        Figure that holds them.
 
-    infos : list of skcnn.backbones.LayerInfo
-        Layers.
+    See Also
+    --------
+    FilterDisplay : Filters of a layer.
 
-    channels : array-like of int or None
-        Filters. None is those that tell images apart most, see `_most_selective`.
+    References
+    ----------
+    M. D. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks",
+    ECCV 2014, figure 2.
 
-    n_filters, n_patches : int
-        Number of filters of each layer, if `channels` is None, and of their patches.
-
-    Returns
-    -------
-    list of TopPatches
-        One for each layer.
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import CNNClassifier
+    >>> from skcnn.inspection import TopPatchesDisplay
+    >>> digits = load_digits()
+    >>> clf = CNNClassifier(n_layers=2, max_epochs=1, random_state=0)
+    >>> clf = clf.fit(digits.images[:100], digits.target[:100])
+    >>> display = TopPatchesDisplay.from_estimator(
+    ...     clf, digits.images[:50], n_filters=3, n_patches=4
+    ... )
+    >>> [rows.shape for rows in display.rows.values()]
+    [(3, 4), (3, 4)]
     """
-    largest, places, pictures = _largest_responses(found, X, infos)
-    tops = []
-    for info, responses, position in zip(infos, largest, places, strict=True):
-        chosen = _choose_filters(responses, channels, n_filters)
-        rows = np.argsort(-responses[:, chosen], axis=0, kind="stable")[:n_patches].T
-        where = position[rows, chosen[:, None]]
-        cut = [
-            [
-                _cut_patch(pictures[row], info, place)
-                for row, place in zip(*pair, strict=True)
-            ]
-            for pair in zip(rows, where, strict=True)
-        ]
-        found_responses = responses[rows, chosen[:, None]]
-        tops.append(
-            TopPatches(info.name, chosen, found_responses, rows, where, np.array(cut))
-        )
-    return tops
 
+    def __init__(self, patches, rows, activations, filters):
+        self.patches = patches
+        self.rows = rows
+        self.activations = activations
+        self.filters = filters
 
-def _largest_responses(found, X, infos):
-    """Return the largest response of each filter in each image, and where it is."""
-    largest, places, pictures = [], [], []
-    reader = LayerReader(found, [info.name for info in infos])
-    for batch, maps in reader.batches(X):
-        flat = [one.reshape(*one.shape[:2], -1) for one in maps]
-        largest.append([one.max(axis=2) for one in flat])
-        places.append(
-            [
-                np.stack(np.unravel_index(one.argmax(axis=2), part.shape[2:]), axis=-1)
-                for one, part in zip(flat, maps, strict=True)
-            ]
-        )
-        pictures += input_pictures(found, batch)
-    joined = [
-        [np.concatenate(p) for p in zip(*x, strict=True)] for x in (largest, places)
-    ]
-    return *joined, pictures
-
-
-def _choose_filters(responses, channels, n_filters):
-    """Return the filters that are shown.
-
-    By default those whose largest response is the most standard deviations above the
-    mean of all images.
-    """
-    if channels is not None:
-        return check_channel_numbers(channels, responses.shape[1])
-    deviation = responses.std(axis=0)
-    excess = responses.max(axis=0) - responses.mean(axis=0)
-    score = np.divide(excess, deviation, out=np.zeros_like(excess), where=deviation > 0)
-    return np.sort(np.argsort(-score, kind="stable")[:n_filters])
-
-
-def _cut_patch(picture, info, position):
-    """Return the receptive field of a position, moved into the picture."""
-    slices = []
-    field = info.receptive_field or picture.shape[:2]
-    for index, length, n_positions, size in zip(
-        position, picture.shape, info.output_shape[1:], field, strict=False
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        layers=None,
+        *,
+        filters=None,
+        n_filters=4,
+        n_patches=5,
+        ax=None,
     ):
-        size = min(size, length)
-        centre = (index + 0.5) * length / n_positions
-        start = int(np.clip(round(centre - size / 2), 0, length - size))
-        slices.append(slice(start, start + size))
+        """Find the patches of images that excite filters most, and draw them.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted estimator or transformer of the package, or a pipeline or search
+            with one.
+        X : array-like or sequence of image files
+            Images, 2-D.
+        layers : str, list of str or None, default=None
+            Layers, by the names of `CNNFeatureTransformer.layer_names` or of
+            ``module_.named_modules()``. None chooses two, of fine and of coarse maps
+            whose receptive field is smaller than the image.
+        filters : list of int or None, default=None
+            Channels of each layer. None takes `n_filters` of those that are excited,
+            at equal intervals.
+        n_filters : int, default=4
+            Number of filters of a layer.
+        n_patches : int, default=5
+            Maximum number of patches of a filter.
+        ax : matplotlib Axes or None, default=None
+            Axes whose place the patches take; None makes a new figure.
+
+        Returns
+        -------
+        TopPatchesDisplay
+            The display.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X, a layer or a filter is not valid.
+        """
+        found = find_network(estimator)
+        if len(found.input_shape) != 3:
+            raise ValueError(
+                f"The network takes samples of shape {found.input_shape}, expected "
+                "2-D images."
+            )
+        fields = _receptive_fields(found)
+        layers = [layers] if isinstance(layers, str) else layers
+        layers = _choose_layers(found, fields) if layers is None else list(layers)
+        every = _find_excited(found, cut_at(found, layers), X)
+        parts = {}
+        for layer, excited in zip(layers, every, strict=True):
+            chosen = _choose_filters(excited.values, layer, filters, n_filters)
+            order = np.argsort(-excited.values[:, chosen], axis=0, kind="stable")
+            parts[layer] = chosen, order[:n_patches].T, excited
+        pictures = _seen_rows(found, X, [rows for _, rows, _ in parts.values()])
+        patches, rows, activations, channels = {}, {}, {}, {}
+        for layer, (chosen, at, excited) in parts.items():
+            field = fields.get(layer) or found.input_shape[1:]
+            channels[layer], rows[layer] = chosen, at
+            activations[layer] = excited.values[at, chosen[:, None]]
+            patches[layer] = [
+                [_cut(pictures[r], excited.positions[r, c], field) for r in of_filter]
+                for c, of_filter in zip(chosen, at, strict=True)
+            ]
+        return cls(patches, rows, activations, channels).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the patches.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes whose place the patches take; None makes a new figure.
+
+        Returns
+        -------
+        TopPatchesDisplay
+            The display.
+        """
+        widths = [rows.shape[1] for rows in self.rows.values()]
+        n_rows = max(len(rows) for rows in self.rows.values())
+        n_columns = sum(widths) + len(widths) - 1  # a gap between layers
+        self.figure_, self.axes_ = make_grid(n_rows, n_columns, ax, side=0.95)
+        start = 0
+        for layer, width in zip(self.patches, widths, strict=True):
+            self._draw_layer(layer, self.axes_[:, start : start + width])
+            start += width + 1
+        return self
+
+    def _draw_layer(self, layer, axes):
+        """Draw the patches of a layer, its name above."""
+        for i, patches in enumerate(self.patches[layer]):
+            label = f"filter {self.filters[layer][i]}"
+            for ax, patch in zip(axes[i], patches, strict=True):
+                show_picture(ax, patch, label=label)
+                label = ""
+        middle = axes[0, (axes.shape[1] - 1) // 2]
+        middle.set_title(layer, fontsize="small")
+
+
+def _receptive_fields(found):
+    """Return the receptive field of each layer that has one, by name."""
+    return {row.name: row.receptive_field for row in found.layers_with_maps()}
+
+
+def _choose_layers(found, fields):
+    """Return a layer of small and one of large patches."""
+    side = found.input_shape[1:]
+    names = [
+        name
+        for name in default_layers(found, n_layers=99)
+        if fields[name] and all(np.less_equal(fields[name], side))
+    ] or default_layers(found, 1)
+    return names[:1] if len(names) == 1 else [names[0], names[-1]]
+
+
+@usual_torch()
+def _find_excited(found, network, X):
+    """Return, of each layer, the highest activation of each map, and where it is.
+
+    Values have shape (n_samples, n_channels). Positions are the centres, as parts of
+    height and width, (n_samples, n_channels, 2).
+    """
+    parts = []
+    with torch.inference_mode():
+        for batch in found.batches(X):
+            parts.append([_highest(output) for output in network(batch)])
+    return [
+        Excited(*(np.concatenate(values) for values in zip(*of_layer, strict=True)))
+        for of_layer in zip(*parts, strict=True)
+    ]
+
+
+def _highest(output):
+    """Return the maximum of each map, and the centre of its position."""
+    values, index = output.flatten(2).max(2)
+    height, width = output.shape[2:]
+    rows, columns = index // width, index % width
+    centres = torch.stack([(rows + 0.5) / height, (columns + 0.5) / width], dim=-1)
+    return values.cpu().double().numpy(), centres.cpu().double().numpy()
+
+
+def _choose_filters(values, layer, filters, n_filters):
+    """Return the channels that are drawn."""
+    n_channels = values.shape[1]
+    if filters is None:
+        excited = np.flatnonzero(values.max(0) > values.min(0))
+        at = np.linspace(0, len(excited), min(n_filters, len(excited)), endpoint=False)
+        return excited[at.astype(int)] if len(excited) else np.arange(1)
+    chosen = np.atleast_1d(filters)
+    if chosen.min() < 0 or chosen.max() >= n_channels:
+        raise ValueError(
+            f"filters={filters}, expected channels of {layer!r}, 0 to {n_channels - 1}."
+        )
+    return chosen
+
+
+def _seen_rows(found, X, rows):
+    """Return some rows of X as pictures of what the network sees, by row."""
+    wanted, start, pixels = set(np.concatenate([r.ravel() for r in rows])), 0, {}
+    for batch in found.batches(X):
+        inside = [r for r in range(start, start + len(batch)) if r in wanted]
+        if inside:
+            seen = seen_pixels(found, batch[[r - start for r in inside]])
+            pixels.update(zip(inside, seen, strict=True))
+        start += len(batch)
+    pictures = in_range(with_usual_channels(np.stack(list(pixels.values()))))
+    return dict(zip(pixels, pictures, strict=True))
+
+
+def _cut(picture, centre, field):
+    """Return the part of an image that a position depends on."""
+    slices = []
+    for size, middle, width in zip(picture.shape, centre, field, strict=False):
+        low = int(np.floor(middle * size - width / 2))
+        high = int(np.ceil(middle * size + width / 2))
+        slices.append(slice(max(0, low), min(size, high)))
     return picture[tuple(slices)]

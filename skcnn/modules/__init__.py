@@ -14,6 +14,7 @@ from .fcn import FCN
 from .lenet import LeNet5
 from .losses import BinaryCrossEntropy
 from .resnet import CIFARResNet
+from .stored_network import StoredNetwork, find_recipe, note_recipe
 from .textcnn import CHANNELS, TextCNN
 
 __all__ = [
@@ -27,6 +28,9 @@ __all__ = [
     "ConvNet",
     "Dropout",
     "LeNet5",
+    "StoredNetwork",
     "TextCNN",
     "build_module",
+    "find_recipe",
+    "note_recipe",
 ]

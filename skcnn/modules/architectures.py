@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 
@@ -11,6 +12,7 @@ from .convnet import ConvNet
 from .fcn import FCN
 from .lenet import LeNet5
 from .resnet import CIFARResNet
+from .stored_network import note_recipe
 
 ARCHITECTURES = {
     "convnet": ConvNet,
@@ -78,7 +80,32 @@ def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
             f"architecture {architecture!r} returned {type(module).__name__}, "
             "expected a torch.nn.Module."
         )
-    return module if isinstance(factory, type) else _own_copy(module)
+    module = module if isinstance(factory, type) else _own_copy(module)
+    if isinstance(architecture, str):
+        note_recipe(module, Architecture(architecture, *shapes.values(), extra))
+    return module
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a network is built that has a name.
+
+    Parameters
+    ----------
+    name, input_shape, n_outputs, hyperparameters
+        Arguments of `build_module`.
+    """
+
+    name: str
+    input_shape: tuple
+    n_outputs: int
+    hyperparameters: dict
+
+    def build(self):
+        """Return the network, with random weights."""
+        return build_module(
+            self.name, self.input_shape, self.n_outputs, self.hyperparameters
+        )
 
 
 def find_architecture(architecture):

@@ -1,12 +1,14 @@
 """Convolutional network for sentences (Kim, 2014)."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from .building_blocks import Dropout, Layers
+from .stored_network import note_recipe
 
 VECTOR_RANGE = 0.25  # of random word vectors, as in the paper
 # Products of fewer rows are rounded in another way, and the outputs of a sentence would
@@ -89,6 +91,15 @@ class TextCNN(Layers):
         }
         super().__init__(OrderedDict(layers))
         self.max_norm = max_norm
+        options = {
+            "embedding_dim": vectors.shape[1],
+            "filter_sizes": tuple(map(int, filter_sizes)),
+            "n_filters": n_filters,
+            "dropout": dropout,
+            "max_norm": max_norm,
+            "mode": mode,
+        }
+        note_recipe(self, TextArchitecture(n_words, n_outputs, options))
 
     @torch.no_grad()
     def after_step(self):
@@ -97,6 +108,25 @@ class TextCNN(Layers):
             weight = self.output.weight
             norms = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
             weight.mul_((self.max_norm / norms).clamp_(max=1))
+
+
+@dataclass(frozen=True)
+class TextArchitecture:
+    """How a :class:`TextCNN` is built.
+
+    Parameters
+    ----------
+    n_words, n_outputs, options
+        Arguments of :class:`TextCNN`.
+    """
+
+    n_words: int
+    n_outputs: int
+    options: dict
+
+    def build(self):
+        """Return the network, with random weights."""
+        return TextCNN(self.n_words, self.n_outputs, **self.options)
 
 
 class SentenceFeatures(nn.Module):

@@ -5,7 +5,7 @@ from .devices import DTYPES, autocast, check_device, count_gpus, leased_gpu
 from .memory import explain_large_network, explain_out_of_memory, halve_until_it_fits
 from .randomness import PrivateRandomness, draw_privately, make_generator
 from .settings import SharedSetting, fixed_kernels, usual_torch
-from .threads import map_in_threads, use_threads, use_threads_for
+from .threads import is_small_batch, map_in_threads, use_threads, use_threads_for
 from .trusted import LIBRARIES, is_of
 from .warnings_of_callers import warn
 
@@ -23,6 +23,7 @@ __all__ = [
     "fixed_kernels",
     "halve_until_it_fits",
     "is_of",
+    "is_small_batch",
     "leased_gpu",
     "make_generator",
     "map_in_threads",

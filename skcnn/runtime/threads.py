@@ -55,8 +55,23 @@ def use_threads_for(flops, device):
     -------
     context manager
     """
-    is_small = device.type == "cpu" and flops < SMALL_BATCH_FLOPS
-    return use_threads(1) if is_small else nullcontext()
+    return use_threads(1) if is_small_batch(flops, device) else nullcontext()
+
+
+def is_small_batch(flops, device):
+    """Return whether a batch is computed with one thread, however many there are.
+
+    Parameters
+    ----------
+    flops, device
+        As of `use_threads_for`.
+
+    Returns
+    -------
+    bool
+        Always False on a GPU.
+    """
+    return device.type == "cpu" and flops < SMALL_BATCH_FLOPS
 
 
 def map_in_threads(function, items):

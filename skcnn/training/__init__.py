@@ -10,6 +10,7 @@ from .inference import predict_batches
 from .lr_finder import LearningRateCurve, range_test
 from .monitors import EarlyStopping, Monitor, Validation
 from .muon import Muon
+from .net_state import net_from_state, net_state
 from .nets import build_net, renew_net, train_net
 from .optimizers import OPTIMIZERS, choose_weight_decay
 from .progress import CallbackSupportMixin, FitProgress
@@ -31,6 +32,8 @@ __all__ = [
     "build_net",
     "check_callbacks",
     "choose_weight_decay",
+    "net_from_state",
+    "net_state",
     "predict_batches",
     "range_test",
     "renew_net",

@@ -24,7 +24,7 @@ from skorch.callbacks import (
 from skorch.history import History
 
 from ..data import Batches
-from ..runtime import count_gpus, is_of
+from ..runtime import is_of
 from .callbacks import EpochLog, explain_missing_validation
 from .divergence import check_finite, check_network
 from .inference import compute_outputs
@@ -73,20 +73,11 @@ class Net(TrainingSteps, NeuralNet):
             **kwargs,
         )
 
-    def __getstate__(self):
-        """Leave out `module`, which is `module_`: skorch moves this one alone."""
-        return {**super().__getstate__(), "module": None}
+    def __reduce__(self):
+        """Be pickled and copied as plain data, without skorch's pickle of tensors."""
+        from .net_state import net_from_state, net_state
 
-    def __setstate__(self, state):
-        """Load on the device of fit, or on the first GPU where that one is not there.
-
-        skorch loads on the CPU where there is no GPU at all.
-        """
-        device = torch.device(state["device"])
-        if device.type == "cuda" and (device.index or 0) >= count_gpus():
-            state = {**state, "device": "cuda:0"}
-        super().__setstate__(state)
-        self.module = self.module_
+        return net_from_state, (net_state(self), self.criterion)
 
     @property
     def _default_callbacks(self):

@@ -92,20 +92,66 @@ def build_net(
             "The architecture has no parameters to train: it has none, or all of them "
             "are frozen."
         )
-    module = module.to(device=device, dtype=DTYPES[precision])
-    module = with_channels_last(module, blank.ndim)
-    net = Net(
+    optimization = {
+        "criterion_arguments": criterion_arguments,
+        "optimizer": optimizer,
+        "weight_decay": weight_decay,
+    }
+    return make_net(
         module,
+        n_axes=blank.ndim,
+        flops=flops,
         criterion=criterion,
+        optimization=optimization,
+        device=device,
         lr=lr,
         batch_size=batch_size,
         callbacks=callbacks,
         verbose=verbose,
+        precision=precision,
+    )
+
+
+def make_net(
+    module, *, n_axes, flops, criterion, optimization, device, precision, **options
+):
+    """Return the net that trains a network which was tried out.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Network, which is moved to the device.
+
+    n_axes : int
+        Number of axes of its batches.
+
+    flops : float
+        Forward operations of one sample.
+
+    criterion, device, precision
+        As of `build_net`.
+
+    optimization : dict
+        `criterion_arguments`, `optimizer` and `weight_decay`, as of `build_net`.
+
+    **options : dict
+        Other parameters of the net.
+
+    Returns
+    -------
+    Net
+        Initialised, with `n_axes_`, `flops_` and `optimization_`.
+    """
+    module = module.to(device=device, dtype=DTYPES[precision])
+    net = Net(
+        with_channels_last(module, n_axes),
+        criterion=criterion,
         device=str(device),
         precision=precision,
-        **_optimization(criterion_arguments, optimizer, weight_decay, device),
+        **options,
+        **_optimization(device=device, **optimization),
     )
-    net.flops_ = flops
+    net.n_axes_, net.flops_, net.optimization_ = n_axes, flops, optimization
     return net.initialize()
 
 
@@ -120,11 +166,13 @@ def renew_net(net, *, criterion_arguments, optimizer, weight_decay, callbacks):
     criterion_arguments, optimizer, weight_decay, callbacks
         As of `build_net`.
     """
-    device = torch.device(net.device)
-    net.renew(
-        callbacks=callbacks,
-        **_optimization(criterion_arguments, optimizer, weight_decay, device),
-    )
+    net.optimization_ = {
+        "criterion_arguments": criterion_arguments,
+        "optimizer": optimizer,
+        "weight_decay": weight_decay,
+    }
+    options = _optimization(device=torch.device(net.device), **net.optimization_)
+    net.renew(callbacks=callbacks, **options)
 
 
 def train_net(

@@ -100,12 +100,25 @@ def test_what_is_frozen_keeps_each_bit(name, trainable):
     assert blocks == set(trained)
 
 
-def test_all_trains_all_with_batch_statistics():
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def test_all_trains_all_weights_and_keeps_the_statistics_that_were_learnt():
     network = fine_tuned(trainable="all")
     before = state(network.backbone)
     step(network)
     after = network.backbone.state_dict()
+    kept = {key for key in before if torch.equal(before[key], after[key])}
+    assert kept == {key for key in before if key.endswith(STATISTICS)}
+
+
+def test_statistics_of_a_new_network_are_learnt():
+    network = FineTunedNetwork(build_module("resnet20", SHAPE, 10), SHAPE, 3)
+    before = state(network.backbone)
+    step(network)
+    after = network.backbone.state_dict()
     assert not any(torch.equal(before[key], after[key]) for key in before)
+    assert network.train().backbone.bn1.training  # also when they are learnt
 
 
 def test_a_layer_is_trained_with_those_that_run_after_it():
@@ -173,8 +186,9 @@ def test_frozen_layers_evaluate_whatever_mode_is_set():
     network = fine_tuned("resnet18", trainable="layer4").train()
     modes = {name: module.training for name, module in network.backbone.named_modules()}
     assert not any(modes[name] for name in network.frozen)
-    assert modes["layer4.1.bn2"]
-    assert not modes["layer3.1.bn2"]
+    assert modes["layer4.1.conv2"]
+    assert not modes["layer4.1.bn2"]
+    assert not modes["layer3.1.conv2"]
     assert network.head.training
     assert not any(module.training for module in network.eval().modules())
 
@@ -230,8 +244,8 @@ def test_a_fine_tuned_network_is_fine_tuned_as_a_whole():
     first = fine_tuned(trainable="head")
     second = FineTunedNetwork(first, SHAPE, 2)
     assert all(p.requires_grad for p in second.parameters())
-    assert all(module.training for module in second.train().modules())
-    assert not all(module.training for module in first.train().modules())
+    assert second.train().backbone.backbone.conv1.training
+    assert not first.train().backbone.conv1.training
 
 
 def test_a_pickled_network_is_frozen_as_before():

@@ -152,7 +152,7 @@ def test_values_whose_sum_overflows_are_refused_without_a_warning():
 
 def transformed(X, layout, dtype):
     batch = layout.channels_first(torch.from_numpy(X))
-    return ChannelScaler(layout).fit(X).transform(batch, dtype)
+    return ChannelScaler(layout).fit(X).scale_batch(batch, dtype)
 
 
 def standardised(X):

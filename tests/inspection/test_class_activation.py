@@ -140,7 +140,9 @@ def test_classes_are_chosen_by_label(digits, digits_clf):
 def test_networks_with_averaged_maps_have_one_map(digits):
     """HiResCAM is Grad-CAM for them, also of layers that are frozen."""
     X, y = digits[0][:60], np.where(digits[1][:60] % 2, "odd", "even")
-    clf = FineTunedClassifier("resnet20", weights=None, trainable="head", max_epochs=1)
+    clf = FineTunedClassifier(
+        "resnet20", weights=None, trainable="head", max_epochs=1, random_state=0
+    )
     search = GridSearchCV(clf, {"lr": [1e-3]}, cv=2).fit(X, y)
     layer = "backbone.layer3"
     both = [
@@ -151,12 +153,10 @@ def test_networks_with_averaged_maps_have_one_map(digits):
     np.testing.assert_allclose(*both, atol=1e-6)
 
 
-def test_gradients_of_the_weights_are_left_alone(digits, digits_clf):
-    weights = digits_clf.module_.block1.conv.weight
-    weights.grad = torch.ones_like(weights)
+def test_weights_get_no_gradients(digits, digits_clf):
+    digits_clf.module_.zero_grad()
     class_activation_maps(digits_clf, digits[0][:3])
-    assert (weights.grad == 1).all()
-    weights.grad = None
+    assert all(weights.grad is None for weights in digits_clf.module_.parameters())
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ TAILS = [
 @pytest.mark.parametrize(
     ("n_classes", "tail"), list(zip([3, 2, 2], TAILS, strict=True))
 )
-def test_means_of_exact_maps_are_the_scores(crops, features, tail, n_classes):
+def test_means_of_exact_maps_are_the_scores(crops, features, n_classes, tail):
     X, y = crops[0], np.arange(24) % n_classes
     pipeline = make_pipeline(features, *tail).fit(X, y)
     maps = class_activation_maps(pipeline, X, classes="all")
@@ -244,7 +244,7 @@ def test_maps_of_a_crop_are_placed_in_the_image():
     [
         ({"classes": 11}, "classes=11 is not known"),
         ({"classes": "true"}, "Pass y"),
-        ({"layer": "blok2"}, "Close ones are 'block1', 'block2'"),
+        ({"layer": "blok2"}, "Close ones are .*'block2'"),
         ({"layer": "output"}, "expected feature maps with 2 spatial axes"),
         ({"method": "cam"}, "Use one of"),
     ],

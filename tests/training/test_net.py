@@ -1,9 +1,9 @@
+import importlib
 from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch
-from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
@@ -11,8 +11,6 @@ from skcnn.data import Batches
 from skcnn.runtime import make_generator
 from skcnn.runtime.allocation import memory_keeper
 from skcnn.training import SCHEDULES, WeightAveraging, train_net
-from skcnn.training import net as net_file
-from skcnn.training.net import Net
 
 pytestmark = pytest.mark.usefixtures("untouched_globals")
 
@@ -390,19 +388,13 @@ def test_verbose_prints_a_line_for_each_epoch(
         ("cuda:1", 2, "cuda:1"),
         ("cuda:1", 1, "cuda:0"),
         ("cuda", 1, "cuda"),
-        ("cuda:1", 0, "cuda:0"),  # which skorch takes for the CPU
+        ("cuda:1", 0, "cpu"),
         ("cpu", 1, "cpu"),
     ],
 )
-def test_a_net_of_a_gpu_that_is_not_there_loads_on_the_first(
+def test_a_net_of_a_gpu_that_is_not_there_loads_on_another_device(
     monkeypatch, device, n_gpus, expected
 ):
-    def load(net, state):
-        vars(net).update(state)
-
-    monkeypatch.setattr(net_file, "count_gpus", lambda: n_gpus)
-    monkeypatch.setattr(NeuralNet, "__setstate__", load)
-    net = Net.__new__(Net)
-    net.__setstate__({"device": device, "module": None, "module_": "network"})
-    assert net.device == expected
-    assert net.module == "network"
+    states = importlib.import_module("skcnn.training.net_state")
+    monkeypatch.setattr(states, "count_gpus", lambda: n_gpus)
+    assert states._present(torch.device(device)) == torch.device(expected)

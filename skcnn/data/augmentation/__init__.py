@@ -4,6 +4,7 @@ An augmentation is a function from a batch and a generator to a batch, see
 `make_augmentation`.
 """
 
+from .box_mapping import make_box_augmentation, map_boxes
 from .geometric import HorizontalFlip, RandomResizedCrop, Rotation, Scale, Shift
 from .intensity import ColorJitter, Cutout, Noise, Scaling
 from .mixup import Mix, Mixup, mix_targets
@@ -25,5 +26,7 @@ __all__ = [
     "Scaling",
     "Shift",
     "make_augmentation",
+    "make_box_augmentation",
+    "map_boxes",
     "mix_targets",
 ]

@@ -53,6 +53,12 @@ class HorizontalFlip:
         mirrored = for_samples(uniform(batch, generator, 0, 1) < self.p, batch)
         return torch.where(mirrored, batch.flip(-1), batch)
 
+    def _matrices(self, batch, generator):
+        """Draw mirrors, see `Affine`; as such they are for images with boxes."""
+        matrices = identities(batch)
+        matrices[uniform(batch, generator, 0, 1) < self.p, 0, 0] = -1
+        return matrices
+
 
 @dataclass(frozen=True)
 class Shift(Affine):

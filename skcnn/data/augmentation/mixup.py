@@ -97,8 +97,9 @@ def mix_targets(y, mix):
         Class codes of shape (n,), or values of a floating-point dtype and of shape
         (n,) or (n, n_outputs); or ``(targets, weights)``.
 
-    mix : Mix or None
-        Pairs and shares; None if the batch was not mixed.
+    mix : Mix, BoxMapping or None
+        Pairs and shares; the map of the boxes that y holds; None if the batch was not
+        mixed.
 
     Returns
     -------
@@ -109,6 +110,8 @@ def mix_targets(y, mix):
     """
     if mix is None:
         return y
+    if not isinstance(mix, Mix):
+        return mix(y)
     y, weights = y if isinstance(y, tuple) else (y, torch.ones_like(mix.share))
     own, other = mix.share * weights, (1 - mix.share) * weights[mix.partner]
     if not y.is_floating_point():

@@ -1,0 +1,89 @@
+"""
+======================================================
+Where in the image did the network see it?
+======================================================
+
+A pipeline of pretrained features and a logistic regression learns what six photographs
+look like, from patches of their left halves. Then it gets a collage of all six. A class
+activation map shows where the collage speaks for each class: exactly, as the features
+are means over positions and the rest of the pipeline is linear.
+"""
+
+# %%
+# Patches to learn from
+# ---------------------
+
+import matplotlib.pyplot as plt
+import numpy as np
+from skimage import data
+from skimage.transform import resize
+from sklearn.datasets import load_sample_image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skcnn import CNNFeatureTransformer
+
+photographs = {
+    "astronaut": data.astronaut(),
+    "cat": data.cat(),
+    "coffee": data.coffee(),
+    "tissue": data.immunohistochemistry(),
+    "temple": load_sample_image("china.jpg"),
+    "flower": load_sample_image("flower.jpg"),
+}
+rng = np.random.default_rng(0)
+X, y = [], []
+for name, photograph in photographs.items():
+    area = photograph[:, : photograph.shape[1] // 2]
+    for _ in range(20):
+        top, left = rng.integers(0, np.subtract(area.shape[:2], 112))
+        X.append(area[top : top + 112, left : left + 112])
+        y.append(name)
+pipeline = make_pipeline(
+    CNNFeatureTransformer(image_size=112), StandardScaler(), LogisticRegression(C=0.01)
+)
+pipeline.fit(np.array(X), y)
+
+# %%
+# A collage of the right halves
+# -----------------------------
+
+
+def as_tile(photograph):
+    half = photograph[:, photograph.shape[1] // 2 :]
+    side = min(half.shape[:2])
+    return resize(half[:side, :side], (112, 112), anti_aliasing=True)
+
+
+tiles = [as_tile(photograph) for photograph in photographs.values()]
+collage = np.vstack([np.hstack(tiles[:3]), np.hstack(tiles[3:])])
+collage = (255 * collage).astype(np.uint8)
+
+# %%
+# A map for each class
+# --------------------
+# Orange is where the collage speaks for the class. The right half of the temple shows
+# only a lake, trees and the sky, so the network sees it nowhere, but for a piece of the
+# rocket.
+
+from skcnn.inspection import class_activation_maps
+
+finder = make_pipeline(
+    CNNFeatureTransformer(image_size=collage.shape[:2]), *pipeline[1:]
+)
+finder[0].fit(collage[None])
+(maps,) = class_activation_maps(finder, collage[None], classes="all")
+
+figure, axes = plt.subplots(2, 4, figsize=(12, 4.4), layout="constrained")
+axes[0, 0].imshow(collage)
+axes[0, 0].set_title("collage")
+axes[1, 0].remove()
+names = list(pipeline.classes_)
+for ax, name in zip(axes[:, 1:].flat, photographs, strict=True):
+    ax.imshow(collage.mean(2), cmap="gray")
+    ax.imshow(maps[names.index(name)].clip(0), cmap="Oranges", alpha=0.6)
+    ax.set_title(name)
+for ax in axes.flat:
+    ax.set(xticks=[], yticks=[])
+plt.show()

@@ -1,0 +1,83 @@
+"""
+====================================================================
+Which features need the fewest labels? Pixels, PCA, LLE or a CNN's
+====================================================================
+
+One classifier, a logistic regression, learns from seven kinds of features: pixels,
+three that manifold learning and PCA find without labels, filters drawn at random,
+filters learnt from other digits, and those of a network that was trained on
+photographs. The digits 5 to 9 are to be told apart, with more and more labels.
+"""
+
+# %%
+# Seven feature spaces
+# --------------------
+# None of them sees a label of the digits 5 to 9. The trained network has learnt to tell
+# 0 to 4 apart. Features are of a middle layer, ``pooling=None`` keeps their positions:
+# the last layer knows more of the classes that a network was trained on, and less of
+# others.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA, KernelPCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import LocallyLinearEmbedding
+from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skcnn import CNNClassifier, CNNFeatureTransformer
+
+digits = load_digits()
+is_known = digits.target < 5
+network = CNNClassifier(random_state=0)
+network.fit(digits.images[is_known], digits.target[is_known])
+images, pixels, y = (digits[key][~is_known] for key in ("images", "data", "target"))
+scaled = images / 16  # 0 to 1, the range that a pretrained network expects of floats
+
+features = {
+    "pixels": pixels,
+    "PCA": PCA(30, random_state=0).fit_transform(pixels),
+    "kernel PCA": KernelPCA(30, kernel="rbf", gamma=1e-3).fit_transform(pixels),
+    "LLE": LocallyLinearEmbedding(n_neighbors=15, n_components=10).fit_transform(
+        pixels
+    ),
+    "random filters": CNNFeatureTransformer(
+        "convnet", weights=None, layer="block2", pooling=None, random_state=0
+    ).fit_transform(images),
+    "filters of other digits": CNNFeatureTransformer(
+        network, layer="block2", pooling=None
+    ).fit_transform(images),
+    "filters of photographs": CNNFeatureTransformer(
+        layer="blocks.4", pooling=None, image_size=64
+    ).fit_transform(scaled),
+}
+
+# %%
+# Accuracy by number of labels
+# ----------------------------
+
+sizes = [10, 20, 50, 100, 200]
+model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+scores = {
+    name: [
+        cross_val_score(
+            model, Z, y, cv=StratifiedShuffleSplit(10, train_size=n, random_state=0)
+        ).mean()
+        for n in sizes
+    ]
+    for name, Z in features.items()
+}
+for name, values in scores.items():
+    print(f"{name:24}", np.round(values, 3))
+
+figure, ax = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
+styles = ["s:", "v:", "^:", "D:", "x--", "o-", "P-"]
+for (name, values), style in zip(scores.items(), styles, strict=True):
+    ax.plot(sizes, values, style, label=f"{name} ({features[name].shape[1]})")
+ax.set(xlabel="labelled digits", ylabel="accuracy on the others", xscale="log")
+ax.set_xticks(sizes, sizes)
+ax.minorticks_off()
+ax.legend(title="features (number)", fontsize=9)
+plt.show()

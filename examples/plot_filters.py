@@ -1,0 +1,67 @@
+"""
+=========================================================
+What are the filters of the first layers looking for?
+=========================================================
+
+The weights of a deep filter say little to the eye. The parts of photographs to which it
+responds most say more, as in Zeiler and Fergus (2014): colours and edges in the first
+layer, textures and corners in the next ones.
+"""
+
+# %%
+# Photographs
+# -----------
+
+import matplotlib.pyplot as plt
+import numpy as np
+from skimage import data
+from skimage.transform import resize
+from sklearn.datasets import load_sample_image
+
+photographs = [
+    data.astronaut(),
+    data.cat(),
+    data.coffee(),
+    data.retina(),
+    data.rocket(),
+    data.immunohistochemistry(),
+    load_sample_image("china.jpg"),
+    load_sample_image("flower.jpg"),
+]
+SIDE = 224
+
+
+def as_square(photograph):
+    """Cut out the middle of a photograph and resize it."""
+    height, width, _ = photograph.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = photograph[top : top + side, left : left + side]
+    return (255 * resize(square, (SIDE, SIDE), anti_aliasing=True)).astype(np.uint8)
+
+
+images = np.array([as_square(photograph) for photograph in photographs])
+
+# %%
+# Filters, and the patches that excite them
+# -----------------------------------------
+# The first layer has three channels, so its filters can be drawn in colour. Of three
+# layers, the patches of four photographs that excite a filter most.
+
+from skcnn import CNNFeatureTransformer
+from skcnn.inspection import FilterDisplay, TopPatchesDisplay
+
+transformer = CNNFeatureTransformer(image_size=SIDE).fit(images)
+figure = plt.figure(figsize=(12, 5.4), layout="constrained")
+left, right = figure.subfigures(1, 2, width_ratios=(2, 5))
+left.suptitle("filters of conv_stem")
+FilterDisplay.from_estimator(transformer, n_filters=24, n_columns=4, ax=left.subplots())
+TopPatchesDisplay.from_estimator(
+    transformer,
+    images,
+    ["conv_stem", "blocks.1", "blocks.2"],
+    n_filters=6,
+    n_patches=4,
+    ax=right.subplots(),
+)
+plt.show()

@@ -1,0 +1,64 @@
+"""
+================================================================
+Max or average pooling: which one survives a shift of the image?
+================================================================
+
+Pooling makes a network depend less on where exactly something is. Two networks, one
+with max and one with average pooling, are trained on centred digits and tested on
+digits that are shifted further and further.
+"""
+
+# %%
+# Digits on a larger canvas
+# -------------------------
+# The training digits are in the middle of 16 × 16 pixels. Test digits are moved to the
+# right.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skcnn import CNNClassifier
+
+digits = load_digits()
+X = np.pad(digits.images, ((0, 0), (4, 4), (4, 4)))
+X_train, X_test, y_train, y_test = train_test_split(
+    X, digits.target, train_size=800, random_state=0
+)
+shifts = range(5)
+shifted = [np.roll(X_test, shift, axis=2) for shift in shifts]
+
+# %%
+# Three networks
+# --------------
+# Without pooling, the fully connected layer has weights for each position, so a shift
+# brings the digit to weights that have not learnt it.
+
+scores = {}
+for pooling in ["max", "avg", None]:
+    clf = CNNClassifier(
+        n_layers=2, n_filters=16, pooling=pooling, max_epochs=8, random_state=0
+    )
+    clf.fit(X_train, y_train)
+    scores[pooling] = [clf.score(images, y_test) for images in shifted]
+    print(f"{pooling!s:5}", np.round(scores[pooling], 3))
+
+# %%
+# Accuracy by shift
+# -----------------
+# Max and average pooling help alike. Neither makes the network indifferent to a shift:
+# train on shifted images (``augmentation="shift"``) if it should be.
+
+figure = plt.figure(figsize=(8, 4.2), layout="constrained")
+top, bottom = figure.subfigures(2, 1, height_ratios=(1, 3))
+for ax, shift in zip(top.subplots(1, len(shifts)), shifts, strict=True):
+    ax.imshow(shifted[shift][0], cmap="gray_r")
+    ax.set(xticks=[], yticks=[])
+ax = bottom.subplots()
+for (pooling, values), style in zip(scores.items(), ["o-", "s--", "^:"], strict=True):
+    label = "no pooling" if pooling is None else f"{pooling} pooling"
+    ax.plot(shifts, values, style, label=label)
+ax.set(xlabel="shift to the right, pixels", ylabel="accuracy", xticks=shifts)
+ax.legend()
+plt.show()

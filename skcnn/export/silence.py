@@ -1,0 +1,20 @@
+"""Warnings of exporters about their own code."""
+
+import logging
+import warnings
+from contextlib import contextmanager
+
+
+@contextmanager
+def silenced_warnings():
+    """Within this context, silence what exporters warn of in their own code."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning, UserWarning):
+            warnings.filterwarnings("ignore", category=category)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,98 @@
+"""Feature maps of chosen layers, and the images as the network sees them."""
+
+import numpy as np
+import torch
+
+from ..backbones import cut_network
+
+N_LAYERS = 4
+
+
+def default_layers(found, n_layers=N_LAYERS):
+    """Return layers with feature maps, the last of each size, from fine to coarse.
+
+    Parameters
+    ----------
+    found : FoundNetwork
+        Network.
+
+    n_layers : int, default=4
+        Maximum number of layers.
+
+    Returns
+    -------
+    list of str
+        Their names. None, if no layer has maps of several positions.
+    """
+    deepest = {}
+    for row in found.layers_with_maps():
+        size = row.output_shape[1:]
+        if size not in deepest or _depth(row) >= _depth(deepest[size]):
+            deepest[size] = row
+    rows = [row for size, row in deepest.items() if max(size) > 1 and _depth(row) > 1]
+    rows.sort(key=lambda row: np.prod(row.output_shape[1:]), reverse=True)
+    at = np.unique(np.linspace(0, len(rows) - 1, n_layers).round().astype(int))
+    return [rows[position].name for position in at] if rows else []
+
+
+def _depth(row):
+    """Return the number of pixels on which a position of a layer depends."""
+    return np.prod(row.receptive_field or (np.inf,))
+
+
+def cut_at(found, layers):
+    """Return the network up to some layers, which return feature maps.
+
+    Parameters
+    ----------
+    found : FoundNetwork
+        Network.
+
+    layers : list of str
+        Names of layers, see `skcnn.backbones.layer_names`.
+
+    Returns
+    -------
+    torch.nn.Module
+        From a batch to a tuple of the layers' outputs.
+
+    Raises
+    ------
+    ValueError
+        If a layer does not exist or returns no feature maps.
+    """
+    network = cut_network(found.module, layers, found.input_shape)
+    device = next(iter(found.module.parameters())).device
+    with torch.inference_mode():
+        outputs = network(torch.zeros(1, *found.input_shape, device=device))
+    for layer, output in zip(layers, outputs, strict=True):
+        if output.ndim != 1 + len(found.input_shape):
+            raise ValueError(
+                f"layer={layer!r} returns shape {tuple(output.shape[1:])}, expected "
+                f"feature maps. Choose another layer, such as {default_layers(found)}."
+            )
+    return network
+
+
+def seen_pixels(found, batch):
+    """Return a batch of the network in the units of X, or in [0, 1].
+
+    Parameters
+    ----------
+    found : FoundNetwork
+        Network.
+
+    batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
+        What the network takes.
+
+    Returns
+    -------
+    ndarray of shape (n, n_channels, *spatial_shape)
+        Its pixels: of a published preprocessing in [0, 1], otherwise in the units of
+        X.
+    """
+    mean, scale = found.scale
+    shape = (-1, *(1 for _ in batch.shape[2:]))
+    pixels = batch.cpu().double().numpy()
+    pixels = pixels * np.reshape(scale, shape) + np.reshape(mean, shape)
+    return pixels if found.preprocessing is None else pixels.clip(0, 1)

@@ -1,0 +1,56 @@
+"""X and y of box regression: whole images, a box of each as fractions of its size."""
+
+import numpy as np
+
+from .._base import backbone_input
+from .._base.backbone_input import (
+    COPIES_ROWS,
+    blank_sample,
+    check_parts,
+    find_scaling,
+    images,
+    input_shape,
+    learn,
+)
+from .boxes import check_box_targets, check_boxes
+from .image_sequence import image_sizes
+
+__all__ = [
+    "COPIES_ROWS",
+    "blank_sample",
+    "check_X_y",
+    "check_parts",
+    "find_scaling",
+    "images",
+    "input_shape",
+    "learn",
+]
+
+
+def check_X_y(estimator, X, y, is_first):
+    """Return X and y validated; y has four fractions and the code of a class."""
+    sizes = image_sizes(X, estimator.channel_axis)
+    y = one_box_each(y, sizes)
+    labels = np.concatenate([target["labels"] for target in y])
+    if is_first:
+        estimator.classes_ = np.unique(labels)
+    unknown = np.setdiff1d(labels, estimator.classes_)
+    if len(unknown):
+        raise ValueError(f"y contains previously unseen labels: {unknown.tolist()}")
+    codes = np.searchsorted(estimator.classes_, labels)
+    boxes = np.concatenate([target["boxes"] for target in y]) / np.tile(sizes, 2)
+    targets = np.column_stack([boxes, codes])
+    return backbone_input.check_X_y(estimator, X, targets, is_first)
+
+
+def one_box_each(y, sizes):
+    """Return the boxes of images, one of each, inside of its image."""
+    y = check_box_targets(y, len(sizes))
+    for i, (target, size) in enumerate(zip(y, sizes, strict=True)):
+        if len(target["boxes"]) != 1:
+            raise ValueError(
+                f"y[{i}] has {len(target['boxes'])} boxes, expected one for each "
+                "image. SlidingWindowDetector finds none, one or many."
+            )
+        check_boxes(target["boxes"], f"y[{i}]['boxes']", size)
+    return y

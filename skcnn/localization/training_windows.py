@@ -1,0 +1,87 @@
+"""Windows that a detector learns from: on boxes, and hard negatives."""
+
+import numpy as np
+
+from .average_precision import box_iou
+from .linear_windows import BACKGROUND
+
+POSITIVE_IOU = 0.6  # of a window with the box that it shows
+WORST_IOU = 0.4  # of the best window of a box that no window fits better
+NEGATIVE_IOU = 0.3  # at most, with any box
+N_POSITIVES = 10  # windows of a box
+N_NEGATIVES = 20  # windows of an image, in each round
+MARGIN = -1.0  # negatives with a lower score teach nothing
+
+
+def sample_windows(candidates, boxes, codes, model, rng):
+    """Return windows of an image to learn from.
+
+    Parameters
+    ----------
+    candidates : list of Windows
+        All windows of the image.
+
+    boxes : ndarray of shape (k, 4)
+        Boxes of its objects.
+
+    codes : ndarray of shape (k,)
+        Codes of their classes.
+
+    model : LinearWindows or None
+        Model of the round before, whose worst errors are returned; None returns
+        positives and random negatives.
+
+    rng : numpy.random.Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    X : list of ndarray of shape (n, n_features)
+        Features.
+
+    y : list of ndarray of shape (n,)
+        Codes.
+    """
+    overlaps = np.concatenate([box_iou(w.boxes(), boxes) for w in candidates])
+    is_free = overlaps.max(axis=1, initial=0) < NEGATIVE_IOU
+    if model is None:
+        hardness = rng.random(len(overlaps))
+    else:
+        hardness = np.concatenate([_highest(model, w) for w in candidates])
+        is_free &= hardness > MARGIN
+    negatives = _top(np.where(is_free, hardness, -np.inf), N_NEGATIVES)
+    chosen = [(negatives[is_free[negatives]], BACKGROUND)]
+    if model is None:
+        chosen += zip(map(_positives, overlaps.T), codes, strict=True)
+    parts = [
+        (_features(candidates, rows), np.full(len(rows), code)) for rows, code in chosen
+    ]
+    return map(list, zip(*parts, strict=True))
+
+
+def _positives(overlap):
+    """Return the windows that show a box, at least the best one if it is good."""
+    rows = _top(overlap, N_POSITIVES)
+    limit = min(POSITIVE_IOU, max(WORST_IOU, overlap[rows[0]]))
+    return rows[overlap[rows] >= limit]
+
+
+def _top(values, n):
+    """Return the positions of the n largest values, the largest first."""
+    return np.argsort(-values, kind="stable")[:n]
+
+
+def _highest(model, windows):
+    """Return the highest score of each window over the classes."""
+    return model.scores(windows).amax(0).flatten().numpy()
+
+
+def _features(candidates, rows):
+    """Return the features of windows that are counted through all sizes."""
+    ends = np.cumsum([np.prod(windows.shape) for windows in candidates])
+    starts = np.concatenate([[0], ends])
+    parts = []
+    for windows, start, end in zip(candidates, starts, ends, strict=False):
+        inside = rows[(rows >= start) & (rows < end)] - start
+        parts.append(windows.features(inside))
+    return np.concatenate(parts)

@@ -1,0 +1,249 @@
+"""Networks as plain data: how they are built, and their tensors as arrays."""
+
+import copy
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain
+
+import torch
+from torch import nn
+
+from .building_blocks import Dropout
+
+PATCHED = {"forward", "_conv_forward"}
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+COPIED_IN_THEIR_OWN_WAY = ("__reduce__", "__reduce_ex__", "__getstate__")
+
+
+def note_recipe(module, recipe):
+    """Note on a network how it is built.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, as it was just built.
+
+    recipe : object
+        Plain data with a method `build` that returns such a network again.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same network.
+    """
+    module.recipe_ = recipe, _structure(module)
+    return module
+
+
+def find_recipe(module):
+    """Return how a network is built, None if that is unknown or it was changed.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+
+    Returns
+    -------
+    object or None
+        What `note_recipe` was given.
+    """
+    recipe, structure = vars(module).get("recipe_", (None, None))
+    return recipe if recipe and structure == _structure(module) else None
+
+
+def _structure(module):
+    """Return a digest of all that tells one network from another but the weights."""
+    layers = [
+        (name, type(part), "" if isinstance(part, Dropout) else part.extra_repr())
+        for name, part in module.named_modules()
+    ]
+    changes = [
+        (name, [len(getattr(part, hooks) or ()) for hooks in HOOKS])
+        for name, part in module.named_modules()
+        if any(getattr(part, hooks) for hooks in HOOKS) or PATCHED & vars(part).keys()
+    ]
+    shapes = [(name, tuple(tensor.shape)) for name, tensor in _tensors(module)]
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr((layers, changes, shapes)))
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _tensors(module):
+    return chain(module.named_parameters(), module.named_buffers())
+
+
+@dataclass
+class StoredNetwork:
+    """A network as plain data.
+
+    Parameters
+    ----------
+    recipe : object or None
+        Recipe of the network; None if it is kept layer by layer.
+
+    layers : torch.nn.Module or None
+        Network whose tensors are `StoredTensor` objects, without a recipe.
+
+    arrays : dict of str to ndarray
+        Values of parameters and buffers, with a recipe.
+
+    frozen : list of str
+        Names of the parameters that are not trained, with a recipe.
+    """
+
+    recipe: object
+    layers: nn.Module | None
+    arrays: dict
+    frozen: list
+
+    @classmethod
+    def of(cls, module):
+        """Return a network as plain data.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Network on any device.
+
+        Returns
+        -------
+        StoredNetwork
+            How it is built and its arrays if it has a recipe. Otherwise its layers.
+        """
+        recipe = find_recipe(module)
+        if recipe is None:
+            return cls(None, _without_tensors(module), {}, [])
+        arrays = {name: tensor_to_array(t) for name, t in _tensors(module)}
+        frozen = [n for n, p in module.named_parameters() if not p.requires_grad]
+        return cls(recipe, None, arrays, frozen)
+
+    def build(self):
+        """Return the network.
+
+        Returns
+        -------
+        torch.nn.Module
+            Network on the CPU, in evaluation mode if it is built from a recipe.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit the network.
+        """
+        if self.recipe is None:
+            return _with_tensors(self.layers)
+        module = self.recipe.build().eval()
+        tensors = dict(_tensors(module))
+        self._check_fit(tensors)
+        for name, tensor in tensors.items():
+            tensor.data = array_to_tensor(self.arrays[name])
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name not in self.frozen)
+        return module
+
+    def _check_fit(self, tensors):
+        """Raise an error if names or shapes of arrays and tensors differ."""
+        expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        stored = {name: tuple(array.shape) for name, array in self.arrays.items()}
+        if stored != expected:
+            names = sorted({name for name, _ in stored.items() ^ expected.items()})
+            raise ValueError(
+                f"The stored arrays do not fit the network {self.recipe}, {names[0]!r} "
+                f"among them: {stored.get(names[0])}, expected "
+                f"{expected.get(names[0])}. The file was altered, or was written with "
+                "another version of the library that builds the network."
+            )
+
+
+def tensor_to_array(tensor):
+    """Return the values of a dense tensor on any device as an array of its own."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format).numpy()
+
+
+def array_to_tensor(array):
+    """Return the values of an array as a tensor on the CPU."""
+    return torch.tensor(array)
+
+
+@dataclass(eq=False)
+class StoredTensor:
+    """A dense tensor as bytes, of any dtype of torch.
+
+    Parameters
+    ----------
+    values : ndarray of uint8
+        Bytes of the values.
+
+    dtype : str
+        Name of the dtype, such as "bfloat16".
+
+    shape : tuple of int
+        Shape of the tensor.
+
+    trains : bool or None
+        Whether a parameter is trained; None for other tensors.
+    """
+
+    values: object
+    dtype: str
+    shape: tuple
+    trains: bool | None
+
+    @classmethod
+    def of(cls, tensor):
+        """Return a tensor as bytes."""
+        trains = tensor.requires_grad if isinstance(tensor, nn.Parameter) else None
+        flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        return cls(flat.numpy().copy(), dtype, tuple(tensor.shape), trains)
+
+    def build(self):
+        """Return the tensor, on the CPU."""
+        dtype = getattr(torch, self.dtype)
+        tensor = array_to_tensor(self.values).view(dtype).reshape(self.shape)
+        return tensor if self.trains is None else nn.Parameter(tensor, self.trains)
+
+
+def _without_tensors(module):
+    """Return a copy whose tensors are bytes; the network itself if it cannot be."""
+    if any(map(_is_copied_in_its_own_way, module.modules())):
+        return module
+    held = chain.from_iterable(map(_held, module.modules()))
+    tensors = [value for space in held for value in space.values()]
+    stored = {id(t): StoredTensor.of(t) for t in tensors if _is_dense(t)}
+    return copy.deepcopy(module, stored)
+
+
+def _is_copied_in_its_own_way(part):
+    is_special = hasattr(part, "__deepcopy__") or isinstance(
+        part, torch.jit.ScriptModule
+    )
+    return is_special or any(
+        getattr(type(part), name, None) is not getattr(nn.Module, name, None)
+        for name in COPIED_IN_THEIR_OWN_WAY
+    )
+
+
+def _is_dense(value):
+    """Return whether a value is a plain tensor whose bytes can be read."""
+    kinds = torch.Tensor, nn.Parameter
+    is_plain = type(value) in kinds and value.layout is torch.strided
+    return is_plain and not (value.is_quantized or value.is_meta or value.is_complex())
+
+
+def _with_tensors(module):
+    """Return a copy of a network in which stored tensors are tensors again."""
+    built = {}
+    module = copy.deepcopy(module)
+    for part in module.modules():
+        for space in _held(part):
+            for name, value in space.items():
+                if isinstance(value, StoredTensor):
+                    space[name] = built.setdefault(id(value), value.build())
+    return module
+
+
+def _held(part):
+    """Return the dictionaries of a layer that hold tensors."""
+    return part._parameters, part._buffers, vars(part)
