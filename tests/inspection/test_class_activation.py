@@ -186,15 +186,17 @@ def features(crops):
     return network.fit(crops[0])
 
 
-TAILS = [
-    [StandardScaler(), LogisticRegression()],
-    [StandardScaler(), PCA(5), LinearSVC()],
-    [Ridge()],
-]
+def tail_of(n_classes, *steps, marks=()):
+    return pytest.param(n_classes, steps, marks=marks, id=type(steps[-1]).__name__)
 
 
 @pytest.mark.parametrize(
-    ("n_classes", "tail"), list(zip([3, 2, 2], TAILS, strict=True))
+    ("n_classes", "tail"),
+    [
+        tail_of(3, StandardScaler(), LogisticRegression()),
+        tail_of(2, StandardScaler(), PCA(5), LinearSVC(), marks=pytest.mark.slow),
+        tail_of(2, Ridge(), marks=pytest.mark.slow),
+    ],
 )
 def test_means_of_exact_maps_are_the_scores(crops, features, n_classes, tail):
     X, y = crops[0], np.arange(24) % n_classes
@@ -223,7 +225,13 @@ def test_exact_maps_are_scores_of_positions(crops, features):
     np.testing.assert_allclose(corners, expected[:, ::7, ::7], atol=1e-4)
 
 
-@pytest.mark.parametrize("tail", [[Normalizer(), LogisticRegression()], [SVC()]])
+@pytest.mark.parametrize(
+    "tail",
+    [
+        pytest.param([Normalizer(), LogisticRegression()], marks=pytest.mark.slow),
+        [SVC()],
+    ],
+)
 def test_steps_that_are_not_linear_are_an_error(crops, features, tail):
     pipeline = make_pipeline(features, *tail).fit(*crops)
     with pytest.raises(ValueError, match="are not linear"):
