@@ -148,7 +148,8 @@ class OcclusionDisplay:
             scores.
         """
         check_is_fitted(estimator)
-        if fill != "mean" and not isinstance(fill, Real):
+        is_mean = isinstance(fill, str) and fill == "mean"
+        if not (is_mean or isinstance(fill, Real)):
             raise ValueError(f"fill={fill!r}, expected 'mean' or a number.")
         reading = {"image_shape": image_shape, "channel_axis": channel_axis}
         reading |= reading_of(estimator)
