@@ -1,4 +1,4 @@
-"""What parameters may be, for `_parameter_constraints` of the estimators."""
+"""Constraints of parameters, for `_parameter_constraints` of the estimators."""
 
 from numbers import Integral, Real
 from os import PathLike

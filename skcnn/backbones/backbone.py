@@ -92,13 +92,13 @@ class Backbone(ABC):
         In the catalogue.
 
     preprocessing : Preprocessing or None
-        Of the default weights; None where `needs_shape`.
+        Of the default weights; None if `needs_shape`.
 
     cards : tuple of WeightsCard
         The published sets, the default first.
 
     n_outputs : int or None
-        Number of values for an image where no other number is asked for.
+        Number of values for an image if no other number is asked for.
 
     needs_shape : bool, default=False
         Whether the network depends on the shape of the samples. Such a one has

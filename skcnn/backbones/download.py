@@ -16,7 +16,7 @@ FULL = re.compile("[0-9a-f]{64}")
 
 
 def download_weights(card, verbose=False):
-    """Return the file of published weights, downloaded where it is not there yet.
+    """Return the file of published weights, downloaded if it is not there yet.
 
     Files lie in the folder that torchvision uses too, ``checkpoints`` of
     :func:`torch.hub.get_dir`, those of the Hugging Face hub in its own cache. The
@@ -59,7 +59,7 @@ def download_weights(card, verbose=False):
 
 
 def check_file(card, path):
-    """Raise an error where a file has not the SHA-256 that it should have."""
+    """Raise an error if a file has not the SHA-256 that it should have."""
     digest = file_sha256(path)
     record = path.with_name(path.name + ".sha256")
     blob = path.resolve().name  # the hub names a file by its SHA-256

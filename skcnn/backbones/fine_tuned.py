@@ -233,7 +233,7 @@ class FineTunedNetwork(nn.Module):
         ]
 
     def _freeze(self, start):
-        """Freeze what runs before a position, all where no weights run later."""
+        """Freeze what runs before a position, all if no weights run later."""
         order = self.order
         parameters = dict(self.backbone.named_parameters())
         if not any(order.position(_owner(name)) >= start for name in parameters):

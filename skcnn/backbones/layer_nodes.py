@@ -1,4 +1,4 @@
-"""What the names of layers stand for: blocks, and operations of traced networks."""
+"""Layers by name: blocks, and operations of traced networks."""
 
 from torch import fx, nn
 

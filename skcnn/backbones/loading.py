@@ -63,7 +63,7 @@ def load_backbone(name, weights="default", verbose=False):
         See `find_backbone`.
 
     weights : str, PathLike or None, default="default"
-        "default" or the name of a published set, downloaded where need be; the
+        "default" or the name of a published set, downloaded if need be; the
         path of a safetensors or state dict file, which is read without running
         code; None for random weights from torch's global generator. A file may
         hold a checkpoint: see `read_state_dict` and `restore_checkpoint`.

@@ -16,7 +16,7 @@ RANGES = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}
 class Preprocessing:
     """How a network wants its images: resized, cropped and normalised.
 
-    Fields are hashable and compare equal where two networks want the same.
+    Fields are hashable and compare equal if two networks want the same.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Preprocessing:
     that route, on 200 photographs and at the sizes of published weights, uint8
     differs by at most 2 grey levels (of 255) and by less than 0.01 in the mean.
     Floats, which are not rounded, differ by up to 0.35 in the mean; by up to 19
-    at a few sharp edges where the filter is bicubic, since PIL clips in between.
+    at a few sharp edges if the filter is bicubic, since PIL clips in between.
 
     Examples
     --------
@@ -191,10 +191,10 @@ class Preprocessing:
         ----------
         batch : torch.Tensor of shape (n, c, height, width)
             Pixels, in the range that `check_pixel_range` expects. One channel is
-            repeated where the network takes more.
+            repeated if the network takes more.
 
         dtype : torch.dtype, optional
-            Of what is returned, float32 where it is not given. It is computed in
+            Of what is returned, float32 if it is not given. It is computed in
             float32.
 
         Returns
@@ -209,7 +209,7 @@ class Preprocessing:
 
 
 def _too_long(height, width, resized):
-    """Say that an image becomes too large where its shorter side has its length."""
+    """Say that an image becomes too large if its shorter side has its length."""
     return (
         f"{height} x {width} pixels (height x width), which the network's "
         f"preprocessing makes {resized[0]:,} x {resized[1]:,} before it cuts out the "
@@ -229,7 +229,7 @@ def affine(mean, std, highest, device):
 
 
 def as_uint8_or_float(batch):
-    """Return pixels as uint8 in 0–255 where no value is lost, or float32 in [0, 1]."""
+    """Return pixels as uint8 in 0–255 if no value is lost, or float32 in [0, 1]."""
     if batch.dtype == torch.uint8:
         return batch
     if batch.is_floating_point() or batch.dtype == torch.bool:
@@ -240,7 +240,7 @@ def as_uint8_or_float(batch):
 
 
 def check_pixel_range(batch):
-    """Raise an error where pixels are not in the range of their dtype.
+    """Raise an error if pixels are not in the range of their dtype.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def check_pixel_range(batch):
 
 
 def check_channels(n_channels, expected, name):
-    """Raise an error where a network cannot take images with so many channels.
+    """Raise an error if a network cannot take images with so many channels.
 
     Parameters
     ----------

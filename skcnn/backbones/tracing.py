@@ -55,7 +55,7 @@ def trace(module):
     Returns
     -------
     TracedNetwork or None
-        None where it cannot be traced.
+        None if it cannot be traced.
     """
     from torchvision import ops
 

@@ -40,7 +40,7 @@ class WeightsCard:
 
     sha256 : str
         As many hexadecimal digits of its SHA-256 as are published, up to 64;
-        empty where none is.
+        empty if none is.
 
     preprocessing : Preprocessing
         What the network was trained on.
@@ -49,7 +49,7 @@ class WeightsCard:
         Number of values that the network returns for an image.
 
     licence : str or None, default=None
-        Of the weights, where one is stated.
+        Of the weights, if one is stated.
 
     paper : str or None, default=None
         Where the network is described.

@@ -66,7 +66,7 @@ def compute_features(source, extractor, batch_size):
     -------
     list of ndarray of shape (n_samples, n_features) or None
         One for each layer; rows of files that could not be read are NaN. None
-        where no file could be read.
+        if no file could be read.
     """
     table = FeatureTable(len(source))
     batch_size = extractor.forward_size(batch_size, len(source))

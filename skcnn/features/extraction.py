@@ -34,7 +34,7 @@ class FeatureExtractor:
     memory, and weights have the precision that is computed in. On a CPU the
     threads compute a part of a batch each, in less time than they would compute
     it together, and features do not depend on the number of threads; there,
-    convolutions in float32 take fewer multiplications where they have many channels.
+    convolutions in float32 take fewer multiplications if they have many channels.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ class FeatureExtractor:
         return run
 
     def _check(self, outputs, n_samples):
-        """Raise an error where outputs are not one for each sample."""
+        """Raise an error if outputs are not one for each sample."""
         for layer, output in zip(self.layers, outputs, strict=True):
             shape = tuple(getattr(output, "shape", ()))
             if shape[:1] != (n_samples,):
@@ -231,7 +231,7 @@ class FeatureExtractor:
 
 
 def _check_norms(network):
-    """Raise an error where batches are normalised by their own statistics."""
+    """Raise an error if batches are normalised by their own statistics."""
     for name, part in network.named_modules():
         if isinstance(part, _BatchNorm) and part.running_mean is None:
             raise ValueError(

@@ -14,7 +14,7 @@ from ctypes import CDLL
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 # The largest value that the allocator takes, and the one that its own rule comes to
-# in a process that frees tensors of that size. The rule ends where a value is set.
+# in a process that frees tensors of that size. The rule ends if a value is set.
 MMAP_THRESHOLD = 2**25
 NEVER = -1
 KEPT_AFTERWARDS = 2 * MMAP_THRESHOLD

@@ -41,13 +41,13 @@ def check_device(device):
     Parameters
     ----------
     device : str or torch.device
-        "auto" is the GPU that is leased, the first one where none is, and the
-        CPU where there is no GPU; or "cpu", "cuda", "cuda:1", "mps".
+        "auto" is the GPU that is leased, the first one if none is, and the
+        CPU if there is no GPU; or "cpu", "cuda", "cuda:1", "mps".
 
     Returns
     -------
     torch.device
-        The device, with its index where it is a CUDA device.
+        The device, with its index if it is a CUDA device.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def check_device(device):
     if wanted is None or str(wanted) not in available:
         raise ValueError(
             f"device={str(device)!r} is not there. This machine has "
-            f"{', '.join(available)}; device='auto' takes a GPU where there is one."
+            f"{', '.join(available)}; device='auto' takes a GPU if there is one."
         )
     return wanted
 

@@ -27,7 +27,7 @@ def lease(names):
     Yields
     ------
     int
-        Position of the device in `names`. It is 0 where files cannot be locked.
+        Position of the device in `names`. It is 0 if files cannot be locked.
     """
     try:
         index, descriptor = _take_place(names)
@@ -54,7 +54,7 @@ def _take_place(names):
 
 
 def _lock(path):
-    """Return the descriptor of a file that is now locked, None where it was before."""
+    """Return the descriptor of a file that is now locked, None if it was before."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

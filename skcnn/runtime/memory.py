@@ -1,4 +1,4 @@
-"""What happens where a batch does not fit in memory."""
+"""Batches that do not fit in memory: smaller ones, or an error that says so."""
 
 import gc
 import os
@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .warnings_of_callers import warn
 
-# What torch says in other errors where memory does not suffice.
+# What torch says in other errors if memory does not suffice.
 WORDS = (
     "can't allocate memory",
     "not enough memory",
@@ -23,7 +23,7 @@ class NetworkMemoryError(MemoryError):
 
 
 class _Room(TorchDispatchMode):
-    """Raises a MemoryError where more memory is set aside than there is.
+    """Raises a MemoryError if more memory is set aside than there is.
 
     An operating system may promise more than it has, and end the process that uses it.
 
@@ -47,7 +47,7 @@ class _Room(TorchDispatchMode):
 
 
 def find_memory_size():
-    """Return the bytes of memory of this machine, infinity where it does not say."""
+    """Return the bytes of memory of this machine, infinity if it does not say."""
     try:
         n_pages = os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # on Windows, for one
@@ -57,7 +57,7 @@ def find_memory_size():
 
 @contextmanager
 def explain_large_network():
-    """Raise a NetworkMemoryError where a network is built that memory cannot hold."""
+    """Raise a NetworkMemoryError if a network is built that memory cannot hold."""
     try:
         with _Room(find_memory_size() / 2):  # as much again is taken by gradients
             yield
@@ -72,7 +72,7 @@ def explain_large_network():
 
 @contextmanager
 def explain_out_of_memory(batch_size):
-    """Raise a MemoryError that says what to do where memory runs out.
+    """Raise a MemoryError that says what to do if memory runs out.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Random numbers of one estimator, out of reach of everything else.
 
-Seeding torch's global generator is not enough where several fits share a
+Seeding torch's global generator is not enough if several fits share a
 process: threads draw from it in turns. Every random operation of a network,
 its initialisation included, draws from a generator that belongs to the fit.
 """

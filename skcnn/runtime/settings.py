@@ -1,4 +1,4 @@
-"""What torch is told about the whole of a process or thread, for a while."""
+"""Settings of torch for a whole process or thread, for a while."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ DEVICES_OF_AUTOCAST = ("cpu", "cuda", "mps")
 class SharedSetting:
     """A setting that holds for all threads, changed while anybody needs it.
 
-    It is written only where it has another value than the one that is needed, and
+    It is written only if it has another value than the one that is needed, and
     who leaves last changes it back, unless somebody else has changed it since.
 
     Parameters
@@ -96,7 +96,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def usual_torch():
-    """Within this context, torch computes as it does where nobody says otherwise.
+    """Within this context, torch computes as it does if nobody says otherwise.
 
     Whoever calls may have switched off gradients, or switched on autocast or another
     default dtype or device for networks of their own. Other processes do not see

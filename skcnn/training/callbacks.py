@@ -78,7 +78,7 @@ def check_callbacks(callbacks):
 
 @contextmanager
 def explain_missing_validation():
-    """Say what to do where a callback asks for the loss of data that are not there."""
+    """Say what to do if a callback asks for the loss of data that are not there."""
     try:
         yield
     except (KeyError, SkorchException) as error:

@@ -7,7 +7,7 @@ from torch.nn.utils import get_total_norm
 
 
 def check_finite(value, name, net):
-    """Raise a ValueError where a number of the last epoch is not finite.
+    """Raise a ValueError if a number of the last epoch is not finite.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def check_finite(value, name, net):
 
 
 def check_network(net):
-    """Raise a ValueError where the last step, whose loss nobody sees, diverged.
+    """Raise a ValueError if the last step, whose loss nobody sees, diverged.
 
     Weights whose squares overflow are of no use, either.
 

@@ -78,7 +78,7 @@ def compute_outputs(module, images, batch_size, precision):
     module.eval()
     outputs = []
     with torch.inference_mode(), autocast(images.device, precision):
-        # no comprehension, which would keep what reads ahead where a batch fails
+        # no comprehension, which would keep what reads ahead if a batch fails
         for size, (_, batch) in zip(sizes, images.batches(indices), strict=True):
             outputs.append(module(batch)[:size])
         outputs = torch.cat(outputs).to("cpu", torch.float64).numpy()

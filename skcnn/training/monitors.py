@@ -123,7 +123,7 @@ class Validation(Monitor):
         return loss, float(self.score(outputs, self.targets.numpy(), weights))
 
     def _loss(self, outputs):
-        """Return the mean loss, weighted where samples have weights."""
+        """Return the mean loss, weighted if samples have weights."""
         targets = self.targets
         if targets.is_floating_point():
             targets = targets.double()
@@ -164,7 +164,7 @@ class EarlyStopping(Monitor):
         self.weights = None
 
     def begin(self, net):
-        """Take the network as the best so far where it has learnt something."""
+        """Take the network as the best so far if it has learnt something."""
         if self.start is not None:
             self.lowest_loss, self.best_score = self.start.measure(net)
             self._keep(net)

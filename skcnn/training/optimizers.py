@@ -39,14 +39,14 @@ def choose_weight_decay(optimizer, lr, n_steps):
         Learning rate.
 
     n_steps : int or None
-        Number of steps of an epoch, None where samples come once and no more.
+        Number of steps of an epoch, None if samples come once and no more.
 
     Returns
     -------
     float
         Where it is decoupled, at most 1, so small that weights remember as many
         epochs of any number of steps [1]_, and that a step takes no more than a
-        hundredth of them. Otherwise 0.01, and so where there are no epochs.
+        hundredth of them. Otherwise 0.01, and so if there are no epochs.
 
     References
     ----------
@@ -68,7 +68,7 @@ def optimizer_arguments(optimizer, weight_decay, device):
         name, "sgd" has a Nesterov momentum of 0.9.
 
     weight_decay : float
-        Passed on where the optimiser has it.
+        Passed on if the optimiser has it.
 
     device : torch.device
         Where the parameters are. One fused kernel updates all of them where

@@ -1,4 +1,4 @@
-"""scikit-learn's own callbacks, where scikit-learn has them (from 1.9)."""
+"""scikit-learn's own callbacks, if scikit-learn has them (from 1.9)."""
 
 from sklearn.utils import _safe_indexing
 
@@ -67,7 +67,7 @@ class FitProgress(Monitor):
         return None if weights is None else {"sample_weight": weights}
 
     def begin_epoch(self, net):
-        """Begin the task of an epoch, or begin it again where it failed."""
+        """Begin the task of an epoch, or begin it again if it failed."""
         if self.context is None or self.epoch is not None or not self.n_epochs_left:
             return
         self.n_epochs_left -= 1

@@ -101,7 +101,7 @@ class RecordedPasses:
 
     Python takes longer to launch the kernels of a small network one by one than
     the GPU takes to run them; what is recorded is launched at once. The first
-    passes of each shape run as they are, and all do where one cannot be recorded.
+    passes of each shape run as they are, and all do if one cannot be recorded.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class RecordedPasses:
         return self._record(form, tensors) if is_due and self._is_possible else None
 
     def _record(self, form, tensors):
-        """Record a pass and return it, None where it cannot be recorded."""
+        """Record a pass and return it, None if it cannot be recorded."""
         self._forget_gradients()
         before = self.generator.get_state()
         try:
@@ -215,7 +215,7 @@ class RecordedPass:
         graph = torch.cuda.graph(
             self.graph, passes.pool, passes.stream, capture_error_mode="thread_local"
         )
-        # the outer context leaves the stream also where recording fails
+        # the outer context leaves the stream also if recording fails
         with torch.cuda.stream(passes.stream), graph:
             self.loss = passes.compute(X, tuple(y) if len(y) > 1 else y[0])
         self.gradients = [weight.grad for weight in self.weights]

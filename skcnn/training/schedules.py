@@ -55,7 +55,7 @@ SCHEDULES = {
 class Plateau(Monitor):
     """Divide the learning rate by 5 when progress stagnates for three epochs.
 
-    Progress is the validation score where there is one, and the training loss
+    Progress is the validation score if there is one, and the training loss
     otherwise.
 
     Parameters
@@ -78,7 +78,7 @@ class Plateau(Monitor):
         )
 
     def end_epoch(self, net):
-        """Lower the learning rate where it is time; never stop."""
+        """Lower the learning rate if it is time; never stop."""
         row = net.history[-1]
         self.scheduler.step(
             -row["valid_score"] if "valid_score" in row else row["train_loss"]

@@ -1,4 +1,4 @@
-"""How a batch becomes gradients of the weights."""
+"""Training steps: gradients of the weights for a batch."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -90,7 +90,7 @@ class TrainingSteps:
 
     @contextmanager
     def _recording(self, dataset, generator):
-        """Within this context, passes on a GPU are recorded, where that can be."""
+        """Within this context, passes on a GPU are recorded, if that can be."""
         if not self._may_record(dataset):
             yield
             return
@@ -195,7 +195,7 @@ class TrainingSteps:
         return out
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the mean loss of a batch, weighted where samples have weights."""
+        """Return the mean loss of a batch, weighted if samples have weights."""
         if isinstance(y_true, list):  # the classes that were mixed
             return sum(self.get_loss(y_pred, mixed) for mixed in y_true)
         if not isinstance(y_true, tuple):
@@ -211,7 +211,7 @@ class TrainingSteps:
 
 @contextmanager
 def explain_lone_sample(batch_size):
-    """Say what to do where a batch holds too few values for their variance."""
+    """Say what to do if a batch holds too few values for their variance."""
     try:
         yield
     except ValueError as error:
