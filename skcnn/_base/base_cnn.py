@@ -191,6 +191,7 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def __copy__(self):
         return copy_shallow(self)
 
+    @usual_torch()
     def __getstate__(self):
         """Hold the network and its training as plain data."""
         state = dict(super().__getstate__())
@@ -199,6 +200,7 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             state["net_"] = net_state(self.net_, keeps_optimizer=goes_on)
         return with_stored_networks(state)
 
+    @usual_torch()
     def __setstate__(self, state):
         super().__setstate__(with_built_networks(state))
         if "net_" in state:

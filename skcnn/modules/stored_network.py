@@ -9,6 +9,7 @@ from itertools import chain
 import torch
 from torch import nn
 
+from ..runtime import usual_torch
 from .building_blocks import Dropout
 
 PATCHED = {"forward", "_conv_forward"}
@@ -98,6 +99,7 @@ class StoredNetwork:
     frozen: list
 
     @classmethod
+    @usual_torch()
     def of(cls, module):
         """Return a network as plain data.
 
@@ -118,6 +120,7 @@ class StoredNetwork:
         frozen = [n for n, p in module.named_parameters() if not p.requires_grad]
         return cls(recipe, None, arrays, frozen)
 
+    @usual_torch()
     def build(self):
         """Return the network.
 
@@ -163,7 +166,7 @@ def tensor_to_array(tensor):
 
 def array_to_tensor(array):
     """Return the values of an array as a tensor on the CPU."""
-    return torch.tensor(array)
+    return torch.from_numpy(array.copy())
 
 
 @dataclass(eq=False)
