@@ -101,7 +101,7 @@ def test_workers_compute_each_feature_once(client, digits, tmp_path):
     transformer = CNNFeatureTransformer(
         "resnet20", weights=None, memory=tmp_path / "cache", random_state=0
     )
-    model = make_pipeline(transformer, LogisticRegression(max_iter=50))
+    model = make_pipeline(transformer, LogisticRegression(max_iter=5000))
     client.run(make_counter(tmp_path / "n_computed"))
     with parallel_on_dask(client):
         search(model, {"logisticregression__C": [0.1, 1.0]}, X, y)
