@@ -75,7 +75,7 @@ class SlidingWindowDetector(BaseEstimator):
     threshold : float, default=0.0
         Score, the margin of a class over the background, from which on `predict`
         returns a window. `score` uses all windows.
-    nms_threshold : float, default=0.4
+    nms_threshold : float, default=0.3
         Intersection over union, in (0, 1), from which on the worse one of two
         detections of a class is dropped.
     max_detections : int, default=100
@@ -160,7 +160,7 @@ class SlidingWindowDetector(BaseEstimator):
         n_windows=8,
         n_rounds=2,
         threshold=0.0,
-        nms_threshold=0.4,
+        nms_threshold=0.3,
         max_detections=100,
         channel_axis="auto",
         batch_size="auto",

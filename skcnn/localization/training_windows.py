@@ -7,7 +7,7 @@ from .linear_windows import BACKGROUND
 
 POSITIVE_IOU = 0.6  # of a window with the box that it shows
 WORST_IOU = 0.4  # of the best window of a box that no window fits better
-NEGATIVE_IOU = 0.3  # at most, with any box
+NEGATIVE_IOU = 0.4  # at most, with any box: half a window beside one is wrong
 N_POSITIVES = 10  # windows of a box
 N_NEGATIVES = 20  # windows of an image, in each round
 MARGIN = -1.0  # negatives with a lower score teach nothing
