@@ -28,7 +28,13 @@ from skcnn.backbones import WeightsError
 from skcnn.data import ImageFiles
 
 # Trained from random weights, as the blobs of these checks show no images.
-FROM_SCRATCH = {"weights": None, "lr": 0.01, "lr_decay": 1.0, "max_epochs": 5}
+FROM_SCRATCH = {
+    "trainable": "all",
+    "weights": None,
+    "lr": 0.01,
+    "lr_decay": 1.0,
+    "max_epochs": 5,
+}
 WEIGHTS_ARE_NOT_REPEATS = {
     "check_sample_weight_equivalence_on_dense_data": (
         "A repeated sample has its own places in mini-batches and counts twice in "
