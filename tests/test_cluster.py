@@ -97,10 +97,8 @@ def make_counter(path):
 
 
 def test_workers_compute_each_feature_once(client, digits, tmp_path):
-    X, y = digits
-    transformer = CNNFeatureTransformer(
-        "resnet20", weights=None, memory=tmp_path / "cache", random_state=0
-    )
+    X, y = (digits[0] * 15).astype(np.uint8), digits[1]
+    transformer = CNNFeatureTransformer(image_size=32, memory=tmp_path / "cache")
     model = make_pipeline(transformer, LogisticRegression(max_iter=5000))
     client.run(make_counter(tmp_path / "n_computed"))
     with parallel_on_dask(client):
