@@ -11,12 +11,11 @@ from .._base.parameter_constraints import COUNT, PROBABILITY
 from ..backbones import WeightsError, check_pixel_range, read_state_dict
 from ..backbones.preprocessing import as_uint8_or_float
 from ..runtime import check_device
-from .average_precision import average_precision
-from .boxes import check_box_targets, stack_boxes
+from .detector import DetectorMixin
 from .image_sequence import ImageSequence
 
 
-class PretrainedDetector(BaseEstimator):
+class PretrainedDetector(DetectorMixin, BaseEstimator):
     """Detection network of torchvision, with a weights file, for predictions.
 
     X is an array of images, ``(n, H, W)`` or ``(n, H, W, C)``, or a sequence of image
@@ -131,22 +130,6 @@ class PretrainedDetector(BaseEstimator):
         self.module_ = network.eval().to(check_device(self.device))
         return self
 
-    def predict(self, X):
-        """Detect objects.
-
-        Parameters
-        ----------
-        X : array-like or sequence of image files
-            Images.
-
-        Returns
-        -------
-        list of dict
-            For each image `boxes`, ndarray of shape (k, 4), in its pixels; `labels` and
-            `scores`, ndarrays of shape (k,), best first.
-        """
-        return self._detect(X, self.threshold)
-
     @torch.inference_mode()
     def _detect(self, X, threshold):
         """Return the detections whose score is at least a threshold."""
@@ -168,48 +151,8 @@ class PretrainedDetector(BaseEstimator):
             found["labels"] = np.asarray(self.labels)[found["labels"]]
         return found
 
-    def predict_frame(self, X, images=None):
-        """Detect objects, and return them as one data frame (needs pandas).
-
-        Parameters
-        ----------
-        X : array-like or sequence of image files
-            Images.
-        images : array-like of shape (n_images,) or None, default=None
-            Names of the images. None numbers them from 0.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for each detection, see :func:`stack_boxes`.
-        """
-        return stack_boxes(self.predict(X), images)
-
-    def score(self, X, y):
-        """Return the mean average precision at an intersection over union of 0.5.
-
-        Parameters
-        ----------
-        X : array-like or sequence of image files
-            Images.
-        y : list of array-like, list of dict or data frame
-            Boxes, see :func:`stack_boxes`.
-
-        Returns
-        -------
-        float
-            See :func:`average_precision`.
-        """
-        detected = self._detect(X, 0.0)
-        return average_precision(check_box_targets(y, len(detected)), detected)
-
     def __sklearn_is_fitted__(self):
         return hasattr(self, "module_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = tags.input_tags.string = True
-        return tags
 
 
 def _as_input(image):

@@ -21,8 +21,8 @@ from .._base.parameter_constraints import (
 )
 from .._base.shared_parameters import check_backbone_stays, clone_with_backbone
 from ..runtime import usual_torch
-from .average_precision import average_precision
-from .boxes import check_box_targets, check_boxes, stack_boxes
+from .boxes import check_box_targets, check_boxes
+from .detector import DetectorMixin
 from .image_sequence import ImageSequence
 from .linear_windows import fit_linear
 from .pyramid import FeaturePyramid, find_map_layer
@@ -36,7 +36,7 @@ CONSTRAINTS = {
 }
 
 
-class SlidingWindowDetector(BaseEstimator):
+class SlidingWindowDetector(DetectorMixin, BaseEstimator):
     """Detector: a linear model on windows of a backbone's feature maps.
 
     It finds none, one or many objects, of one or several classes, in images of any
@@ -284,22 +284,6 @@ class SlidingWindowDetector(BaseEstimator):
                 [s.cut(maps, image_size, self._n_cells) for s in self.window_sizes_],
             )
 
-    def predict(self, X):
-        """Detect objects.
-
-        Parameters
-        ----------
-        X : array-like or sequence of image files
-            Images.
-
-        Returns
-        -------
-        list of dict
-            For each image `boxes`, ndarray of shape (k, 4), in its pixels; `labels` and
-            `scores`, ndarrays of shape (k,), best first.
-        """
-        return self._detect(X, self.threshold)
-
     @usual_torch()
     def _detect(self, X, threshold):
         """Return the detections whose score is at least a threshold."""
@@ -332,23 +316,6 @@ class SlidingWindowDetector(BaseEstimator):
             "scores": scores[kept].numpy().astype(np.float64),
         }
 
-    def predict_frame(self, X, images=None):
-        """Detect objects, and return them as one data frame (needs pandas).
-
-        Parameters
-        ----------
-        X : array-like or sequence of image files
-            Images.
-        images : array-like of shape (n_images,) or None, default=None
-            Names of the images. None numbers them from 0.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for each detection, see :func:`stack_boxes`.
-        """
-        return stack_boxes(self.predict(X), images)
-
     @usual_torch()
     def decision_function(self, X):
         """Return the scores of all windows.
@@ -365,24 +332,6 @@ class SlidingWindowDetector(BaseEstimator):
             each class over the background. Windows lie in a grid over the whole image.
         """
         return [[s.numpy() for _, s in scored] for _, scored in self._scored(X)]
-
-    def score(self, X, y):
-        """Return the mean average precision at an intersection over union of 0.5.
-
-        Parameters
-        ----------
-        X : array-like or sequence of image files
-            Images.
-        y : list of array-like, list of dict or data frame
-            Boxes, as in `fit`.
-
-        Returns
-        -------
-        float
-            See :func:`average_precision`.
-        """
-        detected = self._detect(X, -np.inf)
-        return average_precision(check_box_targets(y, len(detected)), detected)
 
     def set_params(self, **params):
         """Set the parameters of this detector.
@@ -411,7 +360,5 @@ class SlidingWindowDetector(BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
         tags.target_tags.required = True
         return tags
