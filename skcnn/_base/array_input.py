@@ -74,9 +74,9 @@ def images(estimator, X, device, once=False):
     return scaled_images(estimator, X, estimator.scaler_, device, once)
 
 
-def network_input(estimator, X):
-    """Return images of X as the network takes them, on the CPU."""
-    return images(estimator, X, torch.device("cpu"), once=True)
+def network_input(estimator, X, device):
+    """Return images of X as the network takes them, to be taken in batches once."""
+    return images(estimator, X, device, once=True)
 
 
 def scaled_images(estimator, X, scaler, device, once):

@@ -72,7 +72,7 @@ def _shared_extractor(module, layers, **options):
 def asked_features(transformer, X, backbone, extractor):
     """Return the features of each layer that is asked for, and count them."""
     features, counts = extract_features(
-        find_source(transformer, X, backbone, extractor),
+        find_source(transformer, X, backbone, extractor.device, extractor.input_dtype),
         backbone,
         extractor,
         batch_size=transformer.batch_size,
@@ -94,18 +94,12 @@ def asked_features(transformer, X, backbone, extractor):
 def network_input(transformer, X, backbone):
     """Return the images of X as the network takes them, on the CPU."""
     cpu = torch.device("cpu")
-    source = _source(transformer, X, backbone, cpu, torch.float32)
+    source = find_source(transformer, X, backbone, cpu, torch.float32)
     chunks = np.array_split(np.arange(len(X)), -(-len(X) // backbone.batch_size(cpu)))
     return torch.cat([batch for _, batch in source.batches(chunks)])
 
 
-def find_source(transformer, X, backbone, extractor):
-    """Return where the batches of X come from, an array or image files."""
-    device, dtype = extractor.device, extractor.input_dtype
-    return _source(transformer, X, backbone, device, dtype)
-
-
-def _source(transformer, X, backbone, device, dtype):
+def find_source(transformer, X, backbone, device, dtype):
     """Return where the batches of X come from, an array or image files."""
     if isinstance(X, list):
         if backbone.preprocessing is None:

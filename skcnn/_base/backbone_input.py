@@ -145,14 +145,13 @@ def images(estimator, X, device, once=False):
     uses = "_predicts_from_features" if once else "_trains_on_features"
     if getattr(estimator, uses):
         return estimator._features.rows(estimator, X, device, once)
+    return network_input(estimator, X, device, once)
+
+
+def network_input(estimator, X, device, once=True):
+    """Return images of X as the network takes them, to be taken in batches."""
     scaler = find_scaling(estimator, X)
     return array_input.scaled_images(estimator, X, scaler, device, once)
-
-
-def network_input(estimator, X):
-    """Return images of X as the network takes them, on the CPU."""
-    scaler, device = find_scaling(estimator, X), torch.device("cpu")
-    return array_input.scaled_images(estimator, X, scaler, device, once=True)
 
 
 def find_scaling(estimator, X):

@@ -184,8 +184,8 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             Scaled images, or codes of words of shape (n_samples, length), on the CPU.
         """
         check_is_fitted(self)
-        parts = self._input.check_parts(self, X)
-        batches = [self._input.network_input(self, part) for part in parts]
+        parts, cpu = self._input.check_parts(self, X), torch.device("cpu")
+        batches = [self._input.network_input(self, part, cpu) for part in parts]
         return torch.cat([images.take(slice(None)) for images in batches])
 
     def __copy__(self):

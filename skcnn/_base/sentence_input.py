@@ -72,9 +72,9 @@ def blank_sample(estimator, samples):
     return torch.arange(length).remainder(n_words).unsqueeze(0)
 
 
-def network_input(estimator, X):
-    """Return the codes of sentences on the CPU."""
-    return images(estimator, X, torch.device("cpu"))
+def network_input(estimator, X, device):
+    """Return the codes of sentences, to be taken in batches."""
+    return images(estimator, X, device)
 
 
 def images(estimator, X, device, once=False):

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import BaseCNN, array_input, backbone_input
+from .._base import BaseCNN
 from .._base.backbone_features import find_source, make_asked_extractor
 from .._base.backbone_parameter import known_backbone
 from .._feature_transformer import CNNFeatureTransformer
@@ -243,10 +243,7 @@ def _read_of_estimator(estimator, X, batch_size):
     """Yield the batches of an estimator that trains a network."""
     device = next(estimator.module_.parameters()).device
     for part in estimator._input.check_parts(estimator, X):
-        scaler = getattr(estimator, "scaler_", None)
-        if estimator._input is backbone_input:
-            scaler = backbone_input.find_scaling(estimator, part)
-        images = array_input.scaled_images(estimator, part, scaler, device, once=True)
+        images = estimator._input.network_input(estimator, part, device)
         for start in range(0, len(part), batch_size):
             yield images.take(slice(start, min(start + batch_size, len(part))))
 
@@ -258,7 +255,8 @@ def _read_of_transformer(transformer, X, batch_size):
     X = transformer._check_images(X, reset=False)
     backbone = known_backbone(transformer)
     extractor = make_asked_extractor(transformer, backbone)
-    source = find_source(transformer, X, backbone, extractor)
+    device, dtype = extractor.device, extractor.input_dtype
+    source = find_source(transformer, X, backbone, device, dtype)
     starts = range(0, len(X), batch_size)
     chunks = (np.arange(i, min(i + batch_size, len(X))) for i in starts)
     for _, batch in source.batches(chunks):

@@ -11,6 +11,7 @@ from .._base.backbone_input import (
     images,
     input_shape,
     learn,
+    network_input,
 )
 from .boxes import check_box_targets, check_boxes
 from .image_sequence import image_sizes
@@ -24,6 +25,7 @@ __all__ = [
     "images",
     "input_shape",
     "learn",
+    "network_input",
 ]
 
 

@@ -58,6 +58,15 @@ def test_boxes_are_in_pixels_of_the_images_as_given(fitted):
     assert fitted.predict([*wide, X[0]])[:2, 2].max() > 64
 
 
+@pytest.mark.slow
+def test_the_network_takes_what_to_input_returns(fitted):
+    X, _, _ = make_squares(4, np.random.default_rng(3))
+    with torch.inference_mode():
+        outputs = fitted.module_.eval()(fitted.to_input(X)).numpy()
+    boxes = outputs[:, :4].clip(0, 1) * 64
+    np.testing.assert_allclose(fitted.predict(X), boxes, atol=1e-3)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_the_loss_is_that_of_torchvision(reduction):
     from torchvision.ops import generalized_box_iou_loss
