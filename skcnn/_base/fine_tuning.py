@@ -20,8 +20,12 @@ class BaseFineTunedCNN(BaseCNN):
 
     Warning: this class should not be used directly. Use its subclasses instead.
 
-    A subclass has `fit`, `partial_fit` and `predict`, and provides `_Targets`.
+    A subclass has `fit`, `partial_fit` and `predict`, and provides `_Targets`. It may
+    override `_Network`, the class of the network, and `_make_features()`, which returns
+    the features that its head takes, or None if it takes no vectors.
     """
+
+    _Network = FineTunedNetwork
 
     _input = backbone_input
     _network_parameters = (
@@ -84,14 +88,23 @@ class BaseFineTunedCNN(BaseCNN):
         return {k: v for k, v in super().__getstate__().items() if k != "_features"}
 
     def _make_network(self):
-        self._features = PretrainedFeatures(self)
+        self._features = self._make_features()
         return partial(
-            FineTunedNetwork,
+            self._Network,
             self._backbone.module,
             self._backbone.input_shape,
             self._targets.n_outputs,
             **self._layer_options,
         )
+
+    def _make_features(self):
+        return PretrainedFeatures(self)
+
+    @property
+    def _trains_head_first(self):
+        """Whether the head of a new network is trained alone before the others."""
+        is_random = isinstance(self.backbone, str) and self.weights is None
+        return bool(self.head_epochs) and not is_random
 
     @property
     def _layer_options(self):
@@ -106,8 +119,7 @@ class BaseFineTunedCNN(BaseCNN):
             return
         self._features.check_same(net.module_)
         self.head_loss_curve_ = []
-        is_random = isinstance(self.backbone, str) and self.weights is None
-        if self.head_epochs and not is_random:
+        if self._trains_head_first:
             head = net.module_.head
             self.head_loss_curve_ = self._features.train_head(self, head, samples)
 
@@ -121,7 +133,7 @@ class BaseFineTunedCNN(BaseCNN):
 
     def _resume_after_training(self):
         """Have what looks up features in predictions."""
-        self._features = PretrainedFeatures(self)
+        self._features = self._make_features()
 
     def _check_layer_options(self):
         """Raise an error if `partial_fit` would have to train other layers."""

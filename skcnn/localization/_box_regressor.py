@@ -133,6 +133,7 @@ class BoxRegressor(BaseFineTunedCNN):
     _parameter_constraints = {k: v for k, v in FINE_TUNING.items() if k not in FIXED}
     _input = box_input
     _Targets = BoxTargets
+    _Network = BoxNetwork
     _crops_images = False
     image_shape, lr_schedule, optimizer = None, "one_cycle", "adamw"
     scoring, warm_start, weight_averaging = None, False, None
@@ -233,20 +234,13 @@ class BoxRegressor(BaseFineTunedCNN):
             task.train(samples, held_out)
         return self
 
-    def _make_network(self):
-        return partial(
-            BoxNetwork,
-            self._backbone.module,
-            self._backbone.input_shape,
-            self._targets.n_outputs,
-            **self._layer_options,
-        )
+    def _make_features(self):
+        """Return None: the head takes feature maps, which are not looked up."""
 
     def _prepare_net(self, net, samples=None):
         """Train the head alone on feature maps."""
         self.head_loss_curve_ = []
-        is_random = isinstance(self.backbone, str) and self.weights is None
-        if not self.head_epochs or is_random:
+        if not self._trains_head_first:
             return
         known = PretrainedFeatures(self, net.module_.map_layer, pooling=None)
         rows = np.arange(len(samples)) if samples.rows is None else samples.rows

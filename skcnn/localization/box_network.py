@@ -5,8 +5,8 @@ from torch import nn
 
 from ..backbones import FineTunedNetwork
 from ..modules import Dropout
+from .box_targets import N_SIDES
 
-N_SIDES = 4
 MAX_STRIDE = 16  # a small object in a map of stride 32 has less than one position
 
 

@@ -59,6 +59,16 @@ def test_boxes_are_in_pixels_of_the_images_as_given(fitted):
 
 
 @pytest.mark.slow
+def test_a_stored_fit_predicts_the_same(tmp_path):
+    X, y, _ = make_squares(8, np.random.default_rng(4))
+    options = {"trainable": "head", "head_epochs": 2, "max_epochs": 1}
+    reg = BoxRegressor(image_size=64, memory=tmp_path, random_state=0, **options)
+    first = reg.fit(X, y).predict(X)
+    assert len(list(tmp_path.glob("fit-*.pickle"))) == 1
+    np.testing.assert_array_equal(clone(reg).fit(X, y).predict(X), first)
+
+
+@pytest.mark.slow
 def test_the_network_takes_what_to_input_returns(fitted):
     X, _, _ = make_squares(4, np.random.default_rng(3))
     with torch.inference_mode():
