@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -94,9 +95,8 @@ def find_referred(reference, backbone):
                 "fitted with, or fit again."
             )
         return card.name
-    places = [Path(reference.name)]
-    for folder in usual_folders():
-        places += _weights_files(folder)
+    elsewhere = chain.from_iterable(map(_weights_files, usual_folders()))
+    places = chain([Path(reference.name)], elsewhere)
     return next((path for path in places if _is_it(path, reference)), None)
 
 

@@ -8,6 +8,7 @@ from ..data import as_image_list, is_image_files
 from ..runtime import usual_torch
 from .layer_outputs import cut_at, default_layers, seen_pixels
 from .networks import find_network
+from .overlays import in_plane
 from .pictures import in_range, make_grid, show_picture, with_usual_channels
 
 
@@ -164,6 +165,6 @@ def _draw_map(ax, values, title, label=""):
         ax.set_title(title, fontsize="small")
         ax.set_ylabel(label, fontsize="small")
         return
-    values = values[len(values) // 2] if values.ndim == 3 else values
+    values = in_plane(values)
     low, high = float(values.min()), float(values.max())
     show_picture(ax, values, title, label=label, vmin=low, vmax=max(high, low + 1e-12))

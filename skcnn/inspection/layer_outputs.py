@@ -25,7 +25,7 @@ def default_layers(found, n_layers=N_LAYERS):
         Their names. None, if no layer has maps of several positions.
     """
     deepest = {}
-    for row in found.layers_with_maps():
+    for row in found.layers_with_maps:
         size = row.output_shape[1:]
         if size not in deepest or _depth(row) >= _depth(deepest[size]):
             deepest[size] = row

@@ -72,7 +72,7 @@ def _maps_reader(found, batch, layer):
     features = averaged(batch)[0]
     (width,) = feature_widths(backbone, averaged)
     options = {"device": averaged.device, "precision": transformer.precision}
-    for row in reversed(found.layers_with_maps()):
+    for row in reversed(found.layers_with_maps):
         n_channels, *positions = row.output_shape
         is_asked = layer in (None, row.name)
         if not is_asked or n_channels != width or prod(positions) == 1:

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -121,14 +122,9 @@ class FoundNetwork:
         read = _read_of_transformer if self.is_transformer else _read_of_estimator
         yield from read(self.estimator, X, batch_size)
 
+    @cached_property
     def layers_with_maps(self):
-        """Return the layers that return feature maps.
-
-        Returns
-        -------
-        list of skcnn.backbones.LayerInfo
-            Blocks first, then all layers, both in running order.
-        """
+        """Layers that return feature maps: blocks, then all, both in running order."""
         n_axes = len(self.input_shape) - 1
         table = layer_table(self.module, self.input_shape)
         return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]

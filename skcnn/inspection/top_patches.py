@@ -177,7 +177,7 @@ class TopPatchesDisplay:
 
 def _receptive_fields(found):
     """Return the receptive field of each layer that has one, by name."""
-    return {row.name: row.receptive_field for row in found.layers_with_maps()}
+    return {row.name: row.receptive_field for row in found.layers_with_maps}
 
 
 def _choose_layers(found, fields):

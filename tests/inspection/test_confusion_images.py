@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -17,12 +16,6 @@ NETWORK = CNNClassifier(n_layers=1, n_filters=4, max_epochs=1, random_state=0, *
 FILTERED = make_pipeline(
     FixedFilterTransformer("sharpen", **FLAT), LogisticRegression()
 )
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA, KernelPCA
@@ -18,12 +17,6 @@ from skcnn.inspection.feature_space import compute_features
 
 X, y = load_digits(return_X_y=True)
 X, y = X[:120], y[:120]
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

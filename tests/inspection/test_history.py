@@ -17,12 +17,6 @@ X, y = X[:150], y[:150]
 TINY = {"n_layers": 1, "n_filters": 4, "image_shape": (8, 8), "random_state": 0}
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def stopped():
     network = CNNClassifier(**TINY, max_epochs=6, early_stopping=True)
