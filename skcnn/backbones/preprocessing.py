@@ -112,7 +112,7 @@ class Preprocessing:
             If it would have more than 2**27 pixels before the crop; the message goes
             behind the name of the image.
         """
-        size = self._resized_size(image.height, image.width)
+        size = self.resized_size(image.height, image.width)
         if prod(size) > PIXEL_LIMIT:
             raise OverflowError(f"has {_too_long(image.height, image.width, size)}")
         return self._resize(image, size)
@@ -135,7 +135,7 @@ class Preprocessing:
         ValueError
             If one would have more than 2**27 pixels before the crop.
         """
-        size = self._resized_size(*batch.shape[2:])
+        size = self.resized_size(*batch.shape[2:])
         if prod(size) > PIXEL_LIMIT:
             raise ValueError(f"X has images of {_too_long(*batch.shape[2:], size)}")
         resized = self._resize(as_uint8_or_float(batch), size)
@@ -152,14 +152,26 @@ class Preprocessing:
         resized = F.resize(image, list(size), mode, antialias=True)
         return F.center_crop(resized, list(self.crop_size))
 
-    def _resized_size(self, height, width):
-        """Return the height and width that an image gets before the crop."""
+    def resized_size(self, height, width):
+        """Return the height and width that an image gets before the crop.
+
+        Parameters
+        ----------
+        height, width : int or torch.SymInt
+            Its size.
+
+        Returns
+        -------
+        tuple of int or torch.SymInt
+            Height and width, at least those of what covers the crop.
+        """
         if isinstance(self.resize_size, tuple):
             return self.resize_size
-        covered = (self.resize_size,) * 2 if self.resize_size else self.crop_size
-        if height * covered[1] <= width * covered[0]:
-            return covered[0], width * covered[0] // height
-        return height * covered[1] // width, covered[1]
+        rows, columns = (self.resize_size,) * 2 if self.resize_size else self.crop_size
+        return (
+            torch.sym_max(rows, height * columns // width),
+            torch.sym_max(columns, width * rows // height),
+        )
 
     def place_maps(self, maps, height, width):
         """Return maps of the network's input as maps of the whole images.
@@ -179,7 +191,7 @@ class Preprocessing:
         """
         from torchvision.transforms.v2 import functional as F
 
-        whole = F.center_crop(maps, list(self._resized_size(height, width)))
+        whole = F.center_crop(maps, list(self.resized_size(height, width)))
         return torch.nn.functional.interpolate(
             whole, (height, width), mode="bilinear", antialias=True
         )

@@ -10,11 +10,9 @@ from .._base.backbone_parameter import known_backbone
 from ..backbones import copy_network, cut_network
 from ..data import find_layout
 from ..modules import TextCNN
-from .raw_input import Exported, LearntScale, PublishedScale
+from .raw_input import Codes, Exported, LearntScale, PublishedScale, ResizedScale
 from .results import AsTheyAre, Classes, Features, Indicators, Values
 from .sentences import SentenceFeatures
-
-LENGTH = 9  # of example sentences, in words
 
 
 def is_transformer(estimator):
@@ -32,7 +30,7 @@ def reads_text(estimator):
     return isinstance(getattr(estimator, "module_", None), TextCNN)
 
 
-def exported_network(estimator, dtype, is_last):
+def exported_network(estimator, dtype, is_last, resize):
     """Return the network of an estimator from raw input to results.
 
     Parameters
@@ -46,20 +44,30 @@ def exported_network(estimator, dtype, is_last):
     is_last : bool
         Whether predictions are its results, not features.
 
+    resize : bool
+        Whether images of any size are resized.
+
     Returns
     -------
     Exported
         Network on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If `resize` is asked for and the network has no size that was published.
     """
     if is_transformer(estimator):
-        return _features_of_images(estimator, dtype)
+        return _features_of_images(estimator, dtype, resize)
     module = copy_network(estimator.module_).cpu().eval()
     output = next(module.parameters()).dtype
     if reads_text(estimator):
-        scale = nn.Identity()
+        scale = Codes()
         module.features = SentenceFeatures(module.features)
     else:
-        scale = _scale(estimator, dtype, output)
+        scaler = getattr(estimator, "scaler_", None)
+        published = None if scaler else estimator.preprocessing_
+        scale = _scale(estimator, scaler, published, dtype, output, resize)
     if not is_last:
         return Exported(scale, module.features, AsTheyAre())
     return Exported(scale, module, _results(estimator._targets))
@@ -72,37 +80,45 @@ def _results(targets):
     return Classes() if hasattr(targets, "classes") else Indicators()
 
 
-def _scale(estimator, dtype, output):
-    """Return the layer that scales the images of a predictor."""
-    if hasattr(estimator, "scaler_"):
-        return LearntScale(estimator.scaler_, dtype, output)
-    layout = _published_layout(estimator, estimator.preprocessing_)
-    return PublishedScale(estimator.preprocessing_, layout, dtype, output)
+def _scale(estimator, scaler, preprocessing, dtype, output, resize):
+    """Return the layer that scales the images of an estimator."""
+    if preprocessing is None:
+        if resize:
+            raise ValueError(
+                "resize=True is for networks with published preprocessing, and this "
+                "one takes images of the size that fit took. Leave resize=False."
+            )
+        return LearntScale(scaler, dtype, output)
+    kind = ResizedScale if resize else PublishedScale
+    layout = _published_layout(estimator, preprocessing, resize)
+    return kind(preprocessing, layout, dtype, output)
 
 
-def _features_of_images(transformer, dtype):
+def _features_of_images(transformer, dtype, resize):
     """Return the network of a transformer."""
     backbone = known_backbone(transformer)
     shape = backbone.input_shape
     network = cut_network(backbone.module, asked_layers(transformer), shape)
     axes = network.channel_axes
     network = network.cpu().float()
-    if backbone.scaler is not None:
-        scale = LearntScale(backbone.scaler, dtype, torch.float32)
-    else:
-        layout = _published_layout(transformer, backbone.preprocessing)
-        scale = PublishedScale(backbone.preprocessing, layout, dtype, torch.float32)
+    published, output = backbone.preprocessing, torch.float32
+    scale = _scale(transformer, backbone.scaler, published, dtype, output, resize)
     features = Features(transformer.pooling, len(shape) - 1, axes)
     return Exported(scale, network, features)
 
 
-def _published_layout(estimator, preprocessing):
-    """Return the layout of images of the network's size, as those of fit."""
+def _published_layout(estimator, preprocessing, resize):
+    """Return the layout of images, of those of fit or of the network's size."""
     size, n_channels = preprocessing.crop_size, preprocessing.n_channels
     seen = getattr(estimator, "image_shape_", None)
     if seen is None:  # files, whose pixels have channels last
+        size = (
+            [length * 4 // 3 + i for i, length in enumerate(size)] if resize else size
+        )
         return find_layout((*size, n_channels), channel_axis=-1)
     layout = find_layout(seen, channel_axis=estimator.channel_axis, images_only=True)
+    if resize:
+        return layout
     shape = list(size)
     if layout.channel_axis is not None:
         shape.insert(layout.channel_axis, layout.n_channels)
@@ -130,10 +146,10 @@ def example_input(network, dtype, n_samples=3):
         Samples.
     """
     rng = np.random.default_rng(0)
-    if isinstance(network.scale, nn.Identity):
+    shape = n_samples, *network.scale.sample_shape
+    if isinstance(network.scale, Codes):
         layers = (m for m in network.modules() if isinstance(m, nn.Embedding))
-        return rng.integers(1, next(layers).num_embeddings, (n_samples, LENGTH))
-    shape = n_samples, *network.scale.layout.sample_shape
+        return rng.integers(1, next(layers).num_embeddings, shape)
     if dtype.kind == "f":
         return rng.random(shape).astype(dtype)
     return rng.integers(0, 2 if dtype.kind == "b" else 256, shape).astype(dtype)

@@ -2,7 +2,6 @@
 
 import torch
 
-from .networks import reads_text
 from .silence import silenced_warnings
 
 OPSET = 18  # the first in which torch exports all; skl2onnx has it, too
@@ -27,16 +26,15 @@ def export_network(network, example, estimator):
     onnx.ModelProto
         Model for batches of any size.
     """
-    name, axes = "X", {0: torch.export.Dim("n_samples")}
-    if reads_text(estimator):
-        name, axes = "codes", axes | {1: torch.export.Dim("length")}
+    names = {0: "n_samples"} | network.scale.free_axes
+    axes = {axis: torch.export.Dim(name) for axis, name in names.items()}
     with silenced_warnings():
         program = torch.onnx.export(
             network.eval(),
             (torch.from_numpy(example),),
             dynamo=True,
             dynamic_shapes=(axes,),
-            input_names=[name],
+            input_names=[network.scale.name],
             output_names=list(network.results.names),
             opset_version=OPSET,
             verbose=False,

@@ -132,7 +132,7 @@ def test_an_image_of_the_given_size_is_not_touched(rng, size):
 @pytest.mark.parametrize("size", [(32, 32), (24, 32), (32, 24)])
 def test_an_image_covers_the_given_size_in_its_own_aspect_ratio(shape, size):
     ours = make(256, 224).with_image_size(size)
-    height, width = ours._resized_size(*shape)
+    height, width = ours.resized_size(*shape)
     assert (height == size[0] and width >= size[1]) or (
         width == size[1] and height >= size[0]
     )

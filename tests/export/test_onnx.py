@@ -114,6 +114,37 @@ def test_a_classifier_is_exported_with_scale_and_classes(rng, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dtype", "channel_axis", "tolerance"), [("uint8", -1, 0.05), ("float32", 1, 1e-4)]
+)
+def test_images_of_any_size_are_resized(dtype, channel_axis, tolerance):
+    transformer = CNNFeatureTransformer(image_size=32, channel_axis=channel_axis)
+    pipe = make_pipeline(transformer, LogisticRegression())
+    for height, width in [(200, 61), (20, 21)]:
+        X = photographs(height, width, dtype, channel_axis)
+        pipe.fit(X, [0, 1, 2])
+        assert_equal_results(to_onnx(pipe, X=X, resize=True), pipe, X, tolerance)
+
+
+@pytest.mark.slow
+def test_one_model_resizes_images_of_several_sizes():
+    transformer, X = CNNFeatureTransformer(image_size=32), photographs(30, 50)
+    model = to_onnx(transformer.fit(X), X=X, resize=True)
+    for height, width in [(30, 50), (200, 61), (32, 32), (64, 65), (20, 20)]:
+        X = photographs(height, width)
+        features = transformer.fit(X).transform(X)
+        np.testing.assert_allclose(run(model, X)["features"], features, atol=1e-4)
+
+
+def photographs(height, width, dtype="float32", channel_axis=-1):
+    """Return three smooth images, (3, height, width, 3) or with channels first."""
+    rows, columns = np.mgrid[:height, :width][..., None] / 9
+    waves = np.sin(rows + columns * [1, 2, 3]) / 2 + 0.5
+    images = np.moveaxis(np.stack([waves, waves**2, 1 - waves]), -1, channel_axis)
+    return (images * (255 if dtype == "uint8" else 1)).astype(dtype)
+
+
+@pytest.mark.slow
 def test_text_is_exported_with_its_vocabulary(rng):
     texts = ["who are you ?", "this is it", "a", "what is not there is nowhere"] * 5
     clf = TextCNNClassifier(embedding_dim=8, n_filters=3, max_epochs=1, random_state=0)
@@ -132,6 +163,18 @@ def test_an_estimator_of_others_is_refused(rng):
     check_is_fitted(svc)
     with pytest.raises(TypeError, match=r"SVC cannot be exported.*skl2onnx"):
         to_onnx(svc)
+
+
+def test_only_published_preprocessing_resizes(rng):
+    X, y = data("classifier", rng)
+    with pytest.raises(ValueError, match="resize=True is for networks with published"):
+        to_onnx(CNNClassifier(**QUICK).fit(X, y), resize=True)
+
+
+def test_image_files_are_not_what_a_model_takes(rng):
+    X, y = data("classifier", rng)
+    with pytest.raises(TypeError, match="expected images as an array of numbers"):
+        to_onnx(CNNClassifier(**QUICK).fit(X, y), X=["a.png"])
 
 
 class Odd(torch.nn.Module):
