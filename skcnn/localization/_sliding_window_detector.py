@@ -25,8 +25,9 @@ from .boxes import check_box_targets, check_boxes
 from .detector import DetectorMixin
 from .image_sequence import ImageSequence
 from .linear_windows import fit_linear
+from .offsets import fit_offsets, move_boxes
 from .pyramid import FeaturePyramid, find_map_layer
-from .training_windows import sample_windows
+from .training_windows import near_windows, sample_windows
 from .windows import learn_window_sizes
 
 N_CANDIDATES = 2000  # windows of an image that are compared with each other
@@ -43,8 +44,8 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
     size. A pretrained backbone runs once over each scale of an image [1]_. A linear
     classifier scores all windows of its feature maps. It is trained on windows that
     overlap the boxes of y, on random windows without an object, and on the windows that
-    it takes for objects by mistake [2]_. Of detections that overlap, the best one is
-    kept.
+    it takes for objects by mistake [2]_. A ridge regression moves each window to where
+    the box is [3]_. Of detections that overlap, the best one is kept.
 
     X is an array of images, ``(n, H, W)`` or ``(n, H, W, C)``, with pixels in the range
     of their dtype, as for :class:`~skcnn.CNNFeatureTransformer`; or a sequence of image
@@ -117,6 +118,8 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
        detection using convolutional networks", ICLR 2014.
     .. [2] P. F. Felzenszwalb et al., "Object detection with discriminatively trained
        part-based models", IEEE TPAMI 32(9), 2010.
+    .. [3] R. Girshick et al., "Rich feature hierarchies for accurate object detection
+       and semantic segmentation", CVPR 2014.
 
     Examples
     --------
@@ -230,17 +233,21 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
             check_random_state(self.random_state).randint(2**31)
         )
         self.layer_, self._n_cells = pyramid.layer, self._count_cells(pyramid)
-        X, codes, self._filter = [], [], None
+        X, codes, near, self._filter = [], [], [], None
         for _ in range(self.n_rounds + 1):
             for i, (size, windows) in enumerate(self._windows(pyramid, images)):
                 boxes = check_boxes(y[i]["boxes"], f"y[{i}]['boxes']", size)
                 own = np.searchsorted(self.classes_, y[i]["labels"][: len(boxes)]) + 1
+                if self._filter is None:
+                    near.append(near_windows(windows, boxes, rng))
                 parts = sample_windows(windows, boxes, own, self._filter, rng)
                 for known, new in zip((X, codes), parts, strict=True):
                     known += new
             self.estimator_, self._filter = fit_linear(
                 self._linear, np.concatenate(X), np.concatenate(codes), self._n_cells
             )
+        near, offsets = map(np.concatenate, zip(*near, strict=True))
+        self._offsets = fit_offsets(near, offsets, self._n_cells)
 
     @property
     def _linear(self):
@@ -287,7 +294,7 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
     @usual_torch()
     def _detect(self, X, threshold):
         """Return the detections whose score is at least a threshold."""
-        return [self._select(w, threshold) for _, w in self._scored(X)]
+        return [self._select(*one, threshold) for one in self._scored(X)]
 
     def _scored(self, X):
         """Yield the size of each image, its windows and their scores."""
@@ -295,19 +302,22 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         images = ImageSequence(self, X, self.channel_axis)
         pyramid = self._make_pyramid(self.memory, self.layer_)
         for size, windows in self._windows(pyramid, images):
-            yield size, [(w, self._filter.scores(w)) for w in windows]
+            yield size, [(w, self._filter.values(w)) for w in windows]
 
-    def _select(self, scored, threshold):
+    def _select(self, size, scored, threshold):
         """Return the best detections of an image, without those that overlap."""
         from torchvision.ops import batched_nms
 
-        boxes = torch.cat([torch.as_tensor(w.boxes()) for w, _ in scored])
+        windows = np.concatenate([w.boxes() for w, _ in scored])
+        offsets = [self._offsets.values(w).flatten(1).T for w, _ in scored]
         scores = torch.cat([scores.flatten(1) for _, scores in scored], dim=1)
         n_columns = scores.shape[1]
         scores, order = scores.flatten().sort(descending=True, stable=True)
         order = order[:N_CANDIDATES][scores[:N_CANDIDATES] >= threshold]
         scores = scores[: len(order)]
-        codes, boxes = order // n_columns, boxes[order % n_columns]
+        codes, rows = order // n_columns, (order % n_columns).numpy()
+        offsets = torch.cat(offsets).double().numpy()[rows]
+        boxes = torch.from_numpy(move_boxes(windows[rows], offsets, size))
         kept = batched_nms(boxes.float(), scores, codes, self.nms_threshold)
         kept = kept[: self.max_detections]
         return {

@@ -9,14 +9,15 @@ BACKGROUND = 0  # code of windows without an object; those of the classes follow
 
 
 class LinearWindows:
-    """A fitted linear classifier as a filter.
-
-    The score of a class is its decision value less that of the background.
+    """Linear functions of windows as a filter.
 
     Parameters
     ----------
-    model : classifier
-        Fitted on standardised features, with `coef_` and `intercept_`.
+    weight : ndarray of shape (n_outputs, n_features)
+        Weights of standardised features.
+
+    bias : ndarray of shape (n_outputs,)
+        Intercepts.
 
     mean, scale : ndarray of shape (n_features,)
         Mean and scale of the features.
@@ -25,17 +26,14 @@ class LinearWindows:
         Number of cells along each side of a window.
     """
 
-    def __init__(self, model, mean, scale, n_cells):
-        weight, bias = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
-        if len(weight) > 1:
-            weight, bias = weight[1:] - weight[0], bias[1:] - bias[0]
+    def __init__(self, weight, bias, mean, scale, n_cells):
         weight = weight / scale
         self.bias = torch.as_tensor(bias - weight @ mean, dtype=torch.float32)
         weight = torch.as_tensor(weight, dtype=torch.float32)
         self.weight = weight.view(len(weight), -1, n_cells, n_cells)
 
-    def scores(self, windows):
-        """Return the scores of all windows, (n_classes, n_rows, n_columns)."""
+    def values(self, windows):
+        """Return the values of all windows, (n_outputs, n_rows, n_columns)."""
         return F.conv2d(windows.feature_map[None], self.weight, self.bias)[0]
 
 
@@ -62,19 +60,37 @@ def fit_linear(estimator, X, y, n_cells):
         The fitted clone.
 
     filter : LinearWindows
-        Its scores of all windows.
+        Its scores: the decision value of each class less that of the background.
 
     Raises
     ------
     TypeError
         If the classifier is not linear.
     """
-    mean, scale = X.mean(axis=0), X.std(axis=0)
-    scale = np.maximum(scale, 1e-2 * scale.max())  # what hardly varies stays small
+    mean, scale = standard(X)
     model = clone(estimator).fit((X - mean) / scale, y)
     if not hasattr(model, "coef_"):
         raise TypeError(
             f"estimator is a {type(model).__name__}, expected a linear classifier with "
             "coef_ and intercept_, such as LogisticRegression() or LinearSVC()."
         )
-    return model, LinearWindows(model, mean, scale, n_cells)
+    weight, bias = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    if len(weight) > 1:
+        weight, bias = weight[1:] - weight[0], bias[1:] - bias[0]
+    return model, LinearWindows(weight, bias, mean, scale, n_cells)
+
+
+def standard(X):
+    """Return the mean and the scale of features.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_windows, n_features)
+        Features.
+
+    Returns
+    -------
+    mean, scale : ndarray of shape (n_features,)
+    """
+    mean, scale = X.mean(axis=0), X.std(axis=0)
+    return mean, np.maximum(scale, 1e-2 * scale.max())  # what hardly varies stays small

@@ -1,14 +1,17 @@
-"""Windows that a detector learns from: on boxes, and hard negatives."""
+"""Windows that a detector learns from: on and near boxes, and hard negatives."""
 
 import numpy as np
 
 from .average_precision import box_iou
 from .linear_windows import BACKGROUND
+from .offsets import box_offsets
 
 POSITIVE_IOU = 0.6  # of a window with the box that it shows
 WORST_IOU = 0.4  # of the best window of a box that no window fits better
 NEGATIVE_IOU = 0.4  # at most, with any box: half a window beside one is wrong
 N_POSITIVES = 10  # windows of a box
+NEAR_IOU = 0.5  # of a window that tells where the box is
+N_NEAR = 10  # windows of a box
 N_NEGATIVES = 20  # windows of an image, in each round
 MARGIN = -1.0  # negatives with a lower score teach nothing
 
@@ -59,6 +62,37 @@ def sample_windows(candidates, boxes, codes, model, rng):
     return map(list, zip(*parts, strict=True))
 
 
+def near_windows(candidates, boxes, rng):
+    """Return random windows near the boxes of an image, and where the boxes are.
+
+    Parameters
+    ----------
+    candidates : list of Windows
+        All windows of the image.
+
+    boxes : ndarray of shape (k, 4)
+        Boxes of its objects.
+
+    rng : numpy.random.Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    X : ndarray of shape (n, n_features)
+        Features.
+
+    offsets : ndarray of shape (n, 4)
+        As of `box_offsets`.
+    """
+    windows = np.concatenate([w.boxes() for w in candidates])
+    overlaps = box_iou(windows, boxes).T
+    rows = [rng.permutation(np.flatnonzero(o >= NEAR_IOU))[:N_NEAR] for o in overlaps]
+    own = np.repeat(boxes, [len(some) for some in rows], axis=0)
+    rows = np.concatenate([*rows, np.empty(0, int)])
+    order = np.argsort(rows)  # that of the features
+    return _features(candidates, rows[order]), box_offsets(windows[rows], own)[order]
+
+
 def _positives(overlap):
     """Return the windows that show a box, at least the best one if it is good."""
     rows = _top(overlap, N_POSITIVES)
@@ -73,7 +107,7 @@ def _top(values, n):
 
 def _highest(model, windows):
     """Return the highest score of each window over the classes."""
-    return model.scores(windows).amax(0).flatten().numpy()
+    return model.values(windows).amax(0).flatten().numpy()
 
 
 def _features(candidates, rows):

@@ -1,0 +1,74 @@
+"""How boxes differ from the windows that show them (Girshick et al. 2014, R-CNN)."""
+
+import numpy as np
+from sklearn.linear_model import Ridge
+
+from .linear_windows import LinearWindows, standard
+
+SHRINKAGE = 0.1  # times the number of windows
+MAX_OFFSET = 0.5  # windows that differ more were not seen in training
+
+
+def box_offsets(windows, boxes):
+    """Return how boxes differ from windows.
+
+    Parameters
+    ----------
+    windows, boxes : ndarray of shape (n, 4)
+        Boxes.
+
+    Returns
+    -------
+    ndarray of shape (n, 4)
+        Difference of the centres along x and y, as shares of the window's size, and the
+        logarithms of the ratios of widths and heights.
+    """
+    size = windows[:, 2:] - windows[:, :2]
+    shift = (boxes[:, :2] + boxes[:, 2:] - windows[:, :2] - windows[:, 2:]) / 2
+    return np.hstack([shift / size, np.log((boxes[:, 2:] - boxes[:, :2]) / size)])
+
+
+def move_boxes(windows, offsets, image_size):
+    """Return the boxes that differ from windows by some offsets.
+
+    Parameters
+    ----------
+    windows, offsets : ndarray of shape (n, 4)
+        Boxes, and offsets as of `box_offsets`, which are clipped to 0.5.
+
+    image_size : tuple of int
+        Width and height of the image, to which boxes are clipped.
+
+    Returns
+    -------
+    ndarray of shape (n, 4)
+    """
+    offsets = offsets.clip(-MAX_OFFSET, MAX_OFFSET)
+    size = windows[:, 2:] - windows[:, :2]
+    center = (windows[:, :2] + windows[:, 2:]) / 2 + offsets[:, :2] * size
+    half = size * np.exp(offsets[:, 2:]) / 2
+    return np.hstack([center - half, center + half]).clip(0, np.tile(image_size, 2))
+
+
+def fit_offsets(X, offsets, n_cells):
+    """Return the filter that predicts how a box differs from its window.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_windows, n_features)
+        Features of windows on boxes.
+
+    offsets : ndarray of shape (n_windows, 4)
+        As of `box_offsets`.
+
+    n_cells : int
+        Number of cells along each side of a window.
+
+    Returns
+    -------
+    LinearWindows
+        Offsets of all windows.
+    """
+    mean, scale = standard(X)
+    model = Ridge(SHRINKAGE * len(X)).fit((X - mean) / scale, offsets)
+    return LinearWindows(model.coef_, model.intercept_, mean, scale, n_cells)
