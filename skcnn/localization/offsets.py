@@ -5,7 +5,7 @@ from sklearn.linear_model import Ridge
 
 from .linear_windows import LinearWindows, standard
 
-SHRINKAGE = 0.1  # times the number of windows
+SHRINKAGE = 1.0  # times the number of windows
 MAX_OFFSET = 0.5  # windows that differ more were not seen in training
 
 

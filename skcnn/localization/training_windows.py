@@ -6,7 +6,7 @@ from .average_precision import box_iou
 from .linear_windows import BACKGROUND
 from .offsets import box_offsets
 
-POSITIVE_IOU = 0.6  # of a window with the box that it shows
+POSITIVE_IOU = 0.5  # of a window with the box that it shows
 WORST_IOU = 0.4  # of the best window of a box that no window fits better
 NEGATIVE_IOU = 0.4  # at most, with any box: half a window beside one is wrong
 N_POSITIVES = 10  # windows of a box
