@@ -79,6 +79,25 @@ def test_a_weights_file_that_is_cut_short_is_refused(share, suffix, tmp_path):
         load_backbone("resnet20", weights=path)
 
 
+@pytest.mark.parametrize("change", ["longer header", "longer tensor"])
+def test_a_safetensors_file_that_promises_more_than_it_holds_is_refused(
+    change, tmp_path
+):
+    path = tmp_path / "weights.safetensors"
+    save_file(state_dict(0), path)
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    if change == "longer tensor":
+        last = max(header.values(), key=lambda entry: entry["data_offsets"][1])
+        last["data_offsets"][1] += 4096
+    text = json.dumps(header).encode()
+    promised = len(text) + (1 << 40 if change == "longer header" else 0)
+    path.write_bytes(promised.to_bytes(8, "little") + text + data[8 + length :])
+    with pytest.raises(WeightsError):
+        load_backbone("resnet20", weights=path)
+
+
 @pytest.mark.parametrize("is_pickled", [False, True])
 @pytest.mark.parametrize("change", ["other weights", "one bit", "nothing"])
 def test_weights_swapped_behind_a_reference_are_refused(change, is_pickled, tmp_path):

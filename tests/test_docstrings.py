@@ -38,6 +38,12 @@ from skcnn.inspection import (
     OcclusionDisplay,
     TopPatchesDisplay,
 )
+from skcnn.localization import (
+    BoxDisplay,
+    BoxRegressor,
+    PretrainedDetector,
+    SlidingWindowDetector,
+)
 from skcnn.modules import ARCHITECTURES, ConvBlock, Dropout
 from skcnn.runtime import PrivateRandomness, make_generator
 from skcnn.training import FitProgress, LearningRateCurve, Monitor
@@ -49,6 +55,7 @@ MODULES = [
     "skcnn.export",
     "skcnn.features",
     "skcnn.inspection",
+    "skcnn.localization",
     "skcnn.modules",
     "skcnn.training",
 ]
@@ -268,7 +275,23 @@ def no_drops():
     return maps, pictures, labels, np.ones((1, 1)), y_pred
 
 
+def blank_images():
+    """Return two images, and a box of each."""
+    boxes = np.array([[0.0, 0, 32, 32], [16, 0, 48, 64]])
+    return np.zeros((2, 64, 64, 3), np.uint8), boxes
+
+
+def fitted_detector():
+    X, boxes = blank_images()
+    return SlidingWindowDetector(n_windows=1, random_state=0).fit(X, boxes[:, None])
+
+
 INSTANCES = {
+    BoxDisplay: lambda: BoxDisplay([np.zeros((8, 8))]).plot(),
+    BoxRegressor: lambda: BoxRegressor(image_size=64, max_epochs=1).fit(
+        *blank_images()
+    ),
+    SlidingWindowDetector: fitted_detector,
     CachedFeatures: no_features,
     ChannelScaler: fitted_scaler,
     ConfusionImagesDisplay: lambda: ConfusionImagesDisplay([], [], [], []).plot(),
@@ -297,7 +320,7 @@ INSTANCES = {
 WITH_ATTRIBUTES = [
     cls
     for cls in CLASSES.values()
-    if parse(cls)["Attributes"] and cls not in ESTIMATORS
+    if parse(cls)["Attributes"] and cls not in (*ESTIMATORS, PretrainedDetector)
 ]
 
 

@@ -112,8 +112,8 @@ class FineTunedNetwork(nn.Module):
         self.blocks = tuple(filter(self._has_weights, blocks))
         n_features = self._count_features(input_shape)
         self.head = self._make_head(n_features, n_outputs, dropout)
-        if recipe is not None and type(self) is FineTunedNetwork:
-            recipe = FineTunedArchitecture(recipe, tuple(input_shape), n_outputs, {})
+        if recipe is not None:
+            recipe = self._make_recipe(recipe, tuple(input_shape), n_outputs, {})
             note_recipe(self, recipe)
         self.choose_layers(trainable, lr_decay, dropout)
 
@@ -184,6 +184,9 @@ class FineTunedNetwork(nn.Module):
 
     def _make_head(self, n_features, n_outputs, dropout):
         return make_head(n_features, n_outputs, dropout)
+
+    def _make_recipe(self, *args):
+        return FineTunedArchitecture(*args)
 
     def _as_rows(self, out):
         return out.flatten(2).mean(2) if out.ndim > 2 else out
@@ -277,12 +280,12 @@ class FineTunedArchitecture:
     n_outputs: int
     options: dict
 
+    built = FineTunedNetwork
+
     def build(self):
         """Return the network, with weights that are not meant to be used."""
         network = self.network.build()
-        return FineTunedNetwork(
-            network, self.input_shape, self.n_outputs, **self.options
-        )
+        return self.built(network, self.input_shape, self.n_outputs, **self.options)
 
 
 def make_head(n_features, n_outputs, dropout):

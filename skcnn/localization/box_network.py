@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ..backbones import FineTunedNetwork
+from ..backbones.fine_tuned import FineTunedArchitecture
 from ..modules import Dropout
 from .box_targets import N_SIDES
 
@@ -63,6 +64,9 @@ class BoxNetwork(FineTunedNetwork):
     def _make_head(self, n_features, n_outputs, dropout):
         return make_box_head(n_features, n_outputs, dropout)
 
+    def _make_recipe(self, *args):
+        return BoxArchitecture(*args)
+
     def features(self, x):
         """Return the feature map that the head takes, (n, c, h, w)."""
         kept = []
@@ -77,6 +81,12 @@ class BoxNetwork(FineTunedNetwork):
     def forward(self, x):
         """Map ``(n, *input_shape)`` to ``(n, n_outputs)``."""
         return self.head(self.features(x))
+
+
+class BoxArchitecture(FineTunedArchitecture):
+    """How a `BoxNetwork` is built."""
+
+    built = BoxNetwork
 
 
 def make_box_head(map_shape, n_outputs, dropout):

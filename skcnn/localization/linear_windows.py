@@ -28,13 +28,14 @@ class LinearWindows:
 
     def __init__(self, weight, bias, mean, scale, n_cells):
         weight = weight / scale
-        self.bias = torch.as_tensor(bias - weight @ mean, dtype=torch.float32)
-        weight = torch.as_tensor(weight, dtype=torch.float32)
-        self.weight = weight.view(len(weight), -1, n_cells, n_cells)
+        self.bias = (bias - weight @ mean).astype(np.float32)
+        weight = weight.reshape(len(weight), -1, n_cells, n_cells)
+        self.weight = weight.astype(np.float32)
 
     def values(self, windows):
         """Return the values of all windows, (n_outputs, n_rows, n_columns)."""
-        return F.conv2d(windows.feature_map[None], self.weight, self.bias)[0]
+        weight, bias = torch.from_numpy(self.weight), torch.from_numpy(self.bias)
+        return F.conv2d(windows.feature_map[None], weight, bias)[0]
 
 
 def fit_linear(estimator, X, y, n_cells):

@@ -1,6 +1,9 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -31,6 +34,18 @@ def fitted():
         image_size=64, head_epochs=60, max_epochs=1, trainable="head", random_state=0
     )
     return reg.fit(X, frame)
+
+
+def test_files_hold_plain_data_of_the_package_only(fitted):
+    X, _, _ = make_squares(3, np.random.default_rng(1))
+    data = skops.io.dumps(fitted)
+    types = skops.io.get_untrusted_types(data=data)
+    assert all(name.startswith("skcnn.") for name in types)
+    for loaded in (
+        skops.io.loads(data, trusted=types),
+        pickle.loads(pickle.dumps(fitted)),
+    ):
+        np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
+import skops.io
 import torch
 from PIL import Image
 from sklearn.base import clone
@@ -49,6 +50,16 @@ def detector(scenes):
 def test_it_finds_digits_on_photographs(detector, scenes):
     _, _, X, y = scenes
     assert detector.score(X, y) > 0.7
+
+
+def test_skops_reads_it_with_types_of_the_package_only(detector, scenes):
+    _, _, X, _ = scenes
+    data = skops.io.dumps(detector)
+    types = skops.io.get_untrusted_types(data=data)
+    assert all(name.startswith("skcnn.localization.") for name in types)
+    loaded = skops.io.loads(data, trusted=types)
+    for one, other in zip(detector.predict(X), loaded.predict(X), strict=True):
+        np.testing.assert_equal(one, other)
 
 
 def test_detections_are_boxes_best_first(detector, scenes):
