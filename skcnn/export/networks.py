@@ -112,9 +112,8 @@ def _published_layout(estimator, preprocessing, resize):
     size, n_channels = preprocessing.crop_size, preprocessing.n_channels
     seen = getattr(estimator, "image_shape_", None)
     if seen is None:  # files, whose pixels have channels last
-        size = (
-            [length * 4 // 3 + i for i, length in enumerate(size)] if resize else size
-        )
+        if resize:  # an example that has to be resized
+            size = [length * 4 // 3 + i for i, length in enumerate(size)]
         return find_layout((*size, n_channels), channel_axis=-1)
     layout = find_layout(seen, channel_axis=estimator.channel_axis, images_only=True)
     if resize:

@@ -21,9 +21,9 @@ def to_onnx(estimator_or_pipeline, path=None, *, X=None, resize=False):
 
     - ``X``: images of the shape and dtype of `X`; for a network with published
       preprocessing, images that have its size already, unless `resize` is True. For
-      text: ``codes``, int64 of shape (n_samples, length), which are
-      filled up with 0. Unknown words are 1; the entry "vocabulary" of the model's
-      metadata has the codes of the others, as JSON.
+      text: ``codes``, int64 of shape (n_samples, length), which are filled up with 0.
+      Unknown words are 1; the entry "vocabulary" of the model's metadata has the codes
+      of the others, as JSON.
     - ``label`` and ``probabilities`` of a classifier, ``variable`` of a regressor,
       ``features`` of a transformer. Steps of a pipeline after the first are named
       as skl2onnx names them.

@@ -93,7 +93,9 @@ class PublishedScale(Images):
 
     def forward(self, X):
         """Map ``(n, *sample_shape)`` to ``(n, n_channels, height, width)``."""
-        images = self.layout.channels_first(X).to(torch.float32)
+        return self._normalize(self.layout.channels_first(X).to(torch.float32))
+
+    def _normalize(self, images):
         return (images * self.factor + self.shift).to(self.output)
 
 
@@ -103,7 +105,7 @@ class ResizedScale(PublishedScale):
     Parameters
     ----------
     preprocessing, layout, dtype, output
-        As of `PublishedScale`.
+        Parameters of `PublishedScale`.
     """
 
     def __init__(self, preprocessing, layout, dtype, output):
@@ -125,8 +127,8 @@ class ResizedScale(PublishedScale):
             start = (margin + margin // 2 % 2) // 2  # half of it, rounded to even
             images = images.index_select(axis, start + torch.arange(length))
         highest = 255 if self.is_rounded else 1
-        images = (images.round() if self.is_rounded else images).clamp(0, highest)
-        return (images * self.factor + self.shift).to(self.output)
+        images = images.round() if self.is_rounded else images
+        return self._normalize(images.clamp(0, highest))
 
 
 class Exported(nn.Module):

@@ -84,7 +84,7 @@ class BoxNetwork(FineTunedNetwork):
 
 
 class BoxArchitecture(FineTunedArchitecture):
-    """How a `BoxNetwork` is built."""
+    """Recipe of a `BoxNetwork`."""
 
     built = BoxNetwork
 

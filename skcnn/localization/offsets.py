@@ -1,4 +1,4 @@
-"""How boxes differ from the windows that show them (Girshick et al. 2014, R-CNN)."""
+"""Offsets of boxes from the windows that show them (Girshick et al. 2014, R-CNN)."""
 
 import numpy as np
 from sklearn.linear_model import Ridge
@@ -34,7 +34,7 @@ def move_boxes(windows, offsets, image_size):
     Parameters
     ----------
     windows, offsets : ndarray of shape (n, 4)
-        Boxes, and offsets as of `box_offsets`, which are clipped to 0.5.
+        Boxes, and their offsets from `box_offsets`, which are clipped to 0.5.
 
     image_size : tuple of int
         Width and height of the image, to which boxes are clipped.
@@ -59,7 +59,7 @@ def fit_offsets(X, offsets, n_cells):
         Features of windows on boxes.
 
     offsets : ndarray of shape (n_windows, 4)
-        As of `box_offsets`.
+        Offsets, as `box_offsets` returns them.
 
     n_cells : int
         Number of cells along each side of a window.

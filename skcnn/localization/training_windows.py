@@ -10,7 +10,7 @@ POSITIVE_IOU = 0.5  # of a window with the box that it shows
 WORST_IOU = 0.4  # of the best window of a box that no window fits better
 NEGATIVE_IOU = 0.4  # at most, with any box: half a window beside one is wrong
 N_POSITIVES = 10  # windows of a box
-NEAR_IOU = 0.5  # of a window that tells where the box is
+NEAR_IOU = 0.5  # of a window that offsets are learnt from
 N_NEAR = 10  # windows of a box
 N_NEGATIVES = 20  # windows of an image, in each round
 MARGIN = -1.0  # negatives with a lower score teach nothing
@@ -63,7 +63,7 @@ def sample_windows(candidates, boxes, codes, model, rng):
 
 
 def near_windows(candidates, boxes, rng):
-    """Return random windows near the boxes of an image, and where the boxes are.
+    """Return random windows near the boxes of an image, and offsets of the boxes.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def near_windows(candidates, boxes, rng):
         Features.
 
     offsets : ndarray of shape (n, 4)
-        As of `box_offsets`.
+        Offsets of the boxes, as `box_offsets` returns them.
     """
     windows = np.concatenate([w.boxes() for w in candidates])
     overlaps = box_iou(windows, boxes).T
