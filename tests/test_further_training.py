@@ -259,7 +259,7 @@ def test_classes_weigh_something_in_parts_of_one_class(data):
         return clf
 
     assert not is_same(train(None), train({0: 1.0, 1: 1.0, 2: 5.0}))
-    with pytest.raises(ValueError, match="'balanced' is not for partial_fit"):
+    with pytest.raises(ValueError, match="'balanced' is not supported by partial_fit"):
         train("balanced")
 
 
@@ -276,7 +276,7 @@ def test_a_weight_of_two_counts_twice_in_partial_fit(data):
 @pytest.mark.parametrize("class_weight", [{0: 0.0}, {0: 0.0, 1: 1.0}])
 def test_weights_that_are_zero_together_are_named(data, class_weight):
     clf = make(class_weight=class_weight)
-    with pytest.raises(ValueError, match=r"class_weight=.* leaves no sample a weight"):
+    with pytest.raises(ValueError, match=r"class_weight=.* all samples a weight of 0"):
         clf.fit(*data, sample_weight=(data[1] == 0) * 1.0)
 
 
@@ -432,7 +432,7 @@ def test_an_average_that_never_began_is_reported(data):
 
 def test_lonely_samples_are_named_by_the_batch_size(data):
     clf = make(n_layers=4, batch_size=1)
-    with pytest.raises(ValueError, match="batch_size=1 leaves a sample alone"):
+    with pytest.raises(ValueError, match="batch_size=1 gives a batch of one sample"):
         clf.fit(*data)
 
 

@@ -1,4 +1,4 @@
-"""One call of `fit` or `partial_fit`, step by step: check, split, prepare, train."""
+"""Steps of a call of `fit` or `partial_fit`: check, split, prepare and train."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,7 +7,12 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from ..runtime import leased_gpu, make_generator, usual_torch
+from ..runtime import (
+    leased_gpu,
+    make_generator,
+    usual_torch,
+    value_of_first_process,
+)
 from ..training import (
     EarlyStopping,
     EvaluationCheck,
@@ -27,45 +32,46 @@ from .validation_score import find_score
 
 
 def check_partial_fit(estimator):
-    """Raise an error if a parameter does not go with `partial_fit`."""
+    """Raise an error if a parameter cannot be used with `partial_fit`."""
     if estimator.early_stopping:
         raise ValueError("partial_fit does not support early_stopping=True")
     if getattr(estimator, "class_weight", None) == "balanced":
         raise ValueError(
-            "class_weight='balanced' is not for partial_fit, which never sees all "
-            "labels at once. Pass the weights of the classes as a dict, such as "
-            "sklearn.utils.compute_class_weight('balanced', ...) finds."
+            "class_weight='balanced' is not supported by partial_fit, which does not "
+            "see all labels at once. Pass a dict of class weights, computed by "
+            "sklearn.utils.compute_class_weight('balanced', ...)."
         )
 
 
 @contextmanager
 def fitting(estimator, X, y, sample_weight, *, keep, is_incremental=False):
-    """Within this context, an estimator is fitted, in the steps of a `FitCall`.
+    """Context in which an estimator is fitted by the steps of a `FitCall`.
 
-    If a step fails or is interrupted, what was learnt before stays. If nothing was,
-    the estimator is not fitted, except that an interrupt of a first `fit` keeps the
-    epochs that were complete; it is raised at the end.
+    If a step raises, the estimator has the state that it had before the call. If a
+    first `fit` is interrupted after an epoch, the completed epochs are kept, and the
+    interrupt is raised at the end.
 
     Parameters
     ----------
     estimator : BaseCNN
-        The estimator.
+        Estimator to fit.
 
     X, y, sample_weight
-        As of `fit`.
+        Arguments of `fit`.
 
     keep : bool
         Whether a fitted network is trained further.
 
     is_incremental : bool, default=False
-        Whether there is one epoch, in which the optimiser goes on from the last call.
+        Whether to train for one epoch with the optimiser of the last call.
     """
     is_first = not (keep and estimator.__sklearn_is_fitted__())
     if is_first:
         _forget(estimator)
     with usual_torch():
         if is_first:
-            estimator._random_state = check_random_state(estimator.random_state)
+            random_state = check_random_state(estimator.random_state)
+            estimator._random_state = value_of_first_process(random_state)
             estimator._validation_seed = None
         else:
             check_network_parameters(estimator)
@@ -93,7 +99,7 @@ class FitCall:
     interrupt: KeyboardInterrupt | None = None
 
     def check(self):
-        """Return X, y and the weights as validated samples."""
+        """Validate X, y and the weights, and return them as samples."""
         samples, self.kept_rows = check_training_samples(
             self.estimator,
             *self.data,
@@ -103,11 +109,11 @@ class FitCall:
         return samples
 
     def split(self, samples, X_val, y_val, sample_weight_val):
-        """Return samples to train on, and those to validate on or None."""
+        """Return the training samples, and the validation samples or None."""
         return split_samples(self.estimator, samples, X_val, y_val, sample_weight_val)
 
     def prepare(self, samples):
-        """Begin, and learn from the samples of a first call how to read them."""
+        """Start the progress, and in a first call learn the scale of the samples."""
         if not self.is_incremental:
             self.n_epochs = self.estimator._n_epochs(len(samples))
         self.progress = FitProgress(self.estimator, *self.data, self.n_epochs)
@@ -116,7 +122,7 @@ class FitCall:
             self.estimator._input.learn(self.estimator, samples)
 
     def train(self, samples, held_out=None):
-        """Build the network if there is none, and train it; or load a stored fit."""
+        """Train the network, which a first call builds, or load a stored fit."""
         estimator = self.estimator
         try:
             with stored_fit(self, samples, held_out) as fit:
@@ -129,7 +135,7 @@ class FitCall:
             estimator._finish_training()
 
     def images(self, samples):
-        """Return what was trained on, read again if the fit was stored."""
+        """Return the training images, which are read again if the fit was loaded."""
         if self.trained_on is None:
             estimator, device = self.estimator, torch.device(self.estimator.net_.device)
             images = estimator._input.images(estimator, samples.X, device)
@@ -137,7 +143,7 @@ class FitCall:
         return self.trained_on
 
     def _train(self, samples, held_out):
-        """Return the net, trained with batches that fit in memory."""
+        """Train with batches that fit in memory and return the net."""
         estimator = self.estimator
         random_state = estimator._random_state.get_state()
 
@@ -184,7 +190,7 @@ class FitCall:
         self.trained_on = dataset.images
 
     def _validation(self, dataset, samples, held_out):
-        """Return what validates a network after each epoch, or None."""
+        """Return the validation after each epoch, or None."""
         if held_out is None:
             return None
         estimator, images = self.estimator, dataset.images
@@ -197,7 +203,7 @@ class FitCall:
         )
 
     def _monitors(self, dataset, validation):
-        """Return what looks at the network between epochs, in the right order."""
+        """Return the monitors in the order in which they are called."""
         estimator, monitors = self.estimator, []
         averaging = None if self.is_incremental else estimator.weight_averaging
         if averaging is not None:
@@ -221,21 +227,21 @@ class FitCall:
 
 
 def _compose(first, second):
-    """Return the rows that are left by two selections, None if all are left."""
+    """Return the rows that two selections leave; None if they leave all."""
     if first is None or second is None:
         return second if first is None else first
     return first[second]
 
 
 def _forget(estimator):
-    """Remove what an earlier fit learnt."""
+    """Remove the fitted attributes."""
     for name in [name for name in vars(estimator) if name.endswith("_")]:
         delattr(estimator, name)
 
 
 @contextmanager
 def _all_or_nothing(estimator, is_first):
-    """Undo a call that is interrupted or fails."""
+    """Undo the call if it raises."""
     before = None if is_first else _Snapshot(estimator)
     try:
         yield
@@ -245,7 +251,7 @@ def _all_or_nothing(estimator, is_first):
 
 
 class _Snapshot:
-    """All that a call changes of a fitted estimator."""
+    """Copy of the state of a fitted estimator that a call changes."""
 
     def __init__(self, estimator):
         self.estimator = estimator
@@ -255,11 +261,11 @@ class _Snapshot:
         self.layers = getattr(estimator.module_, "layer_options", None)
 
     def restore(self):
-        """Go back to it."""
+        """Restore the state."""
         estimator = self.estimator
         vars(estimator).clear()
         vars(estimator).update(self.attributes)
         estimator.net_.restore(self.net)
         estimator._random_state.set_state(self.random_state)
-        if self.layers is not None:  # that are trained of a pretrained network
+        if self.layers is not None:  # trainable layers of a pretrained network
             estimator.module_.choose_layers(**self.layers)

@@ -1,9 +1,9 @@
-"""Finished fits, loaded from a folder in the place of a repetition.
+"""Store of finished fits, which are loaded instead of repeated.
 
-A fit is known by a digest of all that it depends on: class, parameters, samples, what
-was learnt from these before training, versions, and the device. Its file holds what
-training leaves. While a worker trains, it holds the lock of the fit, so that others
-wait for the result instead of training alongside.
+A fit is identified by a digest of all that it depends on: class, parameters, samples,
+attributes learnt from these before training, versions, and the device. Its file holds
+the attributes set by training. While a worker trains, it holds the lock of the fit, so
+that other workers wait for the result.
 """
 
 import os
@@ -19,11 +19,11 @@ import torch
 
 from ..backbones import find_digest
 from ..features import find_fit_files
-from ..runtime import check_device, is_small_batch
+from ..runtime import check_device, count_processes, is_small_batch
 from .backbone_features import wants_cache
 from .net_building import remember_network_parameters
 
-# Raised whenever the same parameters and samples give another network than before.
+# Increased when the same parameters and samples give another network than before.
 REVISION = 1
 LIBRARIES = (
     "skcnn",
@@ -34,7 +34,7 @@ LIBRARIES = (
     "torch",
     "torchvision",
 )
-# Parameters that do not matter, or whose values are in what was learnt from them.
+# Parameters that do not affect the network, or whose effects are in LEARNT_BEFORE.
 LEFT_OUT = {"memory", "backbone", "embeddings", "callbacks"}
 LEARNT_BEFORE = ("_random_state", "_targets", "_layout", "_backbone", "scaler_")
 LEFT_BY_TRAINING = ("net_", "_random_state", "_memory_limit", "head_loss_curve_")
@@ -42,7 +42,7 @@ LEFT_BY_TRAINING = ("net_", "_random_state", "_memory_limit", "head_loss_curve_"
 
 @contextmanager
 def stored_fit(call, samples, held_out):
-    """Within this context, a fit is restored if it is stored, or may be stored."""
+    """Find a fit in the store, and hold its lock if it is missing."""
     key = _find_key(call, samples, held_out)
     if key is None:
         yield NotStored()
@@ -60,18 +60,18 @@ def stored_fit(call, samples, held_out):
 
 
 class NotStored:
-    """A fit that cannot be stored."""
+    """Fit that cannot be stored."""
 
     def restore(self):
-        """Return that nothing was restored."""
+        """Return False: nothing is restored."""
         return False
 
     def keep(self):
-        """Keep nothing."""
+        """Store nothing."""
 
 
 class StoredFit:
-    """A fit that is stored, or is to be."""
+    """Fit that is stored, or can be."""
 
     def __init__(self, call, n_samples, files, key):
         self.call = call
@@ -88,7 +88,7 @@ class StoredFit:
         return self.state is not None
 
     def restore(self):
-        """Set what training left; return whether it was stored."""
+        """Set the stored attributes; return whether the fit was found."""
         if not self.is_found():
             return False
         estimator = self.call.estimator
@@ -98,7 +98,7 @@ class StoredFit:
         return True
 
     def keep(self):
-        """Store what training has left, unless it was interrupted."""
+        """Store the attributes set by training, unless it was interrupted."""
         if self.call.interrupt is not None:
             return
         known = vars(self.call.estimator)
@@ -106,7 +106,7 @@ class StoredFit:
         self.files.store(self._name(self._is_small()), state)
 
     def _is_small(self):
-        """Return whether the number of threads made no difference."""
+        """Return whether the number of threads did not affect the fit."""
         estimator = self.call.estimator
         net = estimator.net_
         flops = net.flops_ * min(net.batch_size, self.n_samples)
@@ -118,7 +118,7 @@ class StoredFit:
 
 
 def _find_key(call, samples, held_out):
-    """Return a digest of all that a fit depends on, None if it is not to be stored."""
+    """Return a digest of all that a fit depends on, None if it cannot be stored."""
     estimator = call.estimator
     if not (wants_cache(estimator.memory) and _is_repeatable(call)):
         return None
@@ -132,15 +132,17 @@ def _find_key(call, samples, held_out):
 
 
 def _is_repeatable(call):
-    """Return whether nothing but the network comes of a fit, and always the same."""
+    """Return whether a fit is deterministic and without side effects."""
     estimator = call.estimator
     is_seeded = isinstance(estimator.random_state, Integral)
     is_watched = bool(estimator.callbacks) or call.progress.is_watched
+    if count_processes() > 1:
+        return False
     return call.is_first and not call.is_incremental and is_seeded and not is_watched
 
 
 def _as_content(samples):
-    """Return samples with X as a plain array, and its class beside."""
+    """Return the class name of X, and samples with X as a plain array."""
     if samples is None or not isinstance(samples.X, np.ndarray):
         return samples
     return type(samples.X).__name__, replace(samples, X=np.ascontiguousarray(samples.X))
@@ -152,7 +154,7 @@ def _find_versions():
 
 
 def _find_processor(estimator):
-    """Return a name of what computes, whose kernels round in their own way."""
+    """Return a name of the processor, on which rounding depends."""
     device = check_device(estimator.device)
     if device.type == "cuda":
         return device.type, torch.cuda.get_device_name(device)

@@ -1,4 +1,4 @@
-"""Where a network computes, and in which precision."""
+"""Device and precision of the computation."""
 
 import threading
 from contextlib import contextmanager, nullcontext
@@ -7,7 +7,7 @@ import torch
 
 from .leases import lease
 
-# The dtype of weights and batches; "bfloat16" computes in it by autocast.
+# Dtype of weights and batches; "bfloat16" uses autocast.
 DTYPES = {
     "float32": torch.float32,
     "bfloat16": torch.float32,
@@ -18,17 +18,17 @@ _leased = threading.local()
 
 
 def count_gpus():
-    """Return the number of CUDA devices, without a context on any of them."""
+    """Return the number of CUDA devices, without creating a context."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def identify_gpu(index):
-    """Return what a CUDA device is called in all processes of the machine."""
+    """Return the identifier of a CUDA device, the same in all processes."""
     return str(torch.cuda.get_device_properties(index).uuid)
 
 
 def available_devices():
-    """Return the names of the devices that this machine has."""
+    """Return the names of the available devices."""
     names = ["cpu", *(f"cuda:{index}" for index in range(count_gpus()))]
     if torch.backends.mps.is_available():
         names.append("mps")
@@ -36,13 +36,13 @@ def available_devices():
 
 
 def check_device(device):
-    """Return `device` as one that is there.
+    """Return `device` as a torch device, or raise an error if it is not available.
 
     Parameters
     ----------
     device : str or torch.device
-        "auto" is the GPU that is leased, the first one if none is, and the
-        CPU if there is no GPU; or "cpu", "cuda", "cuda:1", "mps".
+        "auto", "cpu", "cuda", "cuda:1" or "mps". "auto" is the leased GPU, or the
+        first GPU if none is leased, or the CPU if there is no GPU.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def check_device(device):
     Raises
     ------
     ValueError
-        If the device is not there; the message lists those that are.
+        If the device is not available; the message lists the available devices.
     """
     if device == "auto":
         gpu = getattr(_leased, "gpu", "cuda")
@@ -68,34 +68,41 @@ def check_device(device):
         wanted = torch.device("cpu")
     if wanted is None or str(wanted) not in available:
         raise ValueError(
-            f"device={str(device)!r} is not there. This machine has "
-            f"{', '.join(available)}; device='auto' takes a GPU if there is one."
+            f"device={str(device)!r} is not available. Available devices: "
+            f"{', '.join(available)}. Use device='auto' to choose one automatically."
         )
     return wanted
 
 
 @contextmanager
 def leased_gpu(device):
-    """Within this context, "auto" is the GPU on which the fewest have a lease.
+    """Lease the GPU with the fewest leases as "auto" within this context.
 
-    For the thread that enters it. A lease within a lease is the same one.
+    The lease holds for the thread that enters the context. Nested contexts share it.
 
     Parameters
     ----------
     device : str or torch.device
-        Of an estimator. Nothing is leased unless it is "auto", and unless there
-        are several GPUs.
+        Parameter of an estimator. Nothing is leased unless it is "auto" and there are
+        several GPUs.
     """
     n_gpus = count_gpus() if device == "auto" else 0
     if n_gpus < 2 or hasattr(_leased, "gpu"):
         yield
         return
-    with lease([identify_gpu(index) for index in range(n_gpus)]) as index:
-        _leased.gpu = f"cuda:{index}"
-        try:
-            yield
-        finally:
-            del _leased.gpu
+    names = [identify_gpu(index) for index in range(n_gpus)]
+    with lease(names) as index, using_gpu(index):
+        yield
+
+
+@contextmanager
+def using_gpu(index):
+    """Context in which "auto" is this GPU, for the thread that enters it."""
+    _leased.gpu = f"cuda:{index}"
+    try:
+        yield
+    finally:
+        del _leased.gpu
 
 
 def autocast(device, precision):

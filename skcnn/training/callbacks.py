@@ -1,4 +1,4 @@
-"""Callbacks of skorch: what may be passed, and what prints the epochs."""
+"""Callbacks of skorch: validation, and the log of epochs."""
 
 import sys
 from contextlib import contextmanager
@@ -12,31 +12,33 @@ from skorch.callbacks import (
 )
 from skorch.exceptions import SkorchException
 
+from ..runtime import process_index
+
 SCORING = (EpochScoring, BatchScoring)
 
 
 class EpochLog(PrintLog):
-    """Print each epoch if the net is verbose, in colours only to a terminal."""
+    """Log that prints each epoch if the net is verbose, in colour on a terminal."""
 
     def format_row(self, row, key, color):
-        """Return a value as text, in colour if it is the best and shown."""
+        """Format a value, on a terminal in colour if it is the best."""
         if getattr(sys.stdout, "isatty", bool)():
             return super().format_row(row, key, color)
         return super().format_row({key: row[key]}, key, color)
 
     def on_epoch_end(self, net, **kwargs):
         """Print the last row of the history."""
-        if net.verbose:
+        if net.verbose and process_index() == 0:
             super().on_epoch_end(net, **kwargs)
 
 
 def check_callbacks(callbacks):
-    """Return the callbacks of skorch that an estimator was given, as a list.
+    """Validate callbacks of skorch and return them as a list.
 
     Parameters
     ----------
     callbacks : list or tuple or None
-        Callbacks, classes of them, or pairs of name and callback.
+        Callbacks, callback classes, or pairs of name and callback.
 
     Returns
     -------
@@ -49,8 +51,7 @@ def check_callbacks(callbacks):
         If an entry is something else.
 
     ValueError
-        If an entry scores data that training does not have, or changes the network
-        for it.
+        If an entry needs skorch's validation set, or sets the shape of the input.
     """
     callbacks = list(callbacks or ())
     for entry in callbacks:
@@ -59,14 +60,14 @@ def check_callbacks(callbacks):
         if not _is_callback(callback):
             raise TypeError(
                 f"callbacks holds {entry!r}, expected instances or classes of "
-                "skorch.callbacks.Callback, or pairs of name and callback. Those of "
-                "scikit-learn are set by set_callbacks."
+                "skorch.callbacks.Callback, or pairs of name and callback. Set "
+                "callbacks of scikit-learn with set_callbacks."
             )
         if isinstance(callback, SCORING) and not _can_score(callback):
             raise ValueError(
                 f"callbacks holds {entry!r}, whose scores need a validation set and "
-                "predictions of skorch's. Pass early_stopping=True, or X_val and y_val "
-                "to fit, and read validation_scores_, or 'valid_score' in history_."
+                "predictions of skorch. Set early_stopping=True, or pass X_val and "
+                "y_val to fit, and read validation_scores_."
             )
         if isinstance(callback, InputShapeSetter) or callback is InputShapeSetter:
             raise ValueError(
@@ -78,25 +79,25 @@ def check_callbacks(callbacks):
 
 @contextmanager
 def explain_missing_validation():
-    """Say what to do if a callback asks for the loss of data that are not there."""
+    """Explain the error of a callback that monitors a missing validation loss."""
     try:
         yield
     except (KeyError, SkorchException) as error:
         if "valid_loss" not in str(error):
             raise
         raise ValueError(
-            "A callback monitors 'valid_loss', and there is no validation set. Pass "
-            "early_stopping=True, or X_val and y_val to fit; or let it monitor "
-            "'train_loss' ('train_loss_best' of a checkpoint)."
+            "A callback monitors 'valid_loss', but there is no validation set. Set "
+            "early_stopping=True, or pass X_val and y_val to fit; or let it monitor "
+            "'train_loss' ('train_loss_best' for a checkpoint)."
         ) from error
 
 
 def _is_callback(callback):
     if isinstance(callback, type):
         return issubclass(callback, Callback)
-    return callback is None or isinstance(callback, Callback)  # None: switched off
+    return callback is None or isinstance(callback, Callback)  # None disables one
 
 
 def _can_score(callback):
-    """Return whether a callback scores training data, by a function of its own."""
+    """Return whether a callback scores training data, with its own function."""
     return callback.on_train and callable(callback.scoring)

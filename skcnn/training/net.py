@@ -1,15 +1,14 @@
-"""The training loop: a skorch net that runs over ready batches.
+"""Training loop: a skorch net with faster epochs.
 
-This is the package's door to skorch. skorch owns the loop over epochs,
-the callbacks and the history; an epoch itself runs without its per-batch
-records, which cost more than a small network does, unless a callback wants
-them.
+skorch owns the loop over epochs, the callbacks and the history. Batches are recorded
+only if a callback needs them, because that takes longer than a step of a small network.
 """
 
 from contextlib import contextmanager
 from copy import deepcopy
 from math import inf
 from numbers import Real
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from skorch.callbacks import (
 from skorch.history import History
 
 from ..data import Batches
-from ..runtime import is_of
+from ..runtime import check_same_in_processes, is_of
 from .callbacks import EpochLog, explain_missing_validation
 from .divergence import check_finite, check_network
 from .inference import compute_outputs
@@ -35,24 +34,24 @@ BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 class Net(TrainingSteps, NeuralNet):
-    """A skorch net whose epochs do not wait for the device.
+    """A skorch net whose epochs run without waiting for the device.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, built and on its device.
+        Network, on its device.
 
     precision : str, default="float32"
-        A key of `skcnn.training.DTYPES`.
+        Key of `skcnn.runtime.DTYPES`.
 
     optimizer_arguments : dict, default=()
-        Arguments of the optimiser besides the learning rate.
+        Arguments of the optimiser, except the learning rate.
 
     **kwargs : dict
-        For :class:`skorch.NeuralNet`.
+        Arguments of :class:`skorch.NeuralNet`.
     """
 
-    _starts_again = False  # callbacks, at the next training
+    _starts_again = False  # whether callbacks do so at the next call of `train`
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class Net(TrainingSteps, NeuralNet):
         )
 
     def __reduce__(self):
-        """Be pickled and copied as plain data, without skorch's pickle of tensors."""
+        """Pickle and copy the net as plain data, unlike skorch."""
         from .net_state import net_from_state, net_state
 
         return net_from_state, (net_state(self), self.criterion)
@@ -84,10 +83,10 @@ class Net(TrainingSteps, NeuralNet):
         return [("epoch_timer", EpochTimer()), ("print_log", EpochLog())]
 
     def initialize_optimizer(self, *args, **kwargs):
-        """Set up the optimiser for the parameters that are trained.
+        """Set up the optimiser for the trainable parameters.
 
-        A network that wants other learning rates for some of them has a method
-        `parameter_groups`, whose groups have an `lr_factor`.
+        A network with several learning rates has a method `parameter_groups`, which
+        returns groups of parameters with an `lr_factor` each.
         """
         groups = getattr(self.module_, "parameter_groups", self._one_group)()
         self.optimizer_ = self.optimizer(
@@ -100,26 +99,28 @@ class Net(TrainingSteps, NeuralNet):
         return [{"params": [p for p in self.module_.parameters() if p.requires_grad]}]
 
     def set_learning_rate(self, lr):
-        """Set the learning rate, times the factor of each group of parameters.
+        """Set the learning rate of each parameter group: `lr` times its factor.
 
         Parameters
         ----------
         lr : float
-            The learning rate of parameters whose factor is 1.
+            Learning rate of parameters with a factor of 1.
         """
         for group in self.optimizer_.param_groups:
             group["lr"] = lr * group.get("lr_factor", 1)
 
     def renew(self, **parameters):
-        """Set up callbacks, loss and optimiser anew, and keep the network.
+        """Set up callbacks, loss and optimiser again, and keep the network.
 
         Parameters
         ----------
         **parameters : dict
-            Of the net, in the place of those that it has.
+            New values of parameters of the net.
         """
         vars(self).update(parameters)
-        self.initialized_ = False  # skorch prints what is set up a second time
+        self.initialized_ = (
+            False  # otherwise skorch prints each part that is set up again
+        )
         self._initialize_callbacks()
         self._initialize_criterion()
         self._initialize_optimizer()
@@ -127,12 +128,12 @@ class Net(TrainingSteps, NeuralNet):
         self._starts_again = True
 
     def snapshot(self):
-        """Return all that training changes, for `restore`.
+        """Copy the state that training changes, for `restore`.
 
         Returns
         -------
         dict
-            Attributes, and copies of what they hold.
+            Attributes, number of epochs, weights and state of the optimiser.
         """
         return {
             "attributes": dict(vars(self)),
@@ -142,12 +143,12 @@ class Net(TrainingSteps, NeuralNet):
         }
 
     def restore(self, snapshot):
-        """Go back to an earlier state.
+        """Restore an earlier state.
 
         Parameters
         ----------
         snapshot : dict
-            From `snapshot`.
+            Result of `snapshot`.
         """
         vars(self).clear()
         vars(self).update(snapshot["attributes"])
@@ -160,7 +161,7 @@ class Net(TrainingSteps, NeuralNet):
     ):
         """Train for some epochs.
 
-        Unlike :meth:`skorch.NeuralNet.partial_fit` it lets Ctrl-C through.
+        Unlike in :meth:`skorch.NeuralNet.partial_fit`, Ctrl-C raises.
 
         Parameters
         ----------
@@ -171,29 +172,31 @@ class Net(TrainingSteps, NeuralNet):
             Number of passes over the samples.
 
         schedule : callable
-            From progress to a factor of the learning rate.
+            Function from progress to a factor of the learning rate.
 
         generator : torch.Generator
-            For random layers, on the device of the network.
+            Random numbers of layers such as dropout, on the device of the network.
 
         monitors : sequence of Monitor, default=()
-            What looks at the network between epochs.
+            Monitors, called between epochs.
 
         keeps_epochs : bool, default=False
-            Whether Ctrl-C after an epoch ends the training with what that epoch left.
+            Whether Ctrl-C keeps the epochs that were completed.
 
         Returns
         -------
         KeyboardInterrupt or None
-            The interrupt that ended the training; it is to be raised.
+            Interrupt that ended the training; the caller raises it.
         """
         self._schedule = schedule
         self._n_steps = epochs * len(Batches(dataset, self.batch_size))
         self._step = 0
         self._monitors = monitors
         if not self._resumes_schedule():
-            # set_params may have set that of all groups
+            # set_params may have set the learning rate of all groups
             self.set_learning_rate(self.lr)
+        task = self._task(dataset, epochs)
+        check_same_in_processes("training data and parameters", task)
         with self.ready(dataset, generator):
             with self._new_beginning():
                 self.notify("on_train_begin", X=dataset, y=None)
@@ -204,12 +207,17 @@ class Net(TrainingSteps, NeuralNet):
                 monitor.end(self)
             self.notify("on_train_end", X=dataset, y=None)
         check_network(self)
-        self.module_.eval()  # what else calls it shall not change its statistics
+        self.module_.eval()  # later calls must not change its statistics
         del self._schedule, self._monitors
         return interrupt
 
+    def _task(self, dataset, epochs):
+        """Return values that must be equal in processes that train together."""
+        targets = dataset.targets.cpu().numpy().tobytes()
+        return len(dataset), crc32(targets), epochs, self.batch_size, self.lr
+
     def _train_epochs(self, dataset, epochs, keeps_epochs):
-        """Train epoch by epoch; return the interrupt whose loss is made good."""
+        """Train epoch by epoch; return the interrupt if earlier epochs were kept."""
         kept = None
         try:
             for _ in range(epochs):
@@ -231,7 +239,7 @@ class Net(TrainingSteps, NeuralNet):
             return interrupt
 
     def _resumes_schedule(self):
-        """Return whether a callback goes on from the learning rate that is set."""
+        """Return whether a callback continues from the current learning rate."""
         return len(self.history) > 0 and not self._starts_again and self.has_scheduler()
 
     def has_scheduler(self):
@@ -240,7 +248,7 @@ class Net(TrainingSteps, NeuralNet):
 
     @contextmanager
     def _new_beginning(self):
-        """Hide earlier epochs from callbacks that are to start again."""
+        """Hide earlier epochs from callbacks that start again."""
         history = self.history_
         if self._starts_again:
             self.history_ = History()
@@ -265,7 +273,7 @@ class Net(TrainingSteps, NeuralNet):
         return interrupted or any(stops)
 
     def _has_stopped_early(self):
-        """Return whether skorch's EarlyStopping, which interrupts, has had enough."""
+        """Return whether skorch's EarlyStopping has raised the interrupt."""
         return any(
             isinstance(callback, EarlyStopping)
             and callback.misses_ == callback.patience
@@ -273,13 +281,13 @@ class Net(TrainingSteps, NeuralNet):
         )
 
     def notify(self, method_name, **cb_kwargs):
-        """Call the callbacks; those that may draw random numbers draw the fit's."""
+        """Call the callbacks; if they draw random numbers, these are the fit's own."""
         foreign = not self._has_harmless_callbacks()
         with self._randomness_of(foreign), explain_missing_validation():
             return super().notify(method_name, **cb_kwargs)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Run one epoch and record its mean loss, or what monitors record."""
+        """Run one epoch and record its mean loss; evaluation is done by monitors."""
         if not training:
             for monitor in self._monitors:
                 monitor.evaluate(self)
@@ -291,23 +299,23 @@ class Net(TrainingSteps, NeuralNet):
             loss = self._mean_of_batches(prefix)
         else:
             loss = self._run_lean_epoch(iterator)
-            self.history.new_batch()  # callbacks look at the last one
+            self.history.new_batch()  # callbacks read the last batch
         check_finite(loss, "training loss", self)
         self.record(f"{prefix}_loss", loss, larger_is_better=False)
 
     def record(self, name, value, *, larger_is_better):
-        """Record a value of an epoch, and as ``<name>_best`` if it is the best so far.
+        """Record a value of an epoch, and as ``<name>_best`` whether it is the best.
 
         Parameters
         ----------
         name : str
-            Its name in the history.
+            Name in the history.
 
         value : float
             The value.
 
         larger_is_better : bool
-            Whether a score is recorded, not a loss.
+            Whether the value is a score rather than a loss.
         """
         before = [row[name] for row in self.history[:-1] if name in row]
         is_best = all(value > v if larger_is_better else value < v for v in before)
@@ -315,7 +323,7 @@ class Net(TrainingSteps, NeuralNet):
         self.history.record(f"{name}_best", is_best)
 
     def _wants_batches(self):
-        """Return whether a callback looks at single batches."""
+        """Return whether a callback needs single batches."""
         return any(
             getattr(type(callback), hook) is not getattr(Callback, hook)
             for _, callback in self.callbacks_
@@ -323,7 +331,7 @@ class Net(TrainingSteps, NeuralNet):
         )
 
     def _has_harmless_callbacks(self):
-        """Return whether callbacks are skorch's or ours, and none freezes layers."""
+        """Return whether all callbacks are known and none freezes layers."""
         return all(
             is_of(type(callback), "skorch", "skcnn")
             and not isinstance(callback, ParamMapper)
@@ -333,27 +341,32 @@ class Net(TrainingSteps, NeuralNet):
     def _mean_of_batches(self, prefix):
         rows = self.history[-1]["batches"]
         losses = [row[f"{prefix}_loss"] for row in rows]
-        return float(
-            np.average(losses, weights=[row[f"{prefix}_batch_size"] for row in rows])
-        )
+        sizes = [row[f"{prefix}_batch_size"] for row in rows]
+        return self._mean_loss(torch.tensor(losses, dtype=torch.float64), sizes)
 
     def _run_lean_epoch(self, batches):
-        """Train on each batch; the loss stays on the device until the end."""
+        """Train on each batch; losses stay on the device until the end."""
         self._set_training(True)
         losses, sizes = [], []
         for X, y in batches:
             self._set_learning_rate()
             losses.append(self.step(X, y))
             sizes.append(len(X))
-        return float(np.average(torch.stack(losses).tolist(), weights=sizes))
+        return self._mean_loss(torch.stack(losses), sizes)
+
+    def _mean_loss(self, losses, sizes):
+        """Return the mean loss of an epoch from those of its batches."""
+        if self._parallel is not None:
+            losses = self._parallel.end_epoch(losses)
+        return float(np.average(losses.tolist(), weights=sizes))
 
     def train_step(self, batch, **fit_params):
-        """Make a step of skorch's own, at the scheduled learning rate."""
+        """Run a step of skorch at the scheduled learning rate."""
         self._set_learning_rate()
         return super().train_step(batch, **fit_params)
 
     def _step_optimizer(self, step_fn):
-        """Step as skorch does, but compute gradients before hooks look at them."""
+        """Compute the gradients before hooks read them, then step as skorch does."""
         step_fn()
         self.update_weights()
 
@@ -370,17 +383,17 @@ class Net(TrainingSteps, NeuralNet):
         self._step += 1
 
     def predict_images(self, images):
-        """Return the outputs for images during training, as `predict_batches` does.
+        """Compute the outputs for images during training, as `predict_batches` does.
 
         Parameters
         ----------
         images : Images
-            The samples.
+            Samples.
 
         Returns
         -------
         ndarray of shape (n_samples, n_outputs)
-            Outputs in double precision, perhaps not finite.
+            Outputs in double precision; they may not be finite.
         """
         with self._evaluation:
             return compute_outputs(

@@ -1,4 +1,4 @@
-"""Training steps: gradients of the weights for a batch."""
+"""Training steps."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -13,11 +13,13 @@ from ..runtime import (
     DTYPES,
     PrivateRandomness,
     autocast,
+    count_processes,
     fixed_kernels,
     is_of,
     make_generator,
     use_threads_for,
 )
+from .data_parallel import DataParallel
 from .recording import RecordedPasses, is_recordable
 from .row_updates import row_updates
 
@@ -25,17 +27,15 @@ RANDOM_LAYERS = (_DropoutNd, nn.RReLU, nn.RNNBase, nn.Transformer)
 
 
 class TrainingSteps:
-    """The training steps of a net: on the CPU, on a GPU, and what makes them fast.
+    """Mixin of `Net`: training steps on the CPU, on a GPU and in several processes."""
 
-    Warning: this class is not meant to be used, `Net` is.
-    """
-
-    _recorded = None  # passes on a GPU that are replayed
-    _others_randomness = nullcontext()  # for code of others, during training
+    _recorded = None  # passes that a GPU replays
+    _parallel = None  # the network, if several processes train it together
+    _others_randomness = nullcontext()  # for foreign code, during training
 
     @contextmanager
     def computing(self, n_samples):
-        """Use the threads that pay for a batch, and a GPU's deterministic kernels.
+        """Use a suitable number of threads, or deterministic kernels on a GPU.
 
         Parameters
         ----------
@@ -50,15 +50,15 @@ class TrainingSteps:
 
     @contextmanager
     def ready(self, dataset, generator):
-        """Within this context, `infer` can take training batches.
+        """Prepare for training batches.
 
         Parameters
         ----------
         dataset : TrainingSet
-            Where the batches come from.
+            Source of the batches.
 
         generator : torch.Generator
-            For random layers, on the device of the network.
+            Random numbers of layers such as dropout, on the device of the network.
         """
         self._randomness = PrivateRandomness(generator)
         others = make_generator(generator.initial_seed() + 2, generator.device)
@@ -67,6 +67,8 @@ class TrainingSteps:
         self._frozen_statistics = len(dataset) == 1
         self._is_plain = all(map(is_never_random, self.module_.modules()))
         self._evaluation = self._private_evaluation(generator)
+        if count_processes() > 1:
+            self._parallel = DataParallel(self.module_)
         try:
             with (
                 explain_lone_sample(self.batch_size),
@@ -76,12 +78,13 @@ class TrainingSteps:
                 yield
         finally:
             self._give_generator(None)
+            self._parallel = None
             del self._randomness, self._others_randomness, self._evaluation
 
     def _private_evaluation(self, generator):
-        """Return the context of passes between epochs, which may be random, too.
+        """Return the context of passes between epochs.
 
-        Their numbers are not those of training, which so is the same without them.
+        If they draw random numbers, those of training stay the same.
         """
         if self._is_plain:
             return nullcontext()
@@ -90,7 +93,7 @@ class TrainingSteps:
 
     @contextmanager
     def _recording(self, dataset, generator):
-        """Within this context, passes on a GPU are recorded, if that can be."""
+        """Record and replay passes on a GPU, if possible."""
         if not self._may_record(dataset):
             yield
             return
@@ -103,19 +106,19 @@ class TrainingSteps:
             del self._recorded
 
     def _may_record(self, dataset):
-        """Return whether batches are alike, and nobody changes what a pass does."""
+        """Return whether each pass does the same, on batches of the same kind."""
         return (
-            isinstance(dataset.images, (Images, FeatureVectors))
+            self._parallel is None
+            and isinstance(dataset.images, (Images, FeatureVectors))
             and is_recordable(self.module_, self.criterion_)
             and self._has_harmless_callbacks()
         )
 
     @contextmanager
     def _step_hooks(self):
-        """Within this context, steps treat the network as it wants to be treated.
+        """Update weights with sparse gradients by rows, and call `after_step`.
 
-        Weights with sparse gradients are updated by rows. A network that keeps its
-        weights within bounds has a method `after_step`.
+        A network that keeps its weights within bounds has this method.
         """
         layers = self.module_.modules()
         is_sparse = any(getattr(layer, "sparse", False) for layer in layers)
@@ -131,7 +134,7 @@ class TrainingSteps:
                 hook.remove()
 
     def _give_generator(self, generator):
-        """Let the package's own random layers draw from `generator`."""
+        """Set the generator of the package's own random layers."""
         for module in self.module_.modules():
             if isinstance(module, Dropout):
                 module.generator = generator
@@ -161,20 +164,34 @@ class TrainingSteps:
         return loss
 
     def update_weights(self):
-        """Make the optimiser's step; one that draws random numbers draws the fit's."""
+        """Step the optimiser; if it draws random numbers, these are the fit's own."""
         is_foreign = not is_of(type(self.optimizer_), "torch", "skcnn")
         with self._randomness_of(is_foreign):
             self.optimizer_.step()
 
     def _randomness_of(self, is_foreign):
-        """Return the context of code of others, in which it may draw."""
+        """Return the context in which foreign code may draw random numbers."""
         return self._others_randomness if is_foreign else nullcontext()
 
     def _compute_gradients(self, X, y):
         """Add the gradients of a batch to those of the weights; return the loss."""
-        loss = self.get_loss(self.infer(X), y)
+        return self._backward(X, y)[0].detach()
+
+    def _backward(self, X, y):
+        """Add the gradients of a batch; return the loss and the outputs."""
+        factor = 1.0
+        if self._parallel is not None:
+            X, y, factor = self._parallel.part(X, y)
+        outputs = self.infer(X)
+        loss = factor * self.get_loss(outputs, y)
         loss.backward()
-        return loss.detach()
+        return loss, outputs
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute the gradients of a batch, in a step of skorch."""
+        self._set_training(True)
+        loss, outputs = self._backward(*batch)
+        return {"loss": loss, "y_pred": outputs}
 
     def _set_training(self, training=True):
         super()._set_training(training)
@@ -188,8 +205,9 @@ class TrainingSteps:
         if not self.module_.training:
             with autocast(x.device, self.precision):
                 return self.module_(x).to(DTYPES[self.precision])
+        module = self.module_ if self._parallel is None else self._parallel.module
         with self._randomness, autocast(x.device, self.precision):
-            out = self.module_(x).to(DTYPES[self.precision])
+            out = module(x).to(DTYPES[self.precision])
         if self._is_plain and not getattr(self._randomness, "n_draws", True):
             self._randomness = nullcontext()  # no other layer draws
         return out
@@ -211,20 +229,20 @@ class TrainingSteps:
 
 @contextmanager
 def explain_lone_sample(batch_size):
-    """Say what to do if a batch holds too few values for their variance."""
+    """Explain the error of a batch with too few values for a variance."""
     try:
         yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         raise ValueError(
-            f"batch_size={batch_size} leaves a sample alone in a batch. Where its maps "
-            "have one pixel, batch normalisation finds no variance. Choose a larger "
-            "batch_size, or norm='group' or None."
+            f"batch_size={batch_size} gives a batch of one sample, whose feature maps "
+            "of one pixel have no variance for batch normalisation. Increase "
+            "batch_size, or set norm='group'."
         ) from error
 
 
 def is_never_random(module):
-    """Return whether it is known that a layer does not draw random numbers."""
+    """Return whether a layer is known to draw no random numbers."""
     is_known = is_of(type(module).forward, "torch.nn", "skcnn")
     return is_known and not isinstance(module, RANDOM_LAYERS)
