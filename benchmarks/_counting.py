@@ -1,4 +1,4 @@
-"""A small network that counts the images that go through it, in any process."""
+"""Small network that counts its images in all processes."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Timing of alternatives in one run: interleaved, medians, ratios."""
+"""Interleaved timing of alternatives, with medians and ratios."""
 
 import gc
 import os

@@ -4,8 +4,8 @@ The script prints
 
 - seconds for 8 fits of about 5 s in two processes, by joblib's loky and on dask, and
   their ratio;
-- the largest memory of the workers and of the scheduler's process, while features of
-  N and of 10 N image files are computed and reduced to their sum.
+- the peak memory of the workers and of the scheduler's process, while features of N and
+  of 10 N image files are computed and summed.
 
     python benchmarks/cluster.py [--only search memory]
 """

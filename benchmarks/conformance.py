@@ -1,13 +1,13 @@
-"""How many of scikit-learn's estimator checks pass.
+"""Number of scikit-learn's estimator checks that pass.
 
     python benchmarks/conformance.py
 
 The API checks and the full suite are run on both trained estimators with default
 parameters, and on the feature transformer with random filters and with a network
-that it trains. The one check that fails there, the equivalence of weighted and
-repeated samples, is run once more where batches are the whole training set and
-nothing depends on their composition. The check of array API input is skipped
-unless the environment variable ``SCIPY_ARRAY_API`` is 1.
+that it trains. One check fails: the equivalence of weighted and repeated samples. It is
+repeated with batches of the whole training set and without batch normalisation. The
+check of array API input is skipped unless the environment variable ``SCIPY_ARRAY_API``
+is 1.
 """
 
 import warnings

@@ -1,20 +1,19 @@
-"""Images per second of several ways to features, at 224 × 224 pixels.
+"""Speed of feature extraction by skcnn and other packages, at 224 × 224 pixels.
 
     python benchmarks/extraction_speed.py [--backbone resnet18] [--threads 4]
         [--repeats 5] [--images 64]
 
 ``--backbone efficientnet_lite0`` compares the default backbone with the module of
-timm, which has the same weights, in float32 alone.
+timm, which has the same weights, in float32 only.
 
-Of resnet18, every way has the same random weights. The plain loop gets float32
-batches that are normalised already, CNNFeatureTransformer gets uint8 images, and
-embetter and img2vec get images of PIL, as their users pass them. Both peers are run by
-their own classes; these download weights when they are made, so random ones are
-slipped in. The error is the relative L2 distance of the features from those that the
-network in evaluation mode computes in float64 from the same input.
+With resnet18, all have the same random weights. The plain loop gets normalised float32
+batches, CNNFeatureTransformer gets uint8 images, and embetter and img2vec get images of
+PIL, as their users pass them. These two are run by their own classes, whose downloaded
+weights are replaced by random ones. The error is the relative L2 distance of the
+features from those that the network in evaluation mode computes in float64.
 
-bfloat16 is left out where the processor does not have it: what torch does instead
-takes minutes.
+bfloat16 is skipped if the processor has no bfloat16 arithmetic, because torch's
+emulation takes minutes.
 """
 
 import argparse

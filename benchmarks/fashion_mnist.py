@@ -5,9 +5,8 @@
 
 Trains on the 60,000 images and scores the 10,000 test images, once for each seed.
 The recipe was chosen with ``--validate``, which trains on the first 50,000 and
-scores the last 10,000 training images; the test images had no part in it. With
-``--jobs`` seeds are fitted in processes that share the cores, which makes the same
-networks in less time altogether.
+scores the last 10,000 training images; the test images were not used. With ``--jobs``,
+seeds are fitted in parallel processes, which gives the same networks in less time.
 
 ``--compare`` also runs the recipe with fewer epochs, a skorch net as its users
 write it (that of ``fit_speed.py``) and support vector machines on subsets, and

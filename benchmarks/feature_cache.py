@@ -1,11 +1,11 @@
-"""How often an image goes through the network in a grid search, and what that costs.
+"""Forward passes of an image in a grid search, and their cost.
 
     python benchmarks/feature_cache.py [--threads 4] [--repeats 5] [--images 256]
 
-First the images that go through the network are counted, in a search over 20
-candidates and 5 folds with a refit at the end; the last search is a new process
-on the cache of the one before. Then the times of hashing, look-up and storage are
-compared with that of the forward pass: resnet18 on uint8 images of 224 × 224
+First, images that go through the network are counted in a search over 20 candidates and
+5 folds with a refit; the last search is a new process with the cache of the previous
+one. Then the times of hashing, look-up and storage are compared with the time of the
+forward pass: resnet18 on uint8 images of 224 × 224
 pixels, with random weights.
 """
 

@@ -1,18 +1,17 @@
-"""What it takes to compute features of files rather than of arrays.
+"""Cost of computing features of files instead of arrays.
 
     python benchmarks/file_decoding.py [--threads 4] [--repeats 5]
 
 1. JPEG files of 256 pixels to resnet18's features, against the forward pass on an
    array of the same images, decoded, resized and cropped.
-2. A JPEG of 12 megapixels to 224 × 224 pixels, against PIL alone: on one thread,
-   and with the threads that the transformer decodes in. The less detail an image
-   has, the more is gained: a photograph that was enlarged has little, a mosaic of
-   small photographs more than a camera's images.
-3. The largest memory of a process that computes features of 1,000 files, and of
-   10,000.
+2. A JPEG of 12 megapixels to 224 × 224 pixels, against PIL alone, on one thread and on
+   the decoding threads of the transformer. The gain is largest for images with little
+   detail: an enlarged photograph has less, a mosaic of small photographs more detail
+   than an image of a camera.
+3. The peak memory of a process that computes features of 1,000 files, and of 10,000.
 
-The photographs are those of the folder that SKCNN_DATA names, or of shared/data
-beside the repository.
+The photographs are in the folder that SKCNN_DATA names, or in shared/data beside the
+repository.
 """
 
 import argparse

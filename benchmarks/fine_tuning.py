@@ -1,18 +1,17 @@
-"""Accuracy of fine-tuned networks, by what is trained.
+"""Accuracy of fine-tuned networks, by trainable layers.
 
     python benchmarks/fine_tuning.py DATA [--backbone squeezenet1_0] [--threads 2]
         [--seeds 5] [--jobs 1] [--only NAME ...]
 
-``--only cifar10`` prints what 4,000 small images are worth: to a network trained
-from scratch, with and without augmentation, to features of a pretrained one, and
-to one that is fine-tuned.
+``--only cifar10`` compares, on 4,000 small images, a network trained from scratch, with
+and without augmentation, features of a pretrained network, and a fine-tuned network.
 
 DATA is the folder with ``images/hymenoptera`` (244 and 153 photographs of ants
 and bees), ``images/cifar10`` (4,000 and 1,000 images) and the ImageNet weights of
 SqueezeNet, which ``--backbone squeezenet1_0`` reads. A row is the accuracy on unseen
 images, mean and standard deviation over seeds, with the CPU seconds of a fit. All
-settings are defaults but for those that are named. With ``--jobs`` fits run in
-processes that share the cores, which makes the same networks in less time altogether.
+settings are defaults unless the row names others. With ``--jobs``, fits run in parallel
+processes, which gives the same networks in less time.
 """
 
 import argparse

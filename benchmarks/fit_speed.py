@@ -3,13 +3,12 @@
     python benchmarks/fit_speed.py [--threads 1 2] [--repeats 7]
 
 The networks: the default one on images of 8 × 8 and 28 × 28 pixels, a residual network
-(resnet20) on colour images of 32 × 32, and one of the user's own with attention. The
-skorch net is written as users write it: a Sequential, float32 arrays, a
-DataLoader. The plain loop is the fastest we can write for the same network:
-channels last, batches indexed out of one tensor, a fused optimiser; in bfloat16
-(autocast), too, on processors and GPUs that multiply matrices in it. The
-accuracy column is that on unseen images, mean and standard deviation over five
-seeds, where `--data` names the folder of MNIST.
+(resnet20) on colour images of 32 × 32, and a custom network with attention. The skorch
+net is written as users write it: a Sequential, float32 arrays, a DataLoader. The plain
+loop is the fastest that we can write for the same network: channels last, batches
+indexed out of one tensor, a fused optimiser. On hardware with bfloat16 arithmetic, it
+also runs in bfloat16 (autocast). If `--data` names the folder of MNIST, the accuracy on
+unseen images is printed, mean and standard deviation over five seeds.
 """
 
 import argparse

@@ -2,15 +2,14 @@
 
     python benchmarks/gpu_features.py [--repeats 5] [--images 4096] [--compile]
 
-All ways have the same random weights, channels last, evaluation mode, and batches of
-the same size. "resident" is the forward pass alone, on normalised batches that are
-on the GPU already: nothing can be faster without another network. "plain loop" is
-the batched loop as one writes it: uint8 images are moved, normalised and computed
-batch by batch, and the features moved back. CNNFeatureTransformer gets the same
-uint8 array; then JPEG files.
+All variants have the same random weights, channels last, evaluation mode, and batches
+of the same size. "resident" is the forward pass alone, on normalised batches on the
+GPU, which is the upper bound. "plain loop" is the usual batched loop: uint8 images
+are moved, normalised and computed batch by batch, and the features are moved back.
+CNNFeatureTransformer gets the same uint8 array, then JPEG files.
 
-The shares are those of the time that files take: decoding alone, copying the pixels
-to the GPU alone, computing alone. They overlap, so they may add up to more than one.
+The shares are the times of decoding, copying to the GPU and computing alone, divided by
+the time for files. These steps overlap, so the shares may add up to more than one.
 """
 
 import argparse

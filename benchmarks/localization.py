@@ -6,8 +6,9 @@ in training and in the test. The script prints
 
 - the average precision of `SlidingWindowDetector` and of HOG with a linear SVM on the
   same windows, and false boxes in images without an object at a recall of 0.8;
-- how often boxes of `BoxRegressor`, `ActivationLocalizer` and the best detection, the
-  middle of the image and the mean box have an intersection over union of at least 0.5;
+- the share of boxes with an intersection over union of at least 0.5, for
+  `BoxRegressor`, `ActivationLocalizer`, the best detection, the middle of the image and
+  the mean box;
 - seconds for an image of 640 × 480 pixels, and the share of the backbone.
 
     python benchmarks/localization.py [--only detection localization speed]

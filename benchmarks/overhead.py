@@ -1,9 +1,9 @@
-"""What the estimator costs above the raw torch loop, per image.
+"""Overhead of the estimator over a plain torch loop, per image.
 
     python benchmarks/overhead.py [--threads 1] [--repeats 15]
 
-The network is near-empty (one linear layer on 8 × 8 images), so that what is
-left is the price of the estimator: validation, scaling, batches, history.
+The network is nearly empty (one linear layer on 8 × 8 images), so the time is that of
+validation, scaling, batches and history.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What networks are worth for values, beside a linear model.
+"""CNNRegressor compared with a linear model.
 
     python benchmarks/regression.py [--threads 4] [--seeds 5]
 
@@ -6,8 +6,8 @@
    rotated by -45 to 45 degrees; other digits are rotated to test.
 2. The delay of an echo: a chirp of 64 steps somewhere in 256 steps of noise.
 
-CNNRegressor with its default parameters, and Ridge, its alpha chosen by
-cross-validation. Seconds are CPU time of a fit and of the predictions.
+CNNRegressor has default parameters; the alpha of Ridge is chosen by cross-validation.
+Seconds are CPU time of a fit and of the predictions.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Time of a search in processes and in threads against one fit after the other.
+"""Time of a parallel search in processes or threads against a sequential search.
 
     python benchmarks/search_parallel.py [--jobs 4] [--repeats 5] [--epochs 5]
 
 Eight settings of CNNClassifier in three folds, on the digits of scikit-learn and,
-where SKCNN_DATA names the folder of the data, on 2,000 digits of MNIST. The
+if SKCNN_DATA names the data folder, on 2,000 digits of MNIST. The
 sequential search fits with as many threads as the others have workers. The three
 alternate; a time is the median over the rounds, a ratio the median of the ratios
-within a round. Before the first round that counts, one starts the workers.
+within a round. A first round, which is not counted, starts the workers.
 """
 
 import argparse

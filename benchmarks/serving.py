@@ -1,10 +1,10 @@
-"""Time of one image, and onnxruntime against our own predictions.
+"""Prediction time of one image, by the estimator and by onnxruntime.
 
     python benchmarks/serving.py
 
-Median and 99th percentile of `predict_proba` for one image, alone and while other
-threads predict, too; whether 16 threads at once get the serial result; and images per
-second of ours and of onnxruntime, with 1 and 2 threads.
+The script prints the median and 99th percentile of `predict_proba` for one image, alone
+and while other threads predict; whether 16 threads get the same result as one; and
+images per second of the estimator and of onnxruntime, with 1 and 2 threads.
 """
 
 import io

@@ -1,23 +1,24 @@
-"""What networks are worth on signals, beside neighbours and a linear model.
+"""CNNs on signals, compared with nearest neighbours and a linear model.
 
     python benchmarks/signals.py [--threads 4] [--seeds 5] [--steps 600]
         [--only ArrowHead ...]
 
 1. Four sets of the UCR and UEA archives, on their own split: ArrowHead and
    ItalyPowerDemand (one channel), BasicMotions (6 channels) and JapaneseVowels (12
-   channels of unequal lengths, padded with zeros to the 26 steps of the longest of the
-   training set; one of the test set is longer, and cut).
+   channels of unequal lengths, padded with zeros to the 26 steps of the longest
+   training signal; one test signal is longer and is cut).
 2. Spoken digits: 300 recordings to train on, 300 of the same six speakers to test, as
    waveforms, as images of their log-mel spectra, and as series of 40 channels.
 
 Each network is trained for 600 steps of 8 samples, a number that was fixed
-beforehand, or for ``--steps``; the published ones were trained for 2,000 epochs. Other
-hyper-parameters are defaults unless the row says otherwise.
-Published accuracies are means of 10 runs of the fully convolutional network (Ismail
-Fawaz et al., "Deep learning for time series classification: a review", 2019, arXiv
-1809.04356, with the results in the repository hfawaz/dl-4-tsc). Neighbours see raw
-values, the linear model standardised ones. Seconds are CPU time of a fit and of the
-predictions for the test set, the mean over seeds.
+beforehand, or for ``--steps``; the published networks were trained for 2,000 epochs.
+Other hyper-parameters are defaults unless the row says otherwise.
+
+Published accuracies are means of 10 runs of the fully convolutional network
+(Ismail Fawaz et al., "Deep learning for time series classification: a review", 2019,
+arXiv 1809.04356, with the results in the repository hfawaz/dl-4-tsc). Nearest
+neighbours see raw values, the linear model standardised ones. Seconds are CPU time of a
+fit and of the predictions for the test set, the mean over seeds.
 
 The data are in the folder that SKCNN_DATA names, or in shared/data beside the
 repository.

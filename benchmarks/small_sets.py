@@ -4,9 +4,10 @@
         [--only ArrowHead ...]
 
 ``max_epochs="auto"`` is compared with its minimum, 20 epochs (10 for sentences), and,
-with ``--steps``, with as many epochs as each number of training steps takes. Accuracy,
-or R² of a regression, is that of unseen samples: mean, minimum and maximum over seeds.
-Seconds are the CPU time of a fit. Tables are standardised and read as signals.
+with ``--steps``, with the number of epochs in these numbers of training steps. The
+table has the accuracy, or R² of a regression, on unseen samples: mean, minimum and
+maximum over seeds. Seconds are the CPU time of a fit. Tabular data are standardised and
+read as signals.
 
 The data are in the folder that SKCNN_DATA names, or in shared/data beside the
 repository, or shipped with scikit-learn.

@@ -4,21 +4,21 @@
     python benchmarks/text_cnn.py [DATA] --speed [--threads 1] [--repeats 5]
 
 A row is the accuracy on unseen sentences, mean and standard deviation over seeds,
-with the CPU seconds of a fit, beside what Kim (2014, table 2) reports. DATA is the
-folder with ``text``, by default that which SKCNN_DATA names or shared/data beside
+with the CPU seconds of a fit, beside the result of Kim (2014, table 2). DATA is the
+folder with ``text``, by default the folder that SKCNN_DATA names or shared/data beside
 the repository.
 
-- All settings of the networks are defaults; none was chosen by test sentences. Where
-  a set has sentences for development (SST), they choose the epoch, as in the paper.
-- Where the paper has a split for the test, it is the test here; MR has a 10-fold
-  cross-validation, whose folds the seed decides.
-- SST is trained on sentences. The paper trains on their phrases as well: CNN-rand
-  falls behind it on these sets alone, and not on MR and TREC, where both see the same.
+- All settings of the networks are defaults; none was chosen on test sentences. If a set
+  has development sentences (SST), the best epoch on these is used, as in the paper.
+- Test sentences are those of the paper; for MR, the seed determines the folds of a
+  10-fold cross-validation.
+- SST is trained on sentences. The paper also trains on their phrases: CNN-rand is
+  worse than in the paper only on these sets, not on MR and TREC with equal data.
 - static, non-static and multichannel have vectors that are computed here from the
-  sentences trained on (components of their co-occurrences). The paper has vectors of
-  a hundred thousand million words: its figures are in brackets.
+  training sentences (components of their co-occurrences). The paper has vectors of
+  a hundred billion words; its results are in brackets.
 - C and the n-grams of the linear models are searched by cross-validation on the
-  sentences trained on.
+  training sentences.
 """
 
 import argparse

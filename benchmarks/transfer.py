@@ -1,15 +1,14 @@
-"""What features of trained networks are worth to classical models.
+"""Classical models on features of trained networks.
 
     python benchmarks/transfer.py [--threads 4] [--seeds 3]
 
-1. Ants and bees (hymenoptera, 244 photographs to train on, 153 to test): features
-   of SqueezeNet, trained on ImageNet, against pixels, both searched by
-   cross-validation on the photographs to train on.
-2. MNIST, 6,000 digits to train on, 10,000 to test: a CNNClassifier's own head
+1. Ants and bees (hymenoptera, 244 training and 153 test photographs): features of
+   SqueezeNet, trained on ImageNet, against pixels, both searched by cross-validation on
+   the training photographs.
+2. MNIST, 6,000 training and 10,000 test digits: a CNNClassifier's own head
    against a support vector machine on its features.
-3. That the networks are those that were published: accuracies of SqueezeNet on 200
-   images of ImageNet, and of two ResNets on 1,000 images of CIFAR-10, through
-   CNNFeatureTransformer.
+3. Check against published accuracies, through CNNFeatureTransformer: SqueezeNet on 200
+   images of ImageNet, and two ResNets on 1,000 images of CIFAR-10.
 
 The data are in the folder that SKCNN_DATA names, or in shared/data beside the
 repository.

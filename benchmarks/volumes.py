@@ -1,14 +1,14 @@
-"""A 3-D network on volumes, beside a linear model.
+"""3-D network on volumes, compared with a linear model.
 
     python benchmarks/volumes.py [--threads 4] [--seeds 3]
 
-AdrenalMNIST3D: 64 x 64 x 64 masks of adrenal glands, normal or hyperplastic; 1,188 to
-train on, 98 to choose settings by, 298 to test. The network sees the largest values of
-blocks of 2 x 2 x 2, 32 x 32 x 32 of them. The linear model sees the means of blocks of
-4 x 4 x 4, its strength chosen by the same 98. Published (Yang et al., "MedMNIST v2",
+AdrenalMNIST3D: 64 x 64 x 64 masks of adrenal glands, normal or hyperplastic; 1,188 for
+training, 98 for validation, 298 for the test. The network sees 32 x 32 x 32 maxima of
+blocks of 2 x 2 x 2. The linear model sees the means of blocks of 4 x 4 x 4; its
+regularisation is chosen on the validation data. Published (Yang et al., "MedMNIST v2",
 Scientific Data 10:41, 2023, on 28 x 28 x 28): AUC 0.80-0.87 for simple 3-D networks.
 
-Memory is the largest resident set of the process: after the data are read, and after
+Memory is the peak resident set size of the process, after reading the data and after
 the fits.
 
 The data are in the folder that SKCNN_DATA names, or in shared/data beside the

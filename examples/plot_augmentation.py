@@ -1,11 +1,10 @@
 """
 =======================================================
-What does augmentation do to an image, and for a score?
+How does augmentation change images and the accuracy?
 =======================================================
 
 Augmentation changes each training image at random each time it is used. The pictures
-show what the presets do; the curve shows what that is worth with few digits to learn
-from.
+show the presets; the curves show the accuracy with few training digits.
 """
 
 # %%
@@ -35,8 +34,8 @@ for preset in presets:
 # %%
 # Accuracy with few training images
 # ---------------------------------
-# The digits of scikit-learn are centred. Those to be predicted are moved by a pixel to
-# the left or to the right, as they may be in practice.
+# The digits of scikit-learn are centred. Test digits are shifted by a pixel to the left
+# or to the right, as they may be in practice.
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -67,8 +66,8 @@ for augmentation, values in scores.items():
 # %%
 # Pictures and scores
 # -------------------
-# ``"standard"`` shifts images further than ``"light"``, which helps here most. It also
-# mirrors them, which suits photographs better than digits.
+# ``"standard"`` shifts images further than ``"light"``, which helps most here. It also
+# flips them, which suits photographs better than digits.
 
 figure = plt.figure(figsize=(10, 3.8), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=(3, 2))

@@ -5,7 +5,7 @@ Which layer of a CNN has the best features?
 
 The layer is a parameter of :class:`~skcnn.CNNFeatureTransformer`, so a grid search
 finds the best one for each classifier. The network is trained on the digits 0 to 4. Its
-features are used to classify the digits 5 to 9, of which only a few have labels.
+features are used to classify the digits 5 to 9 with few labels.
 """
 
 # %%
@@ -35,9 +35,9 @@ print(CNNFeatureTransformer(network).fit(X).layer_names())
 # %%
 # Layer and classifier, searched together
 # ---------------------------------------
-# 50 digits have labels, the others are for the score. Every candidate and every
-# split needs the same features; with `memory` an image goes through the network
-# once for each layer, whatever the size of the search.
+# 50 digits have labels, the others are test data. All candidates and splits need the
+# same features; with `memory`, an image goes through the network once for each layer,
+# for any size of the search.
 
 layers = ["block1", "block2", "block3", "penultimate"]
 classifiers = {
@@ -59,8 +59,8 @@ with tempfile.TemporaryDirectory() as folder:
     ).fit(X, y)
 
 # %%
-# The answer
-# ----------
+# Accuracy by layer
+# -----------------
 
 results = pd.DataFrame(search.cv_results_)
 names = {str(classifier): name for name, classifier in classifiers.items()}

@@ -4,9 +4,9 @@ Can the probabilities of a CNN be trusted?
 =====================================================
 
 A classifier is calibrated if it is right for 90 % of the samples to which it gives a
-probability of 0.9. Networks may be too sure, or not sure enough. scikit-learn's
-:class:`~sklearn.calibration.CalibratedClassifierCV` mends that for a CNN as for
-any other classifier.
+probability of 0.9. Networks may be overconfident or underconfident.
+:class:`~sklearn.calibration.CalibratedClassifierCV` of scikit-learn corrects this for a
+CNN as for any other classifier.
 """
 
 # %%
@@ -38,12 +38,11 @@ models = {
 }
 
 # %%
-# How sure, and how often right
-# -----------------------------
-# Above the diagonal, the network is right more often than it claims. Label smoothing
-# makes it even more cautious; a temperature, fitted by cross-validation, mends it. The
-# most probable class of each test digit is right or not; the curve compares its
-# probability with the fraction of right ones.
+# Calibration curves
+# ------------------
+# The curve compares the probability of the predicted class with the accuracy. Above
+# the diagonal, the network is underconfident. Label smoothing makes it even less
+# confident; temperature scaling, fitted by cross-validation, corrects it.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 left.plot([0, 1], [0, 1], color="grey", lw=1, label="calibrated")
@@ -67,7 +66,7 @@ for (name, model), style in zip(models.items(), ["o-", "s--", "^:"], strict=True
     )
 left.set(
     xlabel="probability of the predicted class",
-    ylabel="fraction predicted right",
+    ylabel="fraction of correct predictions",
     xlim=(0.3, 1.02),
     ylim=(0.3, 1.02),
 )

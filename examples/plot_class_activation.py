@@ -1,17 +1,17 @@
 """
 ======================================================
-Where in the image did the network see it?
+Which regions of an image are evidence for a class?
 ======================================================
 
-A pipeline of pretrained features and a logistic regression learns what six photographs
-look like, from patches of their left halves. Then it gets a collage of all six. A class
-activation map shows where the collage speaks for each class: exactly, as the features
-are means over positions and the rest of the pipeline is linear.
+A pipeline of pretrained features and a logistic regression is trained on patches of the
+left halves of six photographs. Class activation maps then show which regions of a
+collage of the right halves are evidence for each photograph. The maps are exact,
+because the features are means over positions and the rest of the pipeline is linear.
 """
 
 # %%
-# Patches to learn from
-# ---------------------
+# Training patches
+# ----------------
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,9 +63,9 @@ collage = (255 * collage).astype(np.uint8)
 # %%
 # A map for each class
 # --------------------
-# Orange is where the collage speaks for the class. The right half of the temple shows
-# only a lake, trees and the sky, so the network sees it nowhere, but for a piece of the
-# rocket.
+# Orange regions are evidence for the class. The right half of the temple photograph
+# shows only a lake, trees and the sky, so there is no evidence for the temple, except
+# on a small part of the space shuttle.
 
 from skcnn.inspection import class_activation_maps
 

@@ -12,8 +12,8 @@ not in a single frame.
 # Clips of moving digits
 # ----------------------
 # Each digit of scikit-learn starts at a random place of 16 × 16 pixels and moves two
-# pixels a frame, to the left, right, top or bottom. What leaves the frame on one side
-# enters it on the other, so single frames look alike for all directions.
+# pixels per frame, to the left, right, top or bottom. A digit that leaves the frame on
+# one side enters it on the other, so single frames look alike for all directions.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -11,7 +11,7 @@ those of a network are learnt.
 # %%
 # A photograph and seven filters
 # ------------------------------
-# The filters of :class:`~skcnn.FixedFilterTransformer` are those of many lectures:
+# The filters of :class:`~skcnn.FixedFilterTransformer` are textbook examples:
 # the identity, three edge detectors, sharpening, and two kinds of blur.
 
 import matplotlib.pyplot as plt
@@ -27,7 +27,7 @@ print(filtered.shape)
 # %%
 # Each filter, and the image that it makes
 # ----------------------------------------
-# Edge detectors have weights that add up to 0, so even areas become 0, shown in middle
+# The weights of edge detectors add up to 0, so uniform areas become 0, shown in middle
 # grey. The other filters keep the brightness, as their weights add up to 1.
 
 filters = transformer.filters_

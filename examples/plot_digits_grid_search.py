@@ -6,15 +6,15 @@ Is a CNN worth it on the digits? A grid search
 Four models are compared on the 1,797 digits of scikit-learn: a convolutional network, a
 support vector machine on features of such a network, a support vector machine on
 pixels, and a fully connected network. The hyper-parameters of each are searched on the
-same training images, by 3-fold cross-validation. Then each is scored once on images
-that its search has not seen.
+same training images, by 3-fold cross-validation. Then each is scored once on test
+images.
 """
 
 # %%
 # Four searches
 # -------------
-# Images go to the CNN as they are, ``(n, 8, 8)``, as classifier and as feature
-# extractor; the other two get rows of 64 values.
+# As a classifier and as a feature extractor, the CNN gets images, ``(n, 8, 8)``. The
+# other two models get rows of 64 values.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,15 +1,14 @@
 """
 =====================================================
-Where are images in feature space?
+Are similar images near each other in feature space?
 =====================================================
 
-A network that has learnt the digits 0 to 4 makes features of the digits 5 to 9, which
-it has never seen. A projection to a plane shows whether those of one kind are near each
-other.
+A network trained on the digits 0 to 4 computes features of the digits 5 to 9. A
+two-dimensional projection shows whether digits of one class are near each other.
 """
 
 # %%
-# A network that knows other digits
+# A network trained on other digits
 # ---------------------------------
 
 from sklearn.datasets import load_digits

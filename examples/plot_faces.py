@@ -3,10 +3,9 @@
 Is a face recognised in other light and from another angle?
 ==============================================================
 
-Twelve faces, lit and turned by a program: their shapes and shades are made up, so that
-light and angle can be chosen. Models learn from faces that are lit and seen nearly from
-the front, and are tested in light that comes more and more from the side, and on faces
-that are turned further and further.
+A program draws twelve synthetic faces with chosen angles of light and view. Models are
+trained on faces that are lit and seen nearly from the front. They are tested with
+growing angles of the light and of the face.
 """
 
 # %%

@@ -1,17 +1,18 @@
 """
 =========================================================
-What do the layers of a network make of a photograph?
+What do the feature maps of a photograph look like?
 =========================================================
 
-Each filter of a layer makes a feature map: an image that is bright where the filter has
-found something. First layers find edges and colours and see small parts of the image.
-Last layers see nearly all of it, find parts of things, and have few pixels left.
+Each filter of a layer computes a feature map: an image that is bright where the filter
+responds. Early layers respond to edges and colours in small parts of the image. Late
+layers respond to parts of objects; each of their few pixels depends on nearly the whole
+image.
 """
 
 # %%
 # Feature maps of five layers
 # ---------------------------
-# Of each layer, the six feature maps that vary most.
+# The figure shows the six feature maps of each layer that vary most.
 
 import matplotlib.pyplot as plt
 from skimage import data

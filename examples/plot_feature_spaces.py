@@ -3,19 +3,17 @@
 Which features need the fewest labels? Pixels, PCA, LLE or a CNN's
 ====================================================================
 
-One classifier, a logistic regression, learns from seven kinds of features: pixels,
-three that manifold learning and PCA find without labels, filters drawn at random,
-filters learnt from other digits, and those of a network that was trained on
-photographs. The digits 5 to 9 are to be told apart, with more and more labels.
+A logistic regression classifies the digits 5 to 9 by seven kinds of features: pixels,
+PCA, kernel PCA and LLE of the pixels, and feature maps of networks with random weights,
+trained on other digits, and trained on photographs. The number of labels varies.
 """
 
 # %%
 # Seven feature spaces
 # --------------------
-# None of them sees a label of the digits 5 to 9. The trained network has learnt to tell
-# 0 to 4 apart. Features are of a middle layer, ``pooling=None`` keeps their positions:
-# the last layer knows more of the classes that a network was trained on, and less of
-# others.
+# No features depend on labels of the digits 5 to 9: a network is trained on the digits
+# 0 to 4. Feature maps are from a middle layer, because the last layers are specialised
+# in the training classes. ``pooling=None`` keeps all positions.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,11 +1,11 @@
 """
 =========================================================
-What are the filters of the first layers looking for?
+What do the filters of the first layers respond to?
 =========================================================
 
-The weights of a deep filter say little to the eye. The parts of photographs to which it
-responds most say more, as in Zeiler and Fergus (2014): colours and edges in the first
-layer, textures and corners in the next ones.
+The weights of a deep filter are hard to interpret. The image patches with its largest
+responses are more informative, as in Zeiler and Fergus (2014): colours and edges in the
+first layer, textures and corners in the next ones.
 """
 
 # %%
@@ -43,10 +43,11 @@ def as_square(photograph):
 images = np.array([as_square(photograph) for photograph in photographs])
 
 # %%
-# Filters, and the patches that excite them
-# -----------------------------------------
-# The first layer has three channels, so its filters can be drawn in colour. Of three
-# layers, the patches of four photographs that excite a filter most.
+# Filters and their top patches
+# -----------------------------
+# The filters of the first layer have three channels, so they are drawn in colour. For
+# filters of three layers, the figure shows the patches with the largest response, from
+# four photographs.
 
 from skcnn import CNNFeatureTransformer
 from skcnn.inspection import FilterDisplay, TopPatchesDisplay

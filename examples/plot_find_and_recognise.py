@@ -3,17 +3,15 @@
 Where are the digits in a photograph, and which ones are they?
 ==============================================================
 
-Two estimators in a row: a detector tells where digits are in a photograph, and a
-classifier tells which ones they are. Both are trained here, in seconds, on scenes with
-several digits, one, and none.
+A detector finds the digits in a photograph, and a classifier recognises them. Both are
+trained here, in seconds, on scenes with several digits, one, and none.
 """
 
 # %%
 # Scenes
 # ------
-# Digits of scikit-learn are pasted on its two photographs. Photograph and digits of the
-# test scenes are not those of the training scenes: the detector has not seen the
-# flower.
+# Digits of scikit-learn are pasted on its two photographs. Test scenes
+# have another photograph and other digits than training scenes.
 
 import numpy as np
 from PIL import Image
@@ -23,12 +21,12 @@ WIDTH, HEIGHT = 192, 144
 
 
 def make_scene(photograph, digits, target, n_digits, rng):
-    """Return an image with digits, their boxes and which digits they are."""
+    """Return an image with digits, their boxes and labels."""
     top = rng.integers(photograph.shape[0] - HEIGHT)
     left = rng.integers(photograph.shape[1] - WIDTH)
     image = photograph[top : top + HEIGHT, left : left + WIDTH].copy()
     chosen = rng.integers(len(digits), size=n_digits)
-    places = rng.permutation(12)[:n_digits]  # of a grid, so that digits do not overlap
+    places = rng.permutation(12)[:n_digits]  # cells of a grid, without overlap
     boxes = []
     for digit, place in zip(digits[chosen], places, strict=True):
         side = rng.integers(26, 42)
@@ -54,9 +52,9 @@ X_train, y_train = make_scenes("china.jpg", slice(1000), [3, 1, 0, 2] * 6, seed=
 X_test, y_test = make_scenes("flower.jpg", slice(1000, None), [4, 1, 0, 2] * 2, seed=1)
 
 # %%
-# Find
-# ----
-# The detector learns from boxes alone: where there is a digit, whichever it is.
+# Detection
+# ---------
+# The detector is trained on boxes without labels.
 
 from skcnn.localization import SlidingWindowDetector
 
@@ -70,16 +68,16 @@ print("digits in each scene:", [len(boxes) for boxes in boxes_test])
 print("boxes found:         ", [len(one["boxes"]) for one in found])
 
 # %%
-# Recognise
-# ---------
-# The classifier is trained on crops of the boxes, the first time exactly and then moved
-# by some pixels, as the detector does not place its boxes exactly.
+# Classification
+# --------------
+# The classifier is trained on two crops for each box, one of the box itself and one
+# shifted by some pixels, because detected boxes are not exact.
 
 from skcnn import CNNClassifier
 
 
 def crop(image, box, side=24):
-    """Return a part of an image as a grey image of one size."""
+    """Return the part of an image in a box, grey and resized."""
     part = Image.fromarray(image).convert("L")
     return np.asarray(part.resize((side, side), Image.BICUBIC, box=tuple(box)))
 
@@ -96,9 +94,9 @@ recogniser = CNNClassifier(n_filters=16, max_epochs=12, random_state=0)
 recogniser.fit(np.stack(crops), labels)
 
 # %%
-# Both in a row
+# Both together
 # -------------
-# In the scenes without digits there is nothing to read.
+# Scenes without detections need no classifier.
 
 import matplotlib.pyplot as plt
 
@@ -108,6 +106,6 @@ for image, one in zip(X_test, found, strict=True):
     if len(one["boxes"]):
         parts = np.stack([crop(image, box) for box in one["boxes"]])
         one["labels"] = recogniser.predict(parts)
-print(f"average precision of digits read: {average_precision(y_test, found):.3f}")
+print(f"average precision with labels: {average_precision(y_test, found):.3f}")
 BoxDisplay(list(X_test), y_test, found).plot()
 plt.show()

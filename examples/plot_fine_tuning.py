@@ -3,9 +3,9 @@
 Train from scratch, take features, or fine-tune?
 =============================================================
 
-The answer depends on the number of images. Patches of five materials, between 2 and 15
-of each, train a network from scratch, a logistic regression on features of a pretrained
-network, and this network itself.
+The answer depends on the number of images. With 2 to 15 patches of each of five
+materials, this example compares a network trained from scratch, a logistic regression
+on features of a pretrained network, and fine-tuning of this network.
 """
 
 # %%

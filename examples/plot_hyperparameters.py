@@ -3,17 +3,16 @@
 Which hyper-parameters matter? One at a time
 ==================================================
 
-Lectures list these hyper-parameters of a convolutional network: the number of layers,
-the number, size and stride of the filters, the learning rate, the batch size and the
-number of epochs. One grid search varies each of them by itself, on the digits of
+The usual hyper-parameters of a convolutional network are the number of layers, the
+number, size and stride of the filters, the learning rate, the batch size and the number
+of epochs. One grid search varies each of them separately, on the digits of
 scikit-learn.
 """
 
 # %%
 # One search over a list of grids
 # -------------------------------
-# A list of grids searches each of them, not their product. Parameters have no nested
-# names.
+# A search over a list of grids tries the candidates of each grid, not of their product.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,18 +1,17 @@
 """
 ===========================================
-Which images does a CNN find alike?
+Which images are near in feature space?
 ===========================================
 
-Nearest neighbours in feature space, the picture of the AlexNet paper: a query on the
-left, and to its right the images whose features are nearest. The network was trained on
+As in the AlexNet paper, each row shows a query image on the left and its nearest
+neighbours in feature space to the right. The network was trained on
 ImageNet and has not seen these photographs.
 """
 
 # %%
 # Patches of photographs
 # ----------------------
-# Thirty patches of each of nine photographs that come with scikit-image and
-# scikit-learn.
+# Thirty patches are cut from each of nine photographs of scikit-image and scikit-learn.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,7 +42,7 @@ patches, labels = np.array(patches), np.array(labels)
 # %%
 # Neighbours by features, and by pixels
 # -------------------------------------
-# The share of neighbours that are from the photograph of the query.
+# The score is the share of neighbours that are from the photograph of the query.
 
 from sklearn.neighbors import NearestNeighbors
 
@@ -60,9 +59,9 @@ for name, Z in features.items():
     print(f"neighbours by {name:8}: {share:.1%} are from the same photograph")
 
 # %%
-# The picture
-# -----------
-# Numbers are distances. A broken frame marks a neighbour from another photograph.
+# Queries and neighbours
+# ----------------------
+# Numbers are distances. A dashed frame marks a neighbour from another photograph.
 
 from skcnn.inspection import NeighborsDisplay
 

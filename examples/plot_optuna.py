@@ -3,15 +3,15 @@
 How can a search stop bad trials early? With Optuna
 =====================================================
 
-Optuna proposes hyper-parameters by the results of earlier trials, and stops a trial if
-its accuracy is below that of the others at the same epoch. One callback reports the
-epochs of a :class:`~skcnn.CNNClassifier`. Needs ``pip install optuna``.
+Optuna proposes hyper-parameters based on earlier trials, and stops a trial if its
+accuracy is low compared with that of other trials at the same epoch. A callback reports
+the validation score of each epoch to Optuna. The example needs ``pip install optuna``.
 """
 
 # %%
 # Three parts of the data
 # -----------------------
-# Networks are trained on the first, compared on the second, and the chosen one is
+# Networks are trained on the first part and compared on the second. The best one is
 # scored once on the third.
 
 from sklearn.datasets import load_digits
@@ -27,10 +27,10 @@ X_fit, X_val, y_fit, y_val = train_test_split(
 # %%
 # A trial
 # -------
-# With ``X_val``, each epoch has a validation score in the history of the network,
-# ``valid_score``. The callback, a skorch callback, reports it and ends ``fit`` by
-# raising Optuna's exception. ``max_epochs`` is not searched, as schedules of different
-# lengths cannot be compared at the same epoch.
+# With ``X_val``, the history of the network has a ``valid_score`` for each epoch. A
+# skorch callback reports this score and ends ``fit`` by raising Optuna's exception.
+# ``max_epochs`` is not searched, because schedules of different lengths cannot be
+# compared at the same epoch.
 
 import optuna
 from skorch.callbacks import Callback
@@ -69,8 +69,8 @@ def accuracy(trial):
 # %%
 # The study
 # ---------
-# After five complete trials, a trial is stopped if it is below the median of the others
-# at the same epoch, from its third epoch on.
+# From the sixth trial and its second epoch on, a trial is stopped if it is below the
+# median of the others at the same epoch.
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 study = optuna.create_study(

@@ -3,9 +3,9 @@
 Is a pretrained network worth it for a few photographs? Five materials
 ======================================================================
 
-Patches of five photographs: brick, fur, grass, gravel and the ground of the moon. With
-four patches of each to learn from, a support vector machine on pixels is compared with
-one on the features of a network that was trained on ImageNet.
+A support vector machine classifies patches of five photographs: brick, fur, grass,
+gravel and the ground of the moon. It is trained on four patches of each, on pixels or
+on features of a network that was trained on ImageNet.
 """
 
 # %%
@@ -52,8 +52,8 @@ X_train, y_train = cut_patches(20, False, rng)
 X_test, y_test = cut_patches(40, True, rng)
 
 # %%
-# Pixels and features, under the same classifier
-# ----------------------------------------------
+# Pixels and features, with the same classifier
+# ---------------------------------------------
 
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.pipeline import make_pipeline

@@ -3,9 +3,9 @@
 Max or average pooling: which one survives a shift of the image?
 ================================================================
 
-Pooling makes a network depend less on where exactly something is. Two networks, one
-with max and one with average pooling, are trained on centred digits and tested on
-digits that are shifted further and further.
+Pooling makes a network depend less on the exact position of an object. Networks with
+max, average and no pooling are trained on centred digits and tested on digits with
+increasing shifts.
 """
 
 # %%
@@ -32,8 +32,8 @@ shifted = [np.roll(X_test, shift, axis=2) for shift in shifts]
 # %%
 # Three networks
 # --------------
-# Without pooling, the fully connected layer has weights for each position, so a shift
-# brings the digit to weights that have not learnt it.
+# Without pooling, the fully connected layer has weights for each position, so a shifted
+# digit meets weights that were not trained on it.
 
 scores = {}
 for pooling in ["max", "avg", None]:
@@ -47,8 +47,8 @@ for pooling in ["max", "avg", None]:
 # %%
 # Accuracy by shift
 # -----------------
-# Max and average pooling help alike. Neither makes the network indifferent to a shift:
-# train on shifted images (``augmentation="shift"``) if it should be.
+# Max and average pooling help equally. Neither makes the network invariant to shifts.
+# For that, train on shifted images: ``augmentation="shift"``.
 
 figure = plt.figure(figsize=(8, 4.2), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=(1, 3))

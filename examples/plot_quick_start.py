@@ -3,7 +3,7 @@
 How do I train a CNN on the digits of scikit-learn?
 =====================================================
 
-As any other classifier: with ``fit``. This example trains a convolutional network on
+Like any other classifier, with ``fit``. This example trains a convolutional network on
 898 images of 8 × 8 pixels and looks at the network and at its training.
 """
 
@@ -27,16 +27,16 @@ print(f"accuracy on {len(X_test)} test digits: {clf.score(X_test, y_test):.4f}")
 # %%
 # The network
 # -----------
-# Three convolutions and a fully connected layer. A layer that is fully connected to the
-# same inputs and outputs would need the weights in the last column.
+# The network has three convolutions and a fully connected layer. The last column is the
+# number of weights of a fully connected layer with the same inputs and outputs.
 
 from skcnn import summary
 
 print(summary(clf))
 
 # %%
-# The course of training
-# ----------------------
+# Learning curves
+# ---------------
 # The test digits were passed as ``X_val``, so they were scored after each epoch. They
 # have no influence on training.
 

@@ -4,15 +4,15 @@ Which words does a network for sentences look for?
 ==================================================
 
 :class:`~skcnn.TextCNNClassifier` learns filters that respond to groups of three to
-five words. Here it learns which module of scikit-learn a sentence of its
-documentation is from, beside a linear model on tf-idf, and shows the words that its
-filters look for.
+five words. Here it predicts from which module of scikit-learn a sentence of the
+documentation is, compared with a linear model on tf-idf, and shows the words to which
+its filters respond.
 """
 
 # %%
-# Sentences that every installation has
-# -------------------------------------
-# Each sample is a sentence of a docstring of six modules. Sentences that several
+# Sentences of docstrings
+# -----------------------
+# Each sample is a sentence of a docstring in one of six modules. Sentences that several
 # modules share are left out. Sentences of one docstring resemble each other, so all
 # sentences of a function or class are either in the training set or in the test set.
 
@@ -79,7 +79,7 @@ for sample in test.sample(3, random_state=1).itertuples():
 # %%
 # Three models
 # ------------
-# The strength of the linear model is searched. The network is trained once, as a
+# The regularisation of the linear model is searched. The network is trained once, as a
 # transformer in front of a support vector machine, which gets the largest response
 # of each filter. The fitted network is also a classifier by itself.
 
@@ -115,7 +115,7 @@ print(pd.Series(accuracy).round(3).to_string())
 # %%
 # Why this module?
 # ----------------
-# The n-grams that speak most for the predicted module of a sentence. All contributions
+# These n-grams contribute most to the predicted module of a sentence. All contributions
 # and the bias add up to the score of the module.
 
 sentence = test["sentence"].iloc[0]
@@ -126,10 +126,11 @@ for ngram, contribution in explained[predicted][:4]:
     print(f"{contribution:+.2f}  {ngram}")
 
 # %%
-# The words that filters look for
-# -------------------------------
-# For each module, the filter that speaks most for it: the difference of its mean
-# responses to sentences of the module and to others, times its weight for the module.
+# The words to which filters respond
+# ----------------------------------
+# For each module, the figure shows the filter with the largest product of its weight
+# for the module and the difference of its mean responses to sentences of the module
+# and to others.
 
 features = network.transform(train["sentence"])
 weights = network.module_.output.weight.detach().numpy()

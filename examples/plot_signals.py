@@ -1,19 +1,19 @@
 """
 ===============================================================
-Where in a signal is the part that tells what it is?
+Which part of a signal determines its class?
 ===============================================================
 
 A pulse of one of three shapes begins at a random step of a noisy signal. A
-convolution looks for a shape wherever it is. A linear model gives each step a weight
-of its own, and two signals are near each other only if their pulses coincide.
+convolution finds a shape at any position. A linear model has a separate weight for each
+step, and nearest neighbours need pulses that coincide.
 """
 
 # %%
 # Signals of unequal lengths
 # --------------------------
 # The recordings last 160 to 240 steps. :func:`~skcnn.data.pad_signals` stacks them,
-# ``(n, channels, length)``, and pads what is to be predicted to the length of the
-# training signals.
+# ``(n, channels, length)``, and pads or cuts test signals to the length of the training
+# signals.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,13 +48,13 @@ X_test = pad_signals(signals, length=X_train.shape[2], truncate=True)
 print(X_train.shape, X_test.shape)
 
 # %%
-# More and more signals to learn from
-# -----------------------------------
-# A signal of one channel needs no ``channel_axis``; with several channels, this
-# layout is ``channel_axis=1``. Three blocks that pool by 4 leave four positions of
-# 240, so hardly a trace of the time. Training signals that are shifted by up to a
-# quarter say the same by examples. Small sets get more epochs, for the same number of
-# training steps.
+# Accuracy by number of signals
+# -----------------------------
+# Signals of one channel need no ``channel_axis``; for several channels in this layout,
+# set ``channel_axis=1``. Three blocks with pooling by 4 reduce 240 steps to four, so
+# the network hardly depends on the position of a pulse. Random shifts of the training
+# signals by up to a quarter have the same purpose. Small sets get more epochs, for the
+# same number of training steps.
 
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -84,12 +84,12 @@ for name, values in scores.items():
 # %%
 # The part that matters
 # ---------------------
-# A stretch of 24 steps is set to zero, all along the signal. Where the probability of
-# the right class falls, the network had found something.
+# A window of 24 steps is set to zero at each position. If the probability of the true
+# class decreases, the window is evidence for the class.
 
 
 def importance(model, signal, name):
-    """Return the fall of a probability while each step and its neighbours are 0."""
+    """Return the decrease of a probability if each step and its neighbours are 0."""
     steps = np.arange(len(signal))
     is_covered = np.abs(steps - steps[:, None]) <= 12
     covered = np.where(is_covered, 0, signal)
@@ -108,13 +108,13 @@ for offset, name in enumerate(names):
     base = -6 * offset - 3
     axes[0].fill_between(np.arange(len(fall)), base, base + 1.5 * fall, color="C1")
     axes[0].text(1, 1.6 - 6 * offset, name)
-axes[0].set(xlabel="step", yticks=[], title="signals, and where they matter (orange)")
+axes[0].set(xlabel="step", yticks=[], title="signals and important steps (orange)")
 for (name, values), style in zip(
     scores.items(), ["o-", "s--", "^:", "v-."], strict=True
 ):
     axes[1].plot(sizes, values, style, label=name)
 axes[1].axhline(1 / 3, color="grey", lw=1)
-axes[1].set(xlabel="signals to learn from", ylabel="accuracy", xscale="log")
+axes[1].set(xlabel="training signals", ylabel="accuracy", xscale="log")
 axes[1].set_xticks(sizes, sizes)
 axes[1].minorticks_off()
 axes[1].legend()

@@ -5,16 +5,15 @@ Why ReLU and not sigmoid? The gradient vanishes
 
 The derivative of the sigmoid is at most 1/4. Backpropagation multiplies by it in each
 layer, so the gradient of the first layers is tiny and they hardly learn. This example
-measures the gradient layer by layer, and the accuracy that follows.
+measures the gradient of each layer and the accuracy after training.
 """
 
 # %%
 # The gradient of each layer
 # --------------------------
 # ``module_`` is a torch module, so one backward pass gives the gradient of all weights.
-# The networks have six blocks without normalisation, as such networks were before
-# batch normalisation, and a fit with a learning rate near 0 leaves their initial
-# weights.
+# The networks have six blocks without normalisation, as was usual before batch
+# normalisation. A fit with a learning rate near 0 keeps the initial weights.
 
 import matplotlib.pyplot as plt
 import torch
@@ -52,8 +51,7 @@ def gradient_by_layer(clf):
 # %%
 # Three networks: gradient and accuracy
 # -------------------------------------
-# Batch normalisation keeps the input of each sigmoid in the range where it is steep,
-# which helps it, too.
+# Batch normalisation helps the sigmoid, too: it keeps its inputs in the steep range.
 
 from sklearn.base import clone
 

@@ -3,9 +3,9 @@
 Which solid is it? Volumes, and slices of them
 =====================================================
 
-A volume is an array with three axes, such as a scan. Balls, shells and rings lie
-anywhere in noisy volumes. A network with convolutions along three axes sees them whole;
-the same estimator, given a slice, sees a disc or a circle.
+A volume is an array with three axes, such as a scan. Balls, shells and rings are
+placed at random in noisy volumes. A network with convolutions along three axes sees the
+whole solid; the same estimator on a slice sees a disc or a circle.
 """
 
 # %%
@@ -69,8 +69,8 @@ for name, value in accuracy.items():
     print(f"{' '.join(name.split()):28} {value:.3f}")
 
 # %%
-# Slices, and the answer
-# ----------------------
+# Slices and accuracies
+# ---------------------
 
 figure = plt.figure(figsize=(10, 4), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=(3, 2))

@@ -3,14 +3,13 @@
 Which images does a classifier get wrong, and how sure is it?
 ==============================================================
 
-A number says how many images are wrong, the images say why. Sometimes the image is
-hard, sometimes its label is wrong, and sometimes the model has learnt something else
-than it should.
+The score tells how many images are misclassified, and the images often tell why: an
+image is hard, its label is wrong, or the model relies on something irrelevant.
 """
 
 # %%
-# Few digits to learn from
-# ------------------------
+# Few training digits
+# -------------------
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits

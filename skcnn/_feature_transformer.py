@@ -100,10 +100,10 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Pooling of feature maps: the mean, the maximum, the mean of both, or the
         generalised mean of power 3 [2]_. None keeps all values, flattened.
     preprocessing : str, default="auto"
-        Preprocessing of images: "auto", the one published with the weights, or, for
-        a :class:`torch.nn.Module` and networks of the package with random weights,
-        a scale of each channel that is learnt in `fit`; or the name of the backbone
-        whose preprocessing a :class:`torch.nn.Module` has.
+        Preprocessing of images. "auto" is the one published with the weights or, for a
+        :class:`torch.nn.Module` and for networks of the package with random weights, a
+        scale of each channel that is learnt in `fit`. For a :class:`torch.nn.Module`,
+        the name of a backbone selects the preprocessing of that backbone.
     image_size : int, tuple of int or None, default=None
         Height and width, in pixels, that images are resized and centre-cropped to.
         None is the published size.
@@ -127,9 +127,9 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Whether to compile the network with :func:`torch.compile`, which needs a C++
         compiler and up to a minute in each process. On a CPU, it is usually slower.
     memory : str, path-like, bool or None, default=None
-        Folder of the feature cache. True is the cache folder of the user. Features
-        of an image that any process computed before are looked up, also those of a
-        network of your own, which ``Pipeline(memory=...)`` does not find again.
+        Folder of the feature cache; True is the cache folder of the user. Features
+        that any process computed before are looked up, image by image. Unlike
+        ``Pipeline(memory=...)``, this includes features of your own networks.
     memory_bytes_limit : int, default=10737418240
         Maximum size of the cache, in bytes. The features that were used least
         recently are removed first.
@@ -137,10 +137,10 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Whether a file that cannot be read raises an error, or is skipped with a
         warning and a row of NaN.
     store_weights : bool, default=False
-        Whether the fitted transformer, and so a file of it, holds the weights of a
-        named backbone. If not, it refers to them by name and SHA-256: a file is looked
-        for at its path, in the working folder, in the folders of the environment
-        variable `SKCNN_WEIGHTS` and where torch.hub keeps files.
+        Whether to store the weights of a named backbone in the fitted transformer,
+        and so in its pickles. If False, only their name and SHA-256 are stored, and a
+        weights file is searched for at its path, in the working folder, in the folders
+        of the environment variable `SKCNN_WEIGHTS` and in the cache of torch.hub.
     random_state : int, RandomState instance or None, default=None
         Seed of random weights. If it is not None, it also replaces the seed of an
         unfitted estimator.
@@ -256,7 +256,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
             Targets of an unfitted estimator, ignored otherwise.
         **fit_params : dict
             Parameters of `fit` of an unfitted estimator, such as `sample_weight`. With
-            metadata routing, those that the estimator requests.
+            metadata routing, only those that the estimator requests.
 
         Returns
         -------
@@ -300,7 +300,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         return check_image_array(self, X, reset=reset)
 
     def _remember(self, X, backbone):
-        """Set what later images and weights are compared with."""
+        """Record the weights and image shape that later calls are checked against."""
         if backbone.digest is not None:
             self._seen = {
                 "backbone": self.backbone,
@@ -375,13 +375,13 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
 
     @property
     def cache_info_(self):
-        """Numbers of images that were found in the cache, and that were not."""
+        """Numbers of images found in the cache (`hits`) and computed (`misses`)."""
         counts = getattr(self, "_counts", {})
         return CacheInfo(counts.get("hits", 0), counts.get("misses", 0))
 
     @usual_torch()
     def to_input(self, X):
-        """Return what `module_` takes of X: resized, cropped and scaled images.
+        """Resize, crop and scale images to the input of `module_`.
 
         Parameters
         ----------
@@ -408,10 +408,10 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         list of str or pandas.DataFrame
-            Names of the blocks, such as `layer1`, then of all layers, both in running
-            order. A block stands for its last layer. The frame has them as index, and
-            the columns `output_shape`, `n_parameters` and `receptive_field` (in pixels
-            of the network's input, along each axis; None if it is unknown).
+            Names of the blocks, such as `layer1`, then of all layers, both in order of
+            execution. A block stands for its last layer. The data frame is indexed by
+            name and has the columns `output_shape`, `n_parameters` and
+            `receptive_field` (in input pixels along each axis; None if unknown).
         """
         check_is_fitted(self)
         backbone = known_backbone(self)
@@ -433,9 +433,9 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str objects of shape (n_features,)
-            Backbone, layer and position, like "efficientnet_lite0_penultimate_0". The
-            outputs of a network trained on ImageNet are called after its classes, like
-            "efficientnet_lite0_classifier_goldfish".
+            Backbone, layer and position, such as "efficientnet_lite0_penultimate_0".
+            The outputs of a network trained on ImageNet are named after its classes,
+            such as "efficientnet_lite0_classifier_goldfish".
         """
         check_is_fitted(self)
         backbone = known_backbone(self)
@@ -462,7 +462,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         **params : dict
-            Parameters. Those of a fitted backbone cannot be set.
+            Estimator parameters. Those of a fitted backbone cannot be set.
 
         Returns
         -------
@@ -475,12 +475,12 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         return super().set_params(**params)
 
     def get_metadata_routing(self):
-        """Return the routing of metadata to an estimator that is trained.
+        """Return the metadata routing of this transformer.
 
         Returns
         -------
         sklearn.utils.metadata_routing.MetadataRouter
-            From `fit` and `fit_transform` to `fit` of the backbone.
+            Router from `fit` and `fit_transform` to `fit` of the backbone.
         """
         router = MetadataRouter(owner=self)
         if trains_backbone(self):
@@ -493,7 +493,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         return copy_shallow(self)
 
     def __getstate__(self):
-        """Hold networks as plain data, and one that another attribute holds once."""
+        """Return the state with networks as plain data, each stored once."""
         state = dict(super().__getstate__())
         backbone, held = state.get("_backbone"), self._held_network()
         if backbone is not None and backbone.module is held:
@@ -507,7 +507,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
             self._backbone = replace(backbone, module=self._held_network())
 
     def _held_network(self):
-        """Return the network that another attribute holds, or None."""
+        """Return the network of `estimator_` or `backbone`, or None."""
         if hasattr(self, "estimator_"):
             return self.estimator_.module_
         return self.backbone if isinstance(self.backbone, Module) else None
@@ -534,5 +534,5 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
 
 
 def _key(layers, pooling):
-    """Return the name of a choice of features, by which their widths are known."""
+    """Return the key in `_widths` of some layers and a pooling."""
     return f"{list(layers)} {pooling}"

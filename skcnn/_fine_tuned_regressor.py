@@ -34,7 +34,7 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
     ==================================  ========================================
 
     Networks without published preprocessing also take signals, ``(n, L)``, and
-    volumes, if their layers do.
+    volumes, if their layers accept them.
 
     Pixels of arrays have the range of their dtype: 0–255 for uint8, 0–65535 for
     uint16, 0–1 for floats and booleans, 0–255 for other integers. They may have any
@@ -52,22 +52,23 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         a set, such as "IMAGENET1K_V1"; a safetensors or state-dict file, read
         without running code; or None, random weights.
     trainable : str or int, default="head"
-        Layers that are trained: "head", the new last layer alone; "all"; the name of a
-        layer in ``module_.backbone``, from which on layers are trained; or a number of
-        last blocks besides the head, see `blocks_`. Frozen layers are not modified.
-        Batch-norm statistics of a trained network do not change in any layer.
+        Layers that are trained: "head", only the new last layer; "all"; the name of a
+        layer in ``module_.backbone``, that layer and all later ones; or a
+        number, that many of the last `blocks_` and the head. Frozen layers are not
+        modified. Batch-norm statistics of a pretrained network are never updated.
     dropout : float, default=0.0
         Probability, in [0, 1), that an input of the head is dropped in a training
         step. It replaces the last dropout of the backbone.
     head_epochs : int, default=20
-        Number of epochs in which the head alone is trained first [1]_, on features
-        that are computed once. Heads on random weights are not trained alone.
+        Number of epochs in which only the head is trained, before the other layers
+        [1]_, on features that are computed once. Ignored if a named backbone has
+        random weights.
     augmentation : str, callable, list or None, default=None
-        Random changes of the training images: a preset ("light", "standard" or
-        "strong"; "light" does not mirror images), a name of
+        Random transformations of the training images: a preset ("light", "standard"
+        or "strong"; "light" does not mirror images), the name of an augmentation of
         `skcnn.data.augmentation` ("shift", "flip", "rotation", "cutout", "mixup",
-        ...), an instance, a function from ``(batch, generator)`` to a batch, or a
-        list of these.
+        ...), an instance, a function that maps ``(batch, generator)`` to a batch, or
+        a list of these.
     optimizer : str or type, default="adamw"
         Optimiser: "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd"
         (with a Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`), or
@@ -75,36 +76,36 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
     lr : float, default=1e-4
         Learning rate of the head, the maximum of the schedule.
     lr_decay : float, default=0.8
-        Factor, in (0, 1], of the learning rate from the head to the last block and
-        from each block to the one before [2]_.
+        Factor, in (0, 1], by which the learning rate falls from the head to the last
+        block, and from each block to the previous one [2]_.
     lr_schedule : str, callable or None, default="one_cycle"
         Schedule of the learning rate over `max_epochs`, even if early stopping ends
-        training before: "one_cycle" (rises for a quarter of the time, then falls to
-        0 [3]_), "cosine", "linear", "step" (divided by 10 at a half and at three
-        quarters), "plateau" (divided by 5 after three epochs without an improvement
-        by `tol` of the validation score or, without validation data, of the training
-        loss), None or "constant", or a function from the progress of training, in
-        [0, 1), to a factor of `lr`.
+        training earlier: "one_cycle" (rises for a quarter of training, then falls to
+        0 [3]_), "cosine", "linear", "step" (divided by 10 after one half and three
+        quarters of training), "plateau" (divided by 5 after three epochs in which the
+        validation score or, without validation data, the training loss does not
+        improve by `tol`), None or "constant", or a function that maps the progress of
+        training, in [0, 1), to a factor of `lr`.
     weight_decay : float, default=0.01
         Strength of weight decay.
     weight_averaging : {"swa", "ema"} or None, default=None
-        Average of weights that becomes the network at the end of `fit`: "swa", over
-        the last quarter of the epochs [4]_; "ema", an exponential moving average
-        over about one epoch [5]_.
+        Average that replaces the weights at the end of `fit`: "swa", over the last
+        quarter of the epochs [4]_; "ema", an exponential moving average over about
+        one epoch [5]_.
     batch_size : int or "auto", default="auto"
-        Maximum number of samples in a training step. "auto" is a power of two near
-        a fortieth of the samples, from 16 to 128, which is halved, down to 4, if a
-        batch does not fit in memory.
+        Maximum number of samples in a training step. "auto" is the power of two near
+        ``n_samples / 40``, limited to 16 to 128, and is halved, down to 4, if a batch
+        does not fit in memory.
     max_epochs : int, default=10
         Maximum number of epochs.
     early_stopping : bool, default=False
-        Whether to stop when the score of validation data does not improve, and
-        to restore the best epoch; of equal ones, that of the lowest validation loss.
-        Validation data are given to `fit`, or held out of the training data.
+        Whether to stop when the validation score does not improve, and to restore the
+        weights of the best epoch. Ties are broken by the validation loss. Validation
+        data are passed to `fit`, or held out of the training data.
     scoring : str, callable or None, default=None
-        Score of validation data: a scorer of scikit-learn or its name, such as
+        Score of the validation data: a scikit-learn scorer or its name, such as
         "neg_mean_absolute_error"; "loss", the negative loss; None, R².
-        A callable gets the outputs of the network as X.
+        A callable is passed the outputs of the network as X.
     validation_fraction : float, default=0.1
         Fraction of the training data, in (0, 1), that early stopping holds out.
         Ignored if `X_val` is given.
@@ -113,31 +114,31 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
     tol : float, default=1e-4
         Minimum increase of the validation score that counts as an improvement.
     warm_start : bool, default=False
-        Whether `fit` continues with the network of the last call and the split of
-        `early_stopping`. `trainable`, `lr_decay`, `dropout`, the optimiser, its
-        schedule and `callbacks` may change and start again; `backbone` and the
-        parameters of how images are read must not change.
+        Whether `fit` continues with the network and the validation split of the
+        previous call. The optimiser, its schedule and `callbacks` start again;
+        `trainable`, `lr_decay` and `dropout` may change. `backbone` and the parameters
+        that determine how images are read must not change.
     callbacks : list or tuple or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
-        and callback. One that sets the learning rate needs ``lr_schedule=None``.
+        and callback. Callbacks that set the learning rate need ``lr_schedule=None``.
     verbose : bool or int, default=0
         Whether to print a line for each epoch.
     device : str or torch.device, default="auto"
-        Device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the CUDA device with the
-        fewest other fits, or the CPU if there is none.
+        Device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the CUDA device that
+        runs the fewest other fits, or the CPU if there is no CUDA device.
     precision : {"float32", "bfloat16", "float64"}, default="float32"
-        Precision of the computation. "bfloat16" is autocast, with weights in
-        float32; it is slow on CPUs without bfloat16 arithmetic.
+        Precision of the computation. "bfloat16" is autocast with weights in
+        float32, and is slow on CPUs without bfloat16 arithmetic.
     memory : str, path-like, bool or None, default=None
-        Folder of the feature cache, which holds features for the training of the
-        head and, with ``trainable="head"``, for predictions; and of finished fits,
-        which are loaded instead of repeated, see :class:`CNNRegressor`. True is the
-        cache folder of the user.
+        Folder of the feature cache and of finished fits. Features are cached for the
+        training of the head and, with ``trainable="head"``, for predictions. Fits are
+        loaded instead of repeated, see :class:`CNNRegressor`. True is the cache folder
+        of the user.
     preprocessing : str, default="auto"
-        Preprocessing of images: "auto", the one published with the weights, or, for
-        a :class:`torch.nn.Module` and networks of the package with random weights,
-        a scale of each channel that is learnt in `fit`; or the name of the backbone
-        whose preprocessing a :class:`torch.nn.Module` has.
+        Preprocessing of images. "auto" is the one published with the weights or, for a
+        :class:`torch.nn.Module` and for networks of the package with random weights, a
+        scale of each channel that is learnt in `fit`. For a :class:`torch.nn.Module`,
+        the name of a backbone selects the preprocessing of that backbone.
     image_size : int, tuple of int or None, default=None
         Height and width, in pixels, that images are resized and centre-cropped to.
         None is the published size.
@@ -148,8 +149,8 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         Axis of X that holds the channels: -1 for channels last, 1 for channels
         first, None if there is none. "auto" takes the first or last axis of a sample
         if only one of them has a length of 1 to 4, and reads ``(n, H, W)`` as grey
-        images. It raises an error if these may be signals with channels: if the
-        shorter axis has a length of 2 to 16 and the other is at least twice as long.
+        images. It raises an error if these may be signals with channels, that is, if
+        the shorter axis has a length of 2 to 16 and the other at least twice that.
     random_state : int, RandomState instance or None, default=None
         Seed of random weights, the order of samples, held-out data and random
         layers. None takes it from NumPy's global generator.
@@ -160,16 +161,16 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         Mean and standard deviation of y in `fit`. Predictions are the outputs of
         `module_` times `y_scale_`, plus `y_mean_`.
     module_ : torch.nn.Module
-        Trained network, from scaled images, as of `to_input`, to outputs without
-        the scale of y.
+        Trained network, which maps the scaled images of `to_input` to standardised
+        values of y.
     net_ : skorch.NeuralNet
-        Net that trained it.
+        skorch net that trained `module_`.
     blocks_ : tuple of str
-        Names of the blocks of the network, in running order: its children that have
-        weights, without the last layer. As long as these are fewer than four, the
-        one with the most layers is replaced by its own children.
+        Names of the blocks of the network, in order of execution: its child modules
+        with weights, except the last layer. While there are fewer than four, or one
+        has nine tenths of the layers, the largest is replaced by its own children.
     head_loss_curve_ : list of float
-        Mean training loss of each epoch of the head alone.
+        Mean training loss of each epoch in which only the head is trained.
     history_ : skorch.history.History
         One row for each epoch, with `epoch`, `train_loss` and `dur` (seconds); with
         validation data also `valid_loss` and `valid_score`.
@@ -203,9 +204,9 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
 
     Notes
     -----
-    The same `random_state`, machine, versions and number of threads give the same
-    model, bit for bit. Otherwise, models are equal up to rounding. Small fits run on
-    one thread, so they are equal at any `n_jobs`.
+    An integer as `random_state` gives the same model, bit for bit, on the same machine
+    with the same library versions and number of threads; otherwise, models are equal
+    up to rounding. Small fits run on one thread, so `n_jobs` does not change them.
 
     References
     ----------
@@ -230,7 +231,7 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
     >>> X = np.sin(frequency[:, None] * np.linspace(0, 6, 32))
     >>> network = CNNRegressor(random_state=0).fit(X[:150], frequency[:150])
 
-    What the network has learnt of frequencies serves for periods as well:
+    The network is trained to predict frequencies. A new head predicts periods:
 
     >>> reg = FineTunedRegressor(network, random_state=0)
     >>> reg.fit(X[:50], 1 / frequency[:50]).score(X[150:], 1 / frequency[150:]) > 0.9
@@ -342,8 +343,8 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
             fit in memory.
 
         KeyboardInterrupt
-            If Ctrl-C is pressed. The complete epochs of a first fit are kept; before
-            them, while the head is trained alone, the estimator stays unfitted.
+            If Ctrl-C is pressed. Completed epochs of a first fit are kept. If only
+            the head was being trained, the estimator is not fitted.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()
@@ -366,7 +367,7 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Values.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Non-negative weights, not all zero, relative to samples of weight 1.
+            Non-negative weights, not all zero. None gives each sample a weight of 1.
 
         Returns
         -------
@@ -376,7 +377,7 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         Raises
         ------
         ValueError
-            As in `fit`.
+            If `fit` would raise it.
         """
         check_partial_fit(self)
         self._check_layer_options()
@@ -392,7 +393,7 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         Parameters
         ----------
         X : array-like or sequence of image files
-            Images, arrays of the shape seen in `fit`.
+            Images; those of an array have the shape seen in `fit`.
 
         Returns
         -------

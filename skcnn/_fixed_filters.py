@@ -1,4 +1,4 @@
-"""Filters that are given: edge detectors, sharpening and blurs."""
+"""Fixed filters: edge detection, sharpening and blurring."""
 
 from collections.abc import Mapping
 from math import prod
@@ -26,14 +26,14 @@ MODES = ("reflect", "constant", "nearest", "mirror", "wrap")
 
 
 class FixedFilterTransformer(TransformerMixin, BaseEstimator):
-    """Images after filters that are given, not learnt.
+    """Transformer that applies fixed filters to images.
 
-    Each filter moves over each channel and returns the weighted sum of the pixels
-    beneath it, like a convolution layer, as :func:`scipy.ndimage.correlate` computes
-    it. The filters with names are:
+    Each filter slides over each channel and computes a weighted sum of the pixels
+    under it, like a convolution layer (see :func:`scipy.ndimage.correlate`). The named
+    filters are:
 
     ==================  =======================================================
-    name                what it shows
+    name                output
     ==================  =======================================================
     "identity"          the image itself
     "edges_diagonal"    corners and diagonal edges
@@ -41,18 +41,18 @@ class FixedFilterTransformer(TransformerMixin, BaseEstimator):
     "edges_8"           edges, by all eight neighbours
     "sharpen"           the image plus its edges
     "box_blur"          the mean of 3×3 pixels
-    "gaussian_blur"     their mean, weighted by binomial coefficients
+    "gaussian_blur"     the mean weighted by binomial coefficients
     ==================  =======================================================
 
     Parameters
     ----------
     filters : "all", str, array-like, list or dict, default="all"
-        Filters: "all" in the table; a name; an array of shape (height, width); a list
-        of names and arrays; or a dict of arrays by name. A filter that is given alone
-        leaves the shape of images as it is.
+        Filters: "all" of the table; a name; an array of shape (height, width); a list
+        of names and arrays; or a dict of arrays by name. A single filter, not in a list
+        or dict, keeps the shape of the images.
     mode : {"reflect", "constant", "nearest", "mirror", "wrap"}, default="reflect"
-        Pixels beyond the border, see :func:`scipy.ndimage.correlate`: "reflect" mirrors
-        the image, "constant" stands for zeros, as in networks.
+        Padding mode, see :func:`scipy.ndimage.correlate`: "reflect" mirrors the image,
+        "constant" pads with zeros, as networks do.
     image_shape : tuple of int or None, default=None
         Shape of one image, ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``, if X holds
         flattened images.
@@ -119,12 +119,12 @@ class FixedFilterTransformer(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Check the filters and learn how X is read.
+        """Check the filters and find the axes of X.
 
         Parameters
         ----------
         X : array-like or torch.Tensor of shape (n_samples, ...)
-            Images, flattened ones with `image_shape`.
+            Images, or flattened images if `image_shape` is set.
         y : object, default=None
             Ignored.
 
@@ -157,10 +157,11 @@ class FixedFilterTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray
-            Filtered images, filter by filter: of rows, shape ``(n_samples, n_filters *
-            n_features)``; of images, their channels are multiplied, on their axis or
-            a new last one; after a single filter, the shape of X. float64 for X of
-            float64 and of integers of more than 16 bits, otherwise float32.
+            Filtered images. Flattened images get the shape ``(n_samples, n_filters *
+            n_features)``; other images get the channels of all filters, on their
+            channel axis or a new last axis. A single filter keeps the shape of X. The
+            dtype is float64 if X holds float64 or integers of more than 16 bits,
+            otherwise float32.
 
         Raises
         ------
@@ -177,13 +178,13 @@ class FixedFilterTransformer(TransformerMixin, BaseEstimator):
         return self._arrange(np.stack(filtered, axis=1))
 
     def _filter(self, batch, weights):
-        """Return images, (n, c, ..., h, w), after a filter."""
+        """Apply a filter to images of shape (n, c, ..., h, w)."""
         flat = batch[:, :, None] if batch.ndim == 3 else batch
         weights = weights.reshape((1,) * (flat.ndim - 2) + weights.shape)
         return ndimage.correlate(flat, weights, mode=self.mode).reshape(batch.shape)
 
     def _arrange(self, filtered):
-        """Return filtered images, (n, f, c, ...), with the axes that X has."""
+        """Return filtered images, (n, f, c, ...), with the axes of X."""
         n_samples, layout = len(filtered), self._layout
         axis = layout.channel_axis
         is_alone = _is_alone(self.filters)
@@ -200,15 +201,15 @@ class FixedFilterTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Names of the features of flattened images; None for those seen in `fit`, or
-            "x0", "x1", ...
+            Names of the features of flattened images. None is `feature_names_in_` or,
+            if it is not defined, "x0", "x1", ...
 
         Returns
         -------
         ndarray of str objects
-            If X has rows, the filter and the feature, like "box_blur_x0". Otherwise one
-            for each channel that `transform` returns, like "box_blur" of grey images
-            and "box_blur_channel0" of others.
+            Filter and input feature, such as "box_blur_x0", for flattened images.
+            Otherwise one name for each output channel, such as "box_blur" for grey
+            images and "box_blur_channel0" for others.
         """
         check_is_fitted(self)
         if len(self._layout.sample_shape) == 1:
@@ -233,7 +234,7 @@ def named_filters(filters):
     Parameters
     ----------
     filters : "all", str, array-like, list or dict
-        As the parameter of :class:`FixedFilterTransformer`.
+        Filters, see :class:`FixedFilterTransformer`.
 
     Returns
     -------
@@ -243,7 +244,7 @@ def named_filters(filters):
     Raises
     ------
     ValueError
-        If a name is not known, or a filter is no finite array of two axes.
+        If a name is unknown, or a filter is not a finite two-dimensional array.
     """
     if isinstance(filters, str):
         filters = list(FILTERS) if filters == "all" else [filters]
@@ -257,7 +258,7 @@ def named_filters(filters):
 
 
 def _is_alone(filters):
-    """Return whether one filter is given, not several in a list or a dict."""
+    """Return whether `filters` is a single filter, not a list or a dict."""
     if isinstance(filters, str):
         return filters != "all"
     if isinstance(filters, Mapping) or not len(filters):
@@ -282,7 +283,7 @@ def _check_filter(given):
     weights = np.asarray(given, dtype=np.float64)
     if weights.ndim != 2 or not weights.size or not np.isfinite(weights).all():
         raise ValueError(
-            f"A filter has shape {weights.shape}, expected (height, width), of finite "
-            "numbers. Pass several filters as a list or a dict."
+            f"A filter has shape {weights.shape}, expected finite numbers of shape "
+            "(height, width). Pass several filters as a list or a dict."
         )
     return weights

@@ -21,11 +21,11 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
 
     The default network is a stack of blocks (convolution, normalisation,
     activation, pooling) in one, two or three dimensions, followed by a fully
-    connected head. Each hyper-parameter is one flat parameter, so that
-    :class:`~sklearn.model_selection.GridSearchCV` can search it like any other.
+    connected head. Each hyper-parameter is a separate parameter that
+    :class:`~sklearn.model_selection.GridSearchCV` can search over.
 
-    X is an array, or a CPU torch tensor, of any numeric or boolean dtype. It is
-    read by its number of axes:
+    X is an array, or a CPU torch tensor, of any numeric or boolean dtype. Its number
+    of axes determines how it is read:
 
     ==================================  ========================================
     shape of X                          read as
@@ -46,11 +46,10 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
     architecture : str or callable, default="convnet"
         Network: "convnet", described above; "lenet5" [1]_; "resnet20", "resnet32",
         "resnet44" or "resnet56", for small images [2]_; "fcn", for time series
-        [3]_; or a :class:`torch.nn.Module` class or function that is called with
-        `input_shape`, which is ``(n_channels, *spatial_shape)``, and `n_outputs`,
-        and returns a network that maps ``(n, *input_shape)`` to ``(n, n_outputs)``.
-        It also gets those parameters from `n_layers` to `hidden_layer_sizes` that
-        its signature names.
+        [3]_; or a :class:`torch.nn.Module` class, or a function that returns a module,
+        which maps ``(n, *input_shape)`` to ``(n, n_outputs)``. It is called with
+        `input_shape`, ``(n_channels, *spatial_shape)``, `n_outputs`, and those of the
+        parameters from `n_layers` to `hidden_layer_sizes` that its signature names.
     n_layers : int, default=3
         Number of convolution blocks.
     n_filters : int, default=32
@@ -60,12 +59,12 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
     kernel_size : int or tuple of int, default=3
         Size of the filters, in pixels.
     stride : int or tuple of int, default=1
-        Step of the convolutions, in pixels.
+        Stride of the convolutions, in pixels.
     pooling : {"max", "avg", "stride"} or None, default="max"
         Downsampling in each block: maximum or mean of each window, or a convolution
-        with a step of `pool_size`. Axes shorter than `pool_size` are not pooled.
+        with a stride of `pool_size`. Axes shorter than `pool_size` are not pooled.
     pool_size : int or tuple of int, default=2
-        Size and step of the pooling window, in pixels.
+        Size and stride of the pooling window, in pixels.
     activation : str or callable, default="relu"
         Activation function: "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
         "tanh", "sigmoid" ("logistic"), "identity", or a :class:`torch.nn.Module`
@@ -79,11 +78,11 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
     hidden_layer_sizes : array-like of int or int, default=()
         Sizes of fully connected layers between the last block and the output.
     augmentation : str, callable, list or None, default=None
-        Random changes of the training images: a preset ("light", "standard" or
-        "strong"; "light" does not mirror images), a name of
+        Random transformations of the training images: a preset ("light", "standard"
+        or "strong"; "light" does not mirror images), the name of an augmentation of
         `skcnn.data.augmentation` ("shift", "flip", "rotation", "cutout", "mixup",
-        ...), an instance, a function from ``(batch, generator)`` to a batch, or a
-        list of these.
+        ...), an instance, a function that maps ``(batch, generator)`` to a batch, or
+        a list of these.
     optimizer : str or type, default="adamw"
         Optimiser: "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd"
         (with a Nesterov momentum of 0.9), "muon" (:class:`skcnn.training.Muon`), or
@@ -92,35 +91,35 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
         Learning rate, the maximum of the schedule.
     lr_schedule : str, callable or None, default="one_cycle"
         Schedule of the learning rate over `max_epochs`, even if early stopping ends
-        training before: "one_cycle" (rises for a quarter of the time, then falls to
-        0 [6]_), "cosine", "linear", "step" (divided by 10 at a half and at three
-        quarters), "plateau" (divided by 5 after three epochs without an improvement
-        by `tol` of the validation score or, without validation data, of the training
-        loss), None or "constant", or a function from the progress of training, in
-        [0, 1), to a factor of `lr`.
+        training earlier: "one_cycle" (rises for a quarter of training, then falls to
+        0 [6]_), "cosine", "linear", "step" (divided by 10 after one half and three
+        quarters of training), "plateau" (divided by 5 after three epochs in which the
+        validation score or, without validation data, the training loss does not
+        improve by `tol`), None or "constant", or a function that maps the progress of
+        training, in [0, 1), to a factor of `lr`.
     weight_decay : float or "auto", default="auto"
-        Strength of weight decay. "auto" is 0.01; for AdamW and Muon, in `fit`, it
-        is 1 for epochs of up to 50 steps, 50 over the number of steps for longer
-        ones [7]_, and proportionally less for `lr` above 0.01.
+        Strength of weight decay. "auto" is 0.01, except for AdamW and Muon in `fit`:
+        1 for epochs of up to 50 steps, 50 divided by the number of steps for longer
+        epochs [7]_, and proportionally less for `lr` above 0.01.
     weight_averaging : {"swa", "ema"} or None, default=None
-        Average of weights that becomes the network at the end of `fit`: "swa", over
-        the last quarter of the epochs [8]_; "ema", an exponential moving average
-        over about one epoch [9]_.
+        Average that replaces the weights at the end of `fit`: "swa", over the last
+        quarter of the epochs [8]_; "ema", an exponential moving average over about
+        one epoch [9]_.
     batch_size : int or "auto", default="auto"
-        Maximum number of samples in a training step. "auto" is a power of two near
-        a fortieth of the samples, from 8 to 128, which is halved, down to 4, if a
-        batch does not fit in memory.
+        Maximum number of samples in a training step. "auto" is the power of two near
+        ``n_samples / 40``, limited to 8 to 128, and is halved, down to 4, if a batch
+        does not fit in memory.
     max_epochs : int or "auto", default="auto"
-        Maximum number of epochs. "auto" is 20, or more if 20 epochs have fewer than
-        600 training steps: as many as these take.
+        Maximum number of epochs. "auto" is the number of epochs in 600 training
+        steps, and at least 20.
     early_stopping : bool, default=False
-        Whether to stop when the score of validation data does not improve, and
-        to restore the best epoch; of equal ones, that of the lowest validation loss.
-        Validation data are given to `fit`, or held out of the training data.
+        Whether to stop when the validation score does not improve, and to restore the
+        weights of the best epoch. Ties are broken by the validation loss. Validation
+        data are passed to `fit`, or held out of the training data.
     scoring : str, callable or None, default=None
-        Score of validation data: a scorer of scikit-learn or its name, such as
+        Score of the validation data: a scikit-learn scorer or its name, such as
         "neg_mean_absolute_error"; "loss", the negative loss; None, R².
-        A callable gets the outputs of the network as X.
+        A callable is passed the outputs of the network as X.
     validation_fraction : float, default=0.1
         Fraction of the training data, in (0, 1), that early stopping holds out.
         Ignored if `X_val` is given.
@@ -129,26 +128,26 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
     tol : float, default=1e-4
         Minimum increase of the validation score that counts as an improvement.
     warm_start : bool, default=False
-        Whether `fit` continues with the network of the last call, the scale of the
-        pixels and the split of `early_stopping`. The optimiser, its schedule and
+        Whether `fit` continues with the network, the scale of the pixels and the
+        validation split of the previous call. The optimiser, its schedule and
         `callbacks` start again. Parameters of the network must not change.
     callbacks : list or tuple or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
-        and callback. One that sets the learning rate needs ``lr_schedule=None``.
+        and callback. Callbacks that set the learning rate need ``lr_schedule=None``.
     verbose : bool or int, default=0
         Whether to print a line for each epoch.
     device : str or torch.device, default="auto"
-        Device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the CUDA device with the
-        fewest other fits, or the CPU if there is none.
+        Device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the CUDA device that
+        runs the fewest other fits, or the CPU if there is no CUDA device.
     precision : {"float32", "bfloat16", "float64"}, default="float32"
-        Precision of the computation. "bfloat16" is autocast, with weights in
-        float32; it is slow on CPUs without bfloat16 arithmetic.
+        Precision of the computation. "bfloat16" is autocast with weights in
+        float32, and is slow on CPUs without bfloat16 arithmetic.
     memory : str, path-like, bool or None, default=None
-        Folder of finished fits. `fit` with the same class, parameters, data, versions
-        and an integer as `random_state` loads the fit instead of repeating it, so that
-        a search that was killed and is started again repeats only the fits that were
-        running. True is the cache folder of the user. Fits with `callbacks`, in a warm
-        start, and by `partial_fit` are not stored.
+        Folder of finished fits. `fit` loads a stored fit of the same class, parameters,
+        data and library versions instead of repeating it, if `random_state` is an
+        integer. An interrupted search thus repeats only the fits that were running.
+        True is the cache folder of the user. Fits with `callbacks`, warm starts and
+        `partial_fit` are not stored.
     image_shape : tuple of int or None, default=None
         Shape of one image, ``(H, W)``, ``(H, W, C)``, ``(C, H, W)`` and so on, if X
         holds flattened images.
@@ -156,8 +155,8 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
         Axis of X that holds the channels: -1 for channels last, 1 for channels
         first, None if there is none. "auto" takes the first or last axis of a sample
         if only one of them has a length of 1 to 4, and reads ``(n, H, W)`` as grey
-        images. It raises an error if these may be signals with channels: if the
-        shorter axis has a length of 2 to 16 and the other is at least twice as long.
+        images. It raises an error if these may be signals with channels, that is, if
+        the shorter axis has a length of 2 to 16 and the other at least twice that.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, the order of samples, held-out data and random
         layers. None takes it from NumPy's global generator.
@@ -168,10 +167,10 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
         Mean and standard deviation of y in `fit`. Predictions are the outputs of
         `module_` times `y_scale_`, plus `y_mean_`.
     module_ : torch.nn.Module
-        Trained network, from scaled images, as of `to_input`, to outputs without
-        the scale of y.
+        Trained network, which maps the scaled images of `to_input` to standardised
+        values of y.
     net_ : skorch.NeuralNet
-        Net that trained it.
+        skorch net that trained `module_`.
     history_ : skorch.history.History
         One row for each epoch, with `epoch`, `train_loss` and `dur` (seconds); with
         validation data also `valid_loss` and `valid_score`.
@@ -201,9 +200,9 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
 
     Notes
     -----
-    The same `random_state`, machine, versions and number of threads give the same
-    model, bit for bit. Otherwise, models are equal up to rounding. Small fits run on
-    one thread, so they are equal at any `n_jobs`.
+    An integer as `random_state` gives the same model, bit for bit, on the same machine
+    with the same library versions and number of threads; otherwise, models are equal
+    up to rounding. Small fits run on one thread, so `n_jobs` does not change them.
 
     References
     ----------
@@ -350,7 +349,7 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
             fit in memory.
 
         KeyboardInterrupt
-            If Ctrl-C is pressed. The complete epochs of a first fit are kept.
+            If Ctrl-C is pressed. Completed epochs of a first fit are kept.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()
@@ -373,7 +372,7 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Values.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Non-negative weights, not all zero, relative to samples of weight 1.
+            Non-negative weights, not all zero. None gives each sample a weight of 1.
 
         Returns
         -------
@@ -383,7 +382,7 @@ class CNNRegressor(ScaledTargetMixin, RegressorMixin, BaseCNN):
         Raises
         ------
         ValueError
-            As in `fit`.
+            If `fit` would raise it.
         """
         check_partial_fit(self)
         with fitting(self, X, y, sample_weight, keep=True, is_incremental=True) as task:

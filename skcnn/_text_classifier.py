@@ -16,28 +16,28 @@ from .data import TOKEN_PATTERN, as_texts
 class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN):
     r"""Convolutional neural network classifier of sentences.
 
-    Each word has a vector. Filters respond to windows of 3, 4 and 5 words; the
-    largest response of each filter in the sentence is a feature, and a linear layer
-    computes probabilities from the features [1]_.
+    Words are represented by vectors. Filters slide over windows of 3, 4 and 5 words;
+    the maximum response of each filter over the sentence is a feature, and a linear
+    layer computes probabilities from the features [1]_.
 
     X is a list, tuple, array or Series of strings, or a frame of one column. The
     vocabulary consists of the words of the training sentences. Unknown words share
-    one vector, which is 0 unless `min_df` or `max_features` leave words out.
+    one vector, which is 0 unless `min_df` or `max_features` exclude words.
     Sentences may be empty or shorter than a filter.
 
     Parameters
     ----------
     embeddings : mapping, KeyedVectors, Series, DataFrame, str or PathLike, default=None
-        Pretrained word vectors: a mapping from words to vectors, an object like
-        gensim's, a pandas Series or frame with words as its index, or the path of a
+        Pretrained word vectors: a mapping from words to vectors, a KeyedVectors object
+        of gensim, a pandas Series or frame with words as its index, or the path of a
         word2vec or GloVe file. Other words get random vectors of the same variance.
-        Clones share the object.
+        The object is shared by clones, not copied.
     mode : {"rand", "static", "non-static", "multichannel"}, default="rand"
-        Training of word vectors: "rand", all are random at first and trained;
-        "static", `embeddings` are not modified; "non-static", they are trained;
-        "multichannel", the sum of both.
+        Word vectors: "rand", random and trained; "static", `embeddings`, not trained;
+        "non-static", `embeddings`, trained; "multichannel", both of the latter, whose
+        filter responses are added.
     filter_sizes : tuple of int, default=(3, 4, 5)
-        Numbers of words in the window of a filter, all different.
+        Sizes of the filter windows, in words, all different.
     n_filters : int, default=100
         Number of filters of each size.
     embedding_dim : int, default=300
@@ -45,66 +45,68 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     dropout : float, default=0.5
         Probability, in [0, 1), that a feature is dropped in a training step.
     max_norm : float or None, default=3
-        Maximum L2 norm of the weights of a class, None for no limit.
+        Maximum L2 norm of the output weights of a class, None for no limit.
     tokenizer : callable or None, default=None
-        Function from a sentence to its words. None finds them by `token_pattern`.
+        Function that splits a sentence into words. None uses `token_pattern`.
     token_pattern : str or None, default=r"\w+(?:'\w+)*|[^\w\s]"
-        Regular expression of a word, if there is no `tokenizer`. By default, words
+        Regular expression of a word, used if `tokenizer` is None. By default, words
         have any length and may contain apostrophes, and punctuation marks are words.
     lowercase : bool, default=True
         Whether to convert the text to lower case.
     min_df : int or float, default=1
-        Minimum number, or fraction, of sentences with a word of the vocabulary.
+        Minimum number, or fraction, of sentences that contain a word. Rarer words are
+        not in the vocabulary.
     max_features : int or None, default=None
         Maximum size of the vocabulary, which keeps the most frequent words.
     max_length : int or None, default=None
-        Maximum number of words of a sentence that are read. The longest sentence of
-        a batch determines its memory, so set it if some texts are much longer.
+        Maximum number of words that are read of a sentence. The longest sentence of a
+        batch determines its memory, so set a maximum if some texts are much longer.
     optimizer : str or type, default="adamw"
-        "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd", "muon", which
-        update only the vectors of words in the batch; or a
-        :class:`torch.optim.Optimizer` class. See :class:`CNNClassifier`.
+        Optimiser: "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd",
+        "muon" or a :class:`torch.optim.Optimizer` class, see :class:`CNNClassifier`.
+        Except for custom classes, only the vectors of words in the batch are updated.
     lr : float, default=0.002
         Learning rate, the maximum of the schedule.
     lr_schedule : str, callable or None, default="one_cycle"
         Schedule of the learning rate: "one_cycle", "cosine", "linear", "step",
-        "plateau", None or "constant", or a function from the progress of training,
-        in [0, 1), to a factor of `lr`. See :class:`CNNClassifier`.
+        "plateau", None or "constant", or a function that maps the progress of
+        training, in [0, 1), to a factor of `lr`. See :class:`CNNClassifier`.
     weight_decay : float, default=0.01
         Strength of weight decay.
     weight_averaging : {"swa", "ema"} or None, default=None
-        Average of weights that becomes the network, see :class:`CNNClassifier`.
+        Average that replaces the weights, see :class:`CNNClassifier`.
     batch_size : int or "auto", default="auto"
-        Maximum number of sentences in a training step. "auto" is a power of two near
-        a fortieth of the sentences, from 8 to 64, which is halved, down to 4, if a
-        batch does not fit in memory.
+        Maximum number of sentences in a training step. "auto" is the power of two near
+        ``n_samples / 40``, limited to 8 to 64, and is halved, down to 4, if a batch
+        does not fit in memory.
     max_epochs : int or "auto", default="auto"
-        Maximum number of epochs. "auto" is 10, or more if 10 epochs have fewer than
-        600 training steps: as many as these take.
+        Maximum number of epochs. "auto" is the number of epochs in 600 training
+        steps, and at least 10.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, see :class:`CNNClassifier`.
     label_smoothing : float, default=0.0
-        Fraction, in [0, 1), of the target that is spread over all classes.
+        Fraction of the target, in [0, 1), that is spread over all classes in the
+        training loss.
     early_stopping : bool, default=False
-        Whether to stop when the score of validation data does not improve, and
-        to restore the best epoch.
+        Whether to stop when the validation score does not improve, and to restore the
+        weights of the best epoch.
     scoring : str, callable or None, default=None
-        Score of validation data: a scorer of scikit-learn or its name, such as
+        Score of the validation data: a scikit-learn scorer or its name, such as
         "balanced_accuracy"; "loss", the negative loss; None, the accuracy.
     validation_fraction : float, default=0.1
         Fraction of the training data, in (0, 1), that early stopping holds out,
-        stratified by class if each sample has one. Ignored if `X_val` is given.
+        stratified by class if each sample has one class. Ignored if `X_val` is given.
     n_iter_no_change : int, default=10
         Maximum number of epochs without an improvement of at least `tol`.
     tol : float, default=1e-4
         Minimum increase of the validation score that counts as an improvement.
     warm_start : bool, default=False
-        Whether `fit` continues with the network of the last call, its vocabulary
-        and the split of `early_stopping`. The optimiser, its schedule and
-        `callbacks` start again. Parameters of vocabulary and network must not change.
+        Whether `fit` continues with the network, the vocabulary and the validation
+        split of the previous call. The optimiser, its schedule and `callbacks` start
+        again. Parameters of the vocabulary and the network must not change.
     callbacks : list or tuple or None, default=None
         :class:`skorch.callbacks.Callback` instances, classes, or pairs of name
-        and callback. One that sets the learning rate needs ``lr_schedule=None``.
+        and callback. Callbacks that set the learning rate need ``lr_schedule=None``.
     verbose : bool or int, default=0
         Whether to print a line for each epoch.
     device : str or torch.device, default="auto"
@@ -120,14 +122,13 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels, sorted; of an indicator matrix, the numbers of its columns.
+        Sorted class labels; for an indicator matrix, its column indices.
     vocabulary_ : dict of str to int
-        Codes of words, from 2 on; 0 stands for padding, 1 for unknown words.
+        Mapping from words to codes, which start at 2; 0 is padding, 1 any unknown word.
     module_ : torch.nn.Module
-        Trained network, from codes of words, as of `to_input`, to outputs without
-        softmax.
+        Trained network, which maps the word codes of `to_input` to logits.
     net_ : skorch.NeuralNet
-        Net that trained it.
+        skorch net that trained `module_`.
     history_ : skorch.history.History
         One row for each epoch, with `epoch`, `train_loss` and `dur` (seconds); with
         validation data also `valid_loss` and `valid_score`.
@@ -146,9 +147,9 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
 
     Notes
     -----
-    The same `random_state`, machine, versions and number of threads give the same
-    model, bit for bit. Otherwise, models are equal up to rounding. Small fits run on
-    one thread, so they are equal at any `n_jobs`.
+    An integer as `random_state` gives the same model, bit for bit, on the same machine
+    with the same library versions and number of threads; otherwise, models are equal
+    up to rounding. Small fits run on one thread, so `n_jobs` does not change them.
 
     References
     ----------
@@ -173,7 +174,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     _network_parameters = ("embeddings", *TEXT_NETWORK, *VOCABULARY, "precision")
     _input = sentence_input
     _Targets = ClassTargets
-    _auto_batch_sizes = (8, 64)  # the paper has 50
+    _auto_batch_sizes = (8, 64)  # the paper uses 50
     _fewest_auto_epochs = 10
     _predict_batch_size = 256
 
@@ -287,7 +288,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
             fit in memory.
 
         KeyboardInterrupt
-            If Ctrl-C is pressed. The complete epochs of a first fit are kept.
+            If Ctrl-C is pressed. Completed epochs of a first fit are kept.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()
@@ -311,9 +312,10 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels, or an indicator matrix of several labels.
         classes : array-like of shape (n_classes,) or None, default=None
-            All labels, or column numbers of y. Required in the first call only.
+            All labels, or all column indices if y is an indicator matrix. Required in
+            the first call only.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Non-negative weights, not all zero, relative to samples of weight 1.
+            Non-negative weights, not all zero. None gives each sample a weight of 1.
 
         Returns
         -------
@@ -323,8 +325,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         Raises
         ------
         ValueError
-            As in `fit`; if `classes` is missing in the first call or changes; or if
-            `class_weight` is "balanced".
+            If `fit` would raise it, if `classes` is missing in the first call or has
+            changed, or if `class_weight` is "balanced".
         """
         check_partial_fit(self)
         with fitting(self, X, y, sample_weight, keep=True, is_incremental=True) as task:
@@ -346,7 +348,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Most probable labels, or an indicator matrix of those above one half.
+            Most probable labels, or an indicator matrix of those with a probability
+            above 0.5.
         """
         outputs = self._outputs(X)
         return self._targets.decode(outputs)
@@ -384,7 +387,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         return self._targets.log_probabilities(outputs)
 
     def transform(self, X):
-        """Compute the features of sentences: the largest response of each filter.
+        """Compute the features of sentences: the maximum response of each filter.
 
         Parameters
         ----------
@@ -411,7 +414,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         Returns
         -------
         ndarray of str objects of shape (n_features,)
-            Number of words and position of each filter, like "3gram_0".
+            Window size and index of each filter, such as "3gram_0".
         """
         check_is_fitted(self)
         filters = self.module_.features.filters
@@ -423,7 +426,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         return described_text_network(self)
 
     def _read_besides(self):
-        """Return the given vectors of the words, from wherever they come."""
+        """Return the pretrained vectors of the vocabulary, None if there are none."""
         return None if self.embeddings is None else given_vectors(self)
 
     def __sklearn_clone__(self):

@@ -112,7 +112,7 @@ NAMES = "The feature names should match those that were passed during fit"
 SPARSE = "Sparse data was passed for X, but dense data is required"
 SPARSE_Y = SPARSE.replace("X", "y")
 DICTIONARY = "argument must be a string or a real number, not 'dict'"
-NOT_THERE = ("is not there", "cpu", "device='auto'")
+NOT_THERE = ("is not available", "cpu", "device='auto'")
 ragged = [np.zeros((8, 8)), np.zeros((8, 7))]
 mixed = ["a.png", GREY[0]]
 balanced = {"class_weight": "balanced"}

@@ -119,7 +119,7 @@ UNEQUAL = ("(8, 7)", "(8, 8)", "Resize them to one shape")
 COMPLEX = "Complex data not supported"
 NAMES = "The feature names should match those that were passed during fit"
 SPARSE = "Sparse data was passed for X, but dense data is required"
-NOT_THERE = ("is not there", "cpu", "device='auto'")
+NOT_THERE = ("is not available", "cpu", "device='auto'")
 ragged = [np.zeros((8, 8)), np.zeros((8, 7))]
 mixed = ["a.png", GREY[0]]
 type_error = {"error": TypeError}

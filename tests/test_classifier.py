@@ -480,7 +480,7 @@ def test_a_network_that_cannot_learn_is_refused(images):
             super().__init__(nn.Flatten(), nn.Linear(n_inputs, n_outputs))
             self.requires_grad_(False)
 
-    with pytest.raises(ValueError, match="no parameters to train"):
+    with pytest.raises(ValueError, match="no trainable parameters"):
         CNNClassifier(Frozen).fit(*images)
 
 
@@ -555,7 +555,7 @@ def test_callbacks_that_want_a_validation_set_say_how_to_give_one(make, rng, tmp
     X, y = rng.random((20, 8, 8)), np.arange(20) % 2
     callback = make(dirname=tmp_path) if make is Checkpoint else make()
     model = CNNClassifier(n_layers=1, max_epochs=1, callbacks=[callback])
-    with pytest.raises(ValueError, match="'valid_loss', and there is no validation"):
+    with pytest.raises(ValueError, match="'valid_loss', but there is no validation"):
         model.fit(X, y)
     model.set_params(early_stopping=True, validation_fraction=0.2).fit(X, y)
 

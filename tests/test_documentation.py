@@ -40,7 +40,11 @@ def few_digits(monkeypatch):
     digits = load_digits()
     few = Bunch(**{name: digits[name][:N_DIGITS] for name in ("data", "images")})
     few.target = digits.target[:N_DIGITS]
-    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: few)
+
+    def load(return_X_y=False):
+        return (few.data, few.target) if return_X_y else few
+
+    monkeypatch.setattr("sklearn.datasets.load_digits", load)
     return few
 
 
@@ -73,13 +77,38 @@ def test_code_of_the_page_on_saving_runs(here, few_digits):
 
 
 @pytest.mark.slow
+def test_code_of_the_page_on_localization_runs(here):
+    names = run("\n".join(blocks_of("docs/localization.rst")), here)
+    assert names["search"].best_score_ > 0.3
+    plt.close("all")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets of dask
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_code_of_the_page_on_clusters_runs(here, few_digits):
+    pytest.importorskip("distributed")
+    making_the_folder, *_ = blocks_of("docs/photographs.rst")
+    blocks = blocks_of("docs/beyond_one_machine.rst")
+    blocks = [block for block in blocks if "OMP_NUM_THREADS" not in block]  # once more
+    code = "\n".join([making_the_folder, *blocks])
+    for long, short in {
+        "n_trials=30": "n_trials=2",
+        "random_state=0": "random_state=0, max_epochs=2",
+        "[1, 2, 3]": "[1]",
+    }.items():
+        assert long in code
+        code = code.replace(long, short)
+    names = run(code, here)
+    names["client"].shutdown()
+    assert names["features"].shape == (80, 1280)
+    assert len(names["study"].trials) == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(path.name for path in GUIDE.glob("*.rst")))
 def test_code_of_the_guide_runs(page, here, few_digits):
-    blocks = blocks_of(f"docs/guide/{page}")
-    if page in ("features.rst", "fine_tuning.rst"):  # as these pages say
-        making_the_folder, *_ = blocks_of("docs/photographs.rst")
-        blocks.insert(0, making_the_folder)
-    code = "\n".join(blocks)
+    code = "\n".join(blocks_of(f"docs/guide/{page}"))
     for pattern, replacement in SHORTER.items():
         code = re.sub(pattern, replacement, code)
     with sklearn.config_context():

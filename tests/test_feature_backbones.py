@@ -148,13 +148,16 @@ def test_parameters_are_checked(pixels, method, parameters, words):
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"layer": "layer9.0"}, r"layer='layer9.0' is none .*'layer\d"),
-        ({"layer": ["penultimate", "leyer3"]}, "layer='leyer3' is none .*'layer3"),
-        ({"layer": []}, "neither the name of a layer nor a list"),
-        ({"layer": ["layer3", 2]}, "neither the name of a layer nor a list"),
-        ({"device": "cuda:97"}, "'cuda:97' is not there"),
-        ({"image_size": (32, 32, 3)}, "neither a positive integer nor a height"),
-        ({"image_size": (32, 0)}, "neither a positive integer nor a height"),
+        ({"layer": "layer9.0"}, r"layer='layer9.0' is not one of .*'layer\d"),
+        (
+            {"layer": ["penultimate", "leyer3"]},
+            "layer='leyer3' is not one of .*'layer3",
+        ),
+        ({"layer": []}, "expected the name of a layer or a list"),
+        ({"layer": ["layer3", 2]}, "expected the name of a layer or a list"),
+        ({"device": "cuda:97"}, "'cuda:97' is not available"),
+        ({"image_size": (32, 32, 3)}, "expected a positive integer or a tuple"),
+        ({"image_size": (32, 0)}, "expected a positive integer or a tuple"),
         ({"preprocessing": "resnet18"}, "is for a torch.nn.Module"),
     ],
 )
@@ -173,8 +176,8 @@ def test_what_the_network_cannot_do_is_refused(
     ("backbone", "parameters", "words"),
     [
         (nn.Conv2d(3, 2, 1), {"weights": "a.safetensors"}, "weights='a.safetensors'"),
-        (nn.Conv2d(3, 2, 1), {"image_size": 16}, "image_size=16 is for a published"),
-        (nn.Conv2d(3, 2, 1), {"preprocessing": "convnet"}, "as they are"),
+        (nn.Conv2d(3, 2, 1), {"image_size": 16}, "image_size=16 is for published"),
+        (nn.Conv2d(3, 2, 1), {"preprocessing": "convnet"}, "without published"),
         (nn.Conv2d(3, 2, 1), {"preprocessing": "resnet81"}, "is not known"),
         (CNNClassifier(), {"weights": "V1"}, "weights='V1'"),
         (CNNClassifier(), {"image_size": 16}, "image_size=16"),
@@ -687,7 +690,7 @@ def test_axes_that_a_fitted_estimator_read_otherwise_are_an_error(rng):
     X, y = rng.random((12, 8, 8)), np.arange(12) % 2
     network = CNNClassifier(n_layers=1, n_filters=2, max_epochs=1).fit(X, y)
     for parameters in ({"channel_axis": 1}, {"channel_axis": -1}):
-        with pytest.raises(ValueError, match=r"read X as .* learnt from \(1, 8, 8\)"):
+        with pytest.raises(ValueError, match=r"read X as .* trained on \(1, 8, 8\)"):
             CNNFeatureTransformer(network, **parameters).fit(X)
     with pytest.raises(ValueError, match=r"image_shape=\(4, 16\)"):
         CNNFeatureTransformer(network, image_shape=(4, 16)).fit(X)

@@ -95,7 +95,7 @@ def test_words_without_a_vector_get_one_of_the_same_variance(data, vectors):
 
 
 def test_vectors_that_are_not_used_and_those_that_are_missing_are_errors(data, vectors):
-    with pytest.raises(ValueError, match=r"mode='rand' does not read them\. Choose"):
+    with pytest.raises(ValueError, match=r"mode='rand' ignores them\. Set"):
         TextCNNClassifier(vectors).fit(*data)
     with pytest.raises(ValueError, match=r"mode='static' needs word vectors\. Pass"):
         TextCNNClassifier(mode="static").fit(*data)

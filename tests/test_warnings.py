@@ -13,7 +13,7 @@ from torch import nn
 
 from skcnn import CNNClassifier, CNNFeatureTransformer, CNNRegressor, TextCNNClassifier
 
-UNIT = "seem to have another unit than those of fit"
+UNIT = "seem to have another unit than in fit"
 TEXT = {"n_filters": 4, "embedding_dim": 20, "max_epochs": 1, "random_state": 0}
 SMALL = {"n_layers": 1, "n_filters": 2, "max_epochs": 1, "random_state": 0}
 

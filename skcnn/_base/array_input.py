@@ -1,4 +1,4 @@
-"""X as an array of images, signals or volumes, scaled by channel."""
+"""Array input: images, signals or volumes, scaled by channel."""
 
 from math import prod
 
@@ -15,11 +15,11 @@ from ..data import (
 from ..runtime import DTYPES
 from .row_hints import hint_at_rows
 
-COPIES_ROWS = False  # to leave out samples of weight 0
+COPIES_ROWS = False  # to drop samples of weight 0
 
 
 def check_X_y(estimator, X, y, is_first):
-    """Return X and y validated; the first call decides how X is read."""
+    """Validate X and y; the first call sets the layout of X."""
     X, y = validate(estimator, X, y, is_first, **estimator._Targets.checks(y))
     if is_first:
         set_layout(estimator, X)
@@ -30,7 +30,7 @@ def check_X_y(estimator, X, y, is_first):
 
 
 def validate(estimator, X, y="no_validation", is_first=False, **checks):
-    """Return X, and y if it is given, validated by scikit-learn."""
+    """Validate X, and y if it is given, with scikit-learn."""
     layout = None if is_first else estimator._layout
     shape = None if layout is None else layout.sample_shape
     return check_image_array(
@@ -39,7 +39,7 @@ def validate(estimator, X, y="no_validation", is_first=False, **checks):
 
 
 def set_layout(estimator, X):
-    """Set how the axes of X are read."""
+    """Set the layout of X and the attributes of its shape."""
     layout = find_layout(X.shape[1:], estimator.image_shape, estimator.channel_axis)
     estimator._layout = layout
     estimator.image_shape_ = layout.image_shape
@@ -47,39 +47,39 @@ def set_layout(estimator, X):
 
 
 def check_parts(estimator, X):
-    """Yield X validated, in parts to be predicted one by one: here it is one part."""
+    """Validate X and yield it as a single part."""
     X = validate(estimator, X)
     check_same_shape(estimator, X, estimator._layout.sample_shape)
     yield X
 
 
 def learn(estimator, samples):
-    """Learn the scale of the pixels from the samples that are trained on."""
+    """Fit the scaler of the pixels to the training samples."""
     scaler = ChannelScaler(estimator._layout)
     estimator.scaler_ = scaler.fit(samples.X, samples.weights, samples.rows)
 
 
 def input_shape(estimator):
-    """Return the shape of a sample as the network takes it, channels first."""
+    """Return the shape of one input of the network, channels first."""
     return estimator._layout.input_shape
 
 
 def blank_sample(estimator, samples):
-    """Return a batch of one sample for a network to be tried on."""
+    """Return a batch of one blank sample for a dry run of the network."""
     return torch.zeros(1, *input_shape(estimator))
 
 
 def images(estimator, X, device, once=False):
-    """Return the images of X, to be taken in batches; once in predictions."""
+    """Return the scaled images of X in batches; `once` for predictions."""
     return scaled_images(estimator, X, estimator.scaler_, device, once)
 
 
 def network_input(estimator, X, device):
-    """Return images of X as the network takes them, to be taken in batches once."""
+    """Return the scaled images of X in batches that are read once."""
     return images(estimator, X, device, once=True)
 
 
 def scaled_images(estimator, X, scaler, device, once):
-    """Return the images of X, each scaled once if there is memory for all."""
+    """Return the images of X, scaled in advance if all fit in memory."""
     found = Images(X, scaler, device, DTYPES[estimator._precision], once)
     return ScaledImages(found) if ScaledImages.is_worthwhile(found) else found

@@ -1,4 +1,4 @@
-"""Features that a backbone computes, looked up in a cache if there is one."""
+"""Features of a backbone, looked up in a cache if there is one."""
 
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,24 +24,24 @@ N_SHARED = 4
 
 
 def asked_layers(transformer):
-    """Return the names of the layers whose features are asked for."""
+    """Return the names of the requested layers."""
     layer = transformer.layer
     return (layer,) if isinstance(layer, str) else tuple(layer)
 
 
 def make_asked_extractor(transformer, backbone):
-    """Return what computes the features of the layers that are asked for."""
+    """Return the extractor of the requested layers."""
     layers, layer = asked_layers(transformer), transformer.layer
     if not layers or not all(isinstance(layer, str) for layer in layers):
         raise ValueError(
-            f"layer={layer!r} is neither the name of a layer nor a list of names."
+            f"layer={layer!r}, expected the name of a layer or a list of names."
         )
     if len(set(layers)) < len(layers):
-        raise ValueError(f"layer={layer!r} names a layer twice. Leave one of them out.")
+        raise ValueError(f"layer={layer!r} names a layer twice. Remove one of them.")
     return make_extractor(
         backbone,
         layers,
-        is_shared=backbone.digest is not None,  # others may be changed
+        is_shared=backbone.digest is not None,  # a module of the user may change
         pooling=transformer.pooling,
         device=transformer.device,
         precision=transformer.precision,
@@ -50,7 +50,7 @@ def make_asked_extractor(transformer, backbone):
 
 
 def make_extractor(backbone, layers, *, is_shared=False, device, **options):
-    """Return what computes the features of some layers, perhaps shared by callers."""
+    """Return an extractor of some layers, which later calls reuse if it is shared."""
     make = _shared_extractor if is_shared else FeatureExtractor
     return make(
         backbone.module,
@@ -65,12 +65,12 @@ def make_extractor(backbone, layers, *, is_shared=False, device, **options):
 
 @lru_cache(maxsize=N_SHARED)
 def _shared_extractor(module, layers, **options):
-    """Return the extractor that earlier calls of this process made, if they did."""
+    """Return an extractor, the same one for the same arguments."""
     return FeatureExtractor(module, layers, **options)
 
 
 def asked_features(transformer, X, backbone, extractor):
-    """Return the features of each layer that is asked for, and count them."""
+    """Return the features of each requested layer, and count cache hits and misses."""
     features, counts = extract_features(
         find_source(transformer, X, backbone, extractor.device, extractor.input_dtype),
         backbone,
@@ -85,14 +85,14 @@ def asked_features(transformer, X, backbone, extractor):
         transformer._counts = {
             name: known.get(name, 0) + count for name, count in counts.items()
         }
-    if features is None:  # not one file could be read
+    if features is None:  # no file could be read
         widths = feature_widths(backbone, extractor)
         features = [np.full((len(X), width), np.nan) for width in widths]
     return features
 
 
 def network_input(transformer, X, backbone):
-    """Return the images of X as the network takes them, on the CPU."""
+    """Return the preprocessed images of X, on the CPU."""
     cpu = torch.device("cpu")
     source = find_source(transformer, X, backbone, cpu, torch.float32)
     chunks = np.array_split(np.arange(len(X)), -(-len(X) // backbone.batch_size(cpu)))
@@ -100,7 +100,7 @@ def network_input(transformer, X, backbone):
 
 
 def find_source(transformer, X, backbone, device, dtype):
-    """Return where the batches of X come from, an array or image files."""
+    """Return the source of the batches of X, an array or image files."""
     if isinstance(X, list):
         if backbone.preprocessing is None:
             raise no_preprocessing(backbone.name, X)
@@ -123,29 +123,29 @@ def extract_features(
     memory,
     memory_bytes_limit=10 * 2**30,
 ):
-    """Compute the features of a source, or find them in the cache.
+    """Compute the features of a source, or look them up in the cache.
 
     Parameters
     ----------
     source : ArraySource or FileSource
-        The images.
+        Images.
 
     backbone : FeatureBackbone
-        The network.
+        Network and its preprocessing.
 
     extractor : FeatureExtractor
-        What runs it.
+        Extractor of features of this network.
 
     batch_size, precision, memory, memory_bytes_limit
-        As of the transformer.
+        See :class:`~skcnn.CNNFeatureTransformer`.
 
     Returns
     -------
     features : list of ndarray of shape (n_samples, n_features) or None
-        One for each layer, None if no file could be read.
+        Features of each layer, None if no file could be read.
 
     counts : dict
-        Number of `hits` and `misses`, empty without a cache.
+        Numbers of `hits` and `misses`, empty without a cache.
     """
     device, pooling = extractor.device, extractor.pooling
     if isinstance(batch_size, str):
@@ -169,7 +169,7 @@ def feature_widths(backbone, extractor):
 
 @contextmanager
 def _explain_failure(backbone, extractor, batch_size):
-    """Say what to do if memory runs out, or the network refuses the images."""
+    """Explain errors if memory runs out or the network rejects the image size."""
     shape, side = backbone.input_shape, backbone.trained_side
     with (
         explain_refused_shape(extractor, shape, backbone.name, side),
@@ -179,6 +179,6 @@ def _explain_failure(backbone, extractor, batch_size):
 
 
 def wants_cache(memory):
-    """Return whether a `memory` is the folder of a cache, or True."""
+    """Return whether `memory` is a folder or True."""
     is_truth_value = isinstance(memory, bool | np.bool_)
     return bool(memory) if is_truth_value else memory is not None

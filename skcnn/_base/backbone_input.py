@@ -1,4 +1,4 @@
-"""X as images for a pretrained network: an array, or image files."""
+"""Input of pretrained networks: arrays of images, or image files."""
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ COPIES_ROWS = True
 
 
 def check_X_y(estimator, X, y, is_first):
-    """Return X and y validated, files decoded; the first call finds the backbone."""
+    """Validate X and y, and decode files; the first call finds the backbone."""
     if is_image_files(X):
         return _check_files(estimator, X, y, is_first)
     checks = estimator._Targets.checks(y)
@@ -47,19 +47,19 @@ def check_X_y(estimator, X, y, is_first):
 
 
 def _check_files(estimator, X, y, is_first):
-    """Return the pixels of image files, and y validated."""
+    """Return the pixels of image files, and the validated y."""
     _check_feature_names(estimator, X, reset=is_first)
     sources = as_image_list(X)
     y = check_targets(estimator, sources, y)
     if is_first:
-        estimator._layout = None  # files have any size
+        estimator._layout = None  # files may have any size
         estimator._backbone = _find_backbone(estimator, sources)
     files = image_files(estimator._backbone, sources)
     return decode_files(files, _file_shape(estimator._backbone)), y
 
 
 def _check_shape(estimator, X):
-    """Raise an error if images of an array do not suit those of fit."""
+    """Raise an error if images have another shape than in fit, or an unsuitable one."""
     if estimator._layout is not None:
         check_same_shape(estimator, X, estimator._layout.sample_shape)
     else:
@@ -67,7 +67,7 @@ def _check_shape(estimator, X):
 
 
 def _find_backbone(estimator, X):
-    """Return the network that `backbone` names or is, shared with others."""
+    """Return the backbone of an estimator, whose network may be shared."""
     check_uses(estimator)
     if not needs_fit(estimator):
         backbone = ready_backbone(estimator, estimator.weights)
@@ -81,7 +81,7 @@ def _find_backbone(estimator, X):
 
 
 def image_files(backbone, sources):
-    """Return image files, to be read in the size of the network."""
+    """Return image files that are resized to the input size of the network."""
     published = backbone.preprocessing
     if published is None:
         raise no_preprocessing(backbone.name, sources)
@@ -94,7 +94,7 @@ def image_files(backbone, sources):
 
 
 def _file_shape(backbone):
-    """Return the shape of the pixels of a file, channels last."""
+    """Return the shape of a decoded file, channels last."""
     return *backbone.preprocessing.crop_size, backbone.preprocessing.n_channels
 
 
@@ -104,7 +104,7 @@ def _find_layout(estimator, X):
 
 
 def check_parts(estimator, X):
-    """Yield X validated, files decoded batch by batch."""
+    """Validate X and yield it in parts; files are decoded batch by batch."""
     if not is_image_files(X):
         X = array_input.validate(estimator, X)
         _check_shape(estimator, X)
@@ -120,7 +120,7 @@ def check_parts(estimator, X):
 
 
 def learn(estimator, samples):
-    """Learn the scale of the pixels, unless it is published or learnt before."""
+    """Set the scaler of the pixels, unless preprocessing is published."""
     backbone = estimator._backbone
     if backbone.preprocessing is not None:
         return
@@ -131,17 +131,17 @@ def learn(estimator, samples):
 
 
 def input_shape(estimator):
-    """Return the shape of an image as the network takes it, channels first."""
+    """Return the shape of one input of the network, channels first."""
     return estimator._backbone.input_shape
 
 
 def blank_sample(estimator, samples):
-    """Return a batch of one image for a network to be tried on."""
+    """Return a batch of one blank image for a dry run of the network."""
     return torch.zeros(1, *input_shape(estimator))
 
 
 def images(estimator, X, device, once=False):
-    """Return the images of X, or their features if no more is needed."""
+    """Return the images of X, or their features if these suffice."""
     uses = "_predicts_from_features" if once else "_trains_on_features"
     if getattr(estimator, uses):
         return estimator._features.rows(estimator, X, device, once)
@@ -149,18 +149,18 @@ def images(estimator, X, device, once=False):
 
 
 def network_input(estimator, X, device, once=True):
-    """Return images of X as the network takes them, to be taken in batches."""
+    """Return the preprocessed images of X in batches."""
     scaler = find_scaling(estimator, X)
     return array_input.scaled_images(estimator, X, scaler, device, once)
 
 
 def find_scaling(estimator, X):
-    """Return what turns the images of X into the input of the network."""
+    """Return the scaling of the images of X, published or learnt."""
     published = estimator._backbone.preprocessing
     if published is None:
         return estimator.scaler_
     if isinstance(X, DecodedImages):
-        published = published.with_image_size(published.crop_size)  # as they are
+        published = published.with_image_size(published.crop_size)  # already resized
         layout = find_layout(_file_shape(estimator._backbone), channel_axis=-1)
     else:
         layout = estimator._layout or _find_layout(estimator, X)

@@ -1,4 +1,4 @@
-"""The parameter `backbone`, and those that go with it: what they may be and mean."""
+"""Validation and loading of `backbone` and related parameters."""
 
 import torch
 from sklearn import get_config
@@ -26,7 +26,7 @@ N_UNUSED_OUTPUTS = 10
 
 
 def needs_fit(estimator):
-    """Return whether something is learnt before features can be computed."""
+    """Return whether the backbone needs fitting before it computes features."""
     if isinstance(estimator.backbone, str):
         return estimator.weights is None
     if isinstance(estimator.backbone, nn.Module):
@@ -35,12 +35,12 @@ def needs_fit(estimator):
 
 
 def is_own(name):
-    """Return whether a name is that of one of the package's own networks."""
+    """Return whether a named network is one of the package's own."""
     return find_backbone(name).library == "skcnn"
 
 
 def backbone_name(backbone):
-    """Return the name that a backbone has in messages and names of features."""
+    """Return the name of a backbone for messages and feature names."""
     if isinstance(backbone, str):
         return backbone.rpartition("/")[2]
     if isinstance(backbone, FrozenEstimator):
@@ -49,29 +49,29 @@ def backbone_name(backbone):
 
 
 def check_uses(estimator):
-    """Raise an error if a parameter would be ignored, or the backbone reads text."""
+    """Raise an error if the backbone is unsuitable or a parameter would be ignored."""
     backbone = estimator.backbone
     if isinstance(backbone, torch.jit.ScriptModule):
         raise TypeError(
             "backbone is a TorchScript module, whose layers cannot be run one by one. "
-            "Pass the torch.nn.Module that it was made of."
+            "Pass the original torch.nn.Module."
         )
     inner = getattr(backbone, "estimator", backbone)  # of a FrozenEstimator
     if isinstance(inner, BaseCNN) and not get_tags(inner).input_tags.three_d_array:
         raise TypeError(
-            f"backbone is a {type(inner).__name__}, which reads sentences. Its own "
-            "transform computes their features."
+            f"backbone is a {type(inner).__name__}, which reads sentences. Use its "
+            "own transform for features of sentences."
         )
     name, is_named = backbone_name(backbone), isinstance(backbone, str)
     if estimator.weights not in (None, "default") and not is_named:
         raise ValueError(
-            f"weights={estimator.weights!r} is for a backbone that is named, and "
-            f"{name} has its own. Leave weights out."
+            f"weights={estimator.weights!r} is for a named backbone, but {name} has "
+            "its own weights. Leave weights out."
         )
     if estimator.preprocessing != "auto" and not isinstance(backbone, nn.Module):
         raise ValueError(
-            f"preprocessing={estimator.preprocessing!r} is for a torch.nn.Module; what "
-            f"{name} takes is known. Leave preprocessing out."
+            f"preprocessing={estimator.preprocessing!r} is for a torch.nn.Module, but "
+            f"the preprocessing of {name} is known. Leave preprocessing out."
         )
     is_scaled = not is_named or (estimator.weights is None and is_own(backbone))
     if (
@@ -80,23 +80,20 @@ def check_uses(estimator):
         and estimator.preprocessing == ("auto")
     ):
         raise ValueError(
-            f"image_size={estimator.image_size} is for a published preprocessing, and "
-            f"{name} takes the images of X as they are. Leave image_size out."
+            f"image_size={estimator.image_size} is for published preprocessing, but "
+            f"{name} takes images without resizing. Leave image_size out."
         )
 
 
 def ready_backbone(estimator, weights="default"):
-    """Return the backbone of an estimator, if `needs_fit` is false of it.
-
-    `weights` are those of a backbone that is named.
-    """
+    """Return a backbone that needs no fitting, a named one with `weights`."""
     backbone, name = estimator.backbone, backbone_name(estimator.backbone)
     if isinstance(backbone, nn.Module):
         published = find_backbone(estimator.preprocessing).preprocessing
         if published is None:
             raise ValueError(
-                f"preprocessing={estimator.preprocessing!r} is a network that takes "
-                "images as they are. Name one with published weights, or leave it out."
+                f"preprocessing={estimator.preprocessing!r} is a network without "
+                "published preprocessing. Set another one, such as 'resnet18'."
             )
         return pretrained_backbone(name, backbone, published, estimator.image_size)
     if isinstance(backbone, str):
@@ -129,7 +126,7 @@ def trains_backbone(estimator):
 
 
 def _train_backbone(transformer, X, y, fit_params):
-    """Return an estimator that is trained on X and y, a clone of the backbone."""
+    """Return a clone of the backbone, fitted to X and y."""
     backbone = transformer.backbone
     if isinstance(X, list) and not get_tags(backbone).input_tags.string:
         raise no_preprocessing(backbone_name(backbone), X)
@@ -140,14 +137,14 @@ def _train_backbone(transformer, X, y, fit_params):
 
 
 def draw_seed(estimator):
-    """Return a seed that `random_state` determines."""
+    """Draw a seed from `random_state`."""
     return check_random_state(estimator.random_state).randint(MAX_SEED)
 
 
 def backbone_to_learn(estimator, X, seed):
-    """Return a network with random weights, or one whose scale is learnt from X.
+    """Return a network with random weights, or with a scale learnt from X.
 
-    X are validated images, or a list of image files.
+    X is a validated array, or a list of image files.
     """
     backbone = module = estimator.backbone
     name = backbone_name(backbone)
@@ -166,7 +163,7 @@ def backbone_to_learn(estimator, X, seed):
 
 
 def learn_backbone(transformer, X, y, fit_params):
-    """Return the network of a transformer, with what it has to learn from X and y."""
+    """Return the backbone of a transformer, fitted to X and y."""
     check_uses(transformer)
     backbone = transformer.backbone
     if trains_backbone(transformer):
@@ -183,7 +180,7 @@ def learn_backbone(transformer, X, y, fit_params):
 
 @usual_torch()
 def known_backbone(transformer):
-    """Return the network of a transformer: learnt in fit, or loaded."""
+    """Return the backbone of a transformer, fitted or loaded."""
     if hasattr(transformer, "_backbone"):
         return transformer._backbone
     check_uses(transformer)
@@ -197,12 +194,12 @@ def known_backbone(transformer):
 
 
 def _names(transformer):
-    """Return the names of a backbone and of its weights."""
+    """Return the names of the backbone and its weights."""
     return transformer.backbone, str(transformer.weights)
 
 
 def _saved_anew(transformer, seen):
-    """Return the network if the weights are the same in another file."""
+    """Load the backbone, and check that the weights are those of fit."""
     weights, reference = transformer.weights, seen["reference"]
     folders = ", ".join(map(str, usual_folders()))
     where = f"SHA-256 {reference.sha256}, neither at {reference.name} nor in {folders}"
@@ -211,26 +208,26 @@ def _saved_anew(transformer, seen):
     except WeightsError as error:
         raise WeightsError(
             f"There is no weights file {weights} with the {where}. Put it in one of "
-            "these folders. CNNFeatureTransformer(store_weights=True) needs no file."
+            "these folders, or fit with store_weights=True."
         ) from error
     if backbone.digest != seen["digest"]:
         raise WeightsError(
-            f"The weights file {weights} has changed since fit, and there is none with "
-            f"the {where}. Restore it, or fit again."
+            f"The weights file {weights} has changed since fit, and no file has the "
+            f"{where}. Restore it, or fit again."
         )
     return backbone
 
 
 def route_fit_params(transformer, fit_params):
-    """Return what `fit` of a backbone gets besides X and y."""
+    """Return the parameters that are passed to `fit` of the backbone."""
     trains = trains_backbone(transformer)
     if get_config()["enable_metadata_routing"]:
         routed = process_routing(transformer, "fit", **fit_params)
         return routed.backbone.fit if trains else {}
     if fit_params and not trains:
         raise TypeError(
-            f"fit got {', '.join(fit_params)}, which is for a backbone that is trained "
-            f"here, and {backbone_name(transformer.backbone)} is not. Leave it out."
+            f"fit got {', '.join(fit_params)}, which is for an unfitted estimator, but "
+            f"{backbone_name(transformer.backbone)} is not trained. Leave it out."
         )
     return fit_params
 

@@ -27,31 +27,32 @@ MAX_SEED = np.iinfo(np.int32).max
 
 
 class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
-    """Estimator that trains a network.
+    """Base class of the estimators that train a network.
 
     Warning: this class should not be used directly. Use its subclasses instead.
 
-    A subclass has `fit`, `partial_fit` and `predict`: the steps of `fitting`, and what
-    y means of the `_outputs`. It provides
+    A subclass implements `fit` and `partial_fit` by the steps of `fitting`, and
+    `predict` from `_outputs`. It provides
 
     - `_input`, the module whose functions read X: `array_input`, `backbone_input` or
       `sentence_input`;
     - `_Targets`, the class that reads y: `ClassTargets` or `ValueTargets`;
-    - `_network_parameters`, names of the parameters that say how the network is built
-      and how it reads X, which must not change while it is trained further;
+    - `_network_parameters`, names of the parameters that determine the network and how
+      X is read. They must not change if a fitted network is trained further;
     - `_make_network()`, which returns a function without arguments that builds the
       network.
 
     It may override
 
-    - `_prepare_net(net, samples)`, called before a net is trained: with samples if it
-      is new, without if it starts again;
+    - `_prepare_net(net, samples)`, called before training, with samples for a new net,
+      without them in a warm start;
     - `_finish_training()`, called after each training;
-    - `_resume_after_training()`, called if a stored fit takes the place of a training;
-    - `_read_besides()`, values that a fit depends on and that are in neither
-      parameters nor samples;
-    - `_auto_batch_sizes` and `_predict_batch_size`, what ``batch_size="auto"`` is;
-    - `_fewest_auto_epochs`, what ``max_epochs="auto"`` is at least.
+    - `_resume_after_training()`, called if a stored fit is loaded instead of training;
+    - `_read_besides()`, which returns values that a fit depends on besides parameters
+      and samples;
+    - `_auto_batch_sizes` and `_predict_batch_size`, the limits of ``batch_size="auto"``
+      in training, and its value in predictions;
+    - `_fewest_auto_epochs`, the minimum of ``max_epochs="auto"``.
     """
 
     _auto_batch_sizes = (8, 128)  # the smallest and the largest in training
@@ -60,10 +61,10 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     @property
     def module_(self):
-        """The trained network, a :class:`torch.nn.Module`.
+        """Trained network, a :class:`torch.nn.Module`.
 
-        It takes what `to_input` returns: the scale of X is not in it. Neither are the
-        softmax of a classifier and the scale of y of a regressor.
+        It maps the output of `to_input` to logits in a classifier, and to standardised
+        values of y in a regressor.
         """
         check_is_fitted(self)
         return self.net_.module_
@@ -93,7 +94,7 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     @property
     def best_validation_score_(self):
-        """Largest of `validation_scores_`, None without validation data."""
+        """Maximum of `validation_scores_`, None without validation data."""
         scores = self.validation_scores_
         return max(scores) if scores else None
 
@@ -156,7 +157,7 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     @usual_torch()
     def _test_rates(self, X, y, sample_weight, lrs):
-        """Return the losses of a new network at rising learning rates."""
+        """Return the learning-rate curve of a new network."""
         samples, _ = check_training_samples(self, X, y, sample_weight, is_first=True)
         self._random_state = check_random_state(self.random_state)
         self._input.learn(self, samples)
@@ -171,17 +172,17 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return call_with_batch_size(test, self.batch_size, auto)
 
     def to_input(self, X):
-        """Return what `module_` takes of X: scaled images, or codes of words.
+        """Convert X to the input of `module_`: scaled images, or word codes.
 
         Parameters
         ----------
         X : array-like
-            Samples, as of `predict`.
+            Samples, as in `predict`.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, n_channels, ...)
-            Scaled images, or codes of words of shape (n_samples, length), on the CPU.
+            Scaled images, or word codes of shape (n_samples, length), on the CPU.
         """
         check_is_fitted(self)
         parts, cpu = self._input.check_parts(self, X), torch.device("cpu")
@@ -193,7 +194,7 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     @usual_torch()
     def __getstate__(self):
-        """Hold the network and its training as plain data."""
+        """Return the state with the network and its training as plain data."""
         state = dict(super().__getstate__())
         if "net_" in state:
             goes_on = self.warm_start or self._is_incremental
@@ -219,23 +220,23 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     @property
     @abstractmethod
     def _network_parameters(self):
-        """Names of the parameters that say how the network is built and reads X."""
+        """Names of the parameters that determine the network and how X is read."""
 
     @abstractmethod
     def _make_network(self):
         """Return a function without arguments that builds the network."""
 
     def _prepare_net(self, net, samples=None):
-        """Prepare a net for its training; samples are given if it is new."""
+        """Prepare a net for training; samples are given if it is new."""
 
     def _finish_training(self):
-        """Let go of what only training needs."""
+        """Release what only training needs."""
 
     def _resume_after_training(self):
-        """Set what training would have set, and what is not stored."""
+        """Set the attributes that training would have set and that are not stored."""
 
     def _read_besides(self):
-        """Return what a fit depends on besides parameters and samples."""
+        """Return values that a fit depends on besides parameters and samples."""
 
     def _outputs(self, X):
         """Return the outputs of the network for X, (n_samples, n_outputs)."""
@@ -245,7 +246,7 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     @usual_torch()
     def _compute_outputs(self, X, module=None):
-        """Return the outputs, of the network or a part of it, for validated X."""
+        """Return the outputs of the network, or of a part of it, for validated X."""
         module = module or self.module_
         device = next(self.module_.parameters()).device
         images = self._input.images(self, X, device, once=True)
@@ -258,7 +259,7 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     @property
     def _precision(self):
-        """The parameter `precision`, if the weights have its dtype."""
+        """Precision of predictions: `precision`, if it suits the weights."""
         if not self.__sklearn_is_fitted__():
             return self.precision
         if self.precision not in DTYPES:  # set after fit

@@ -1,4 +1,4 @@
-"""Samples that a network is trained on: X, y and weights, checked."""
+"""Validated samples: X, y and weights."""
 
 from numbers import Number
 
@@ -12,7 +12,10 @@ from ..data import Samples, as_array
 def check_training_samples(
     estimator, X, y, sample_weight, *, is_first, is_relative=True
 ):
-    """Return samples to train on, see `check_samples`; learn what their targets are."""
+    """Validate training samples, and learn from their targets.
+
+    Returns the samples and, if X is copied, the rows that were kept.
+    """
     X, y = estimator._input.check_X_y(estimator, X, as_array(y, "y"), is_first)
     weights = _check_weights(sample_weight, X, is_relative)
     if is_first:
@@ -23,7 +26,7 @@ def check_training_samples(
 
 
 def check_validation_samples(estimator, X, y, sample_weight):
-    """Return samples to validate on, of the kind that is trained on."""
+    """Validate the samples of the validation data."""
     X, y = estimator._input.check_X_y(estimator, X, as_array(y, "y"), False)
     weights = _check_weights(sample_weight, X, True)
     samples, _ = _weighted_samples(estimator, X, y, weights, True)
@@ -31,7 +34,7 @@ def check_validation_samples(estimator, X, y, sample_weight):
 
 
 def check_targets(estimator, samples, y):
-    """Return y validated, a target for each sample."""
+    """Validate y, which has one target for each sample."""
     if y is None:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but "
@@ -43,7 +46,7 @@ def check_targets(estimator, samples, y):
 
 
 def _weighted_samples(estimator, X, y, weights, is_relative):
-    """Return samples that weigh something and, if X is copied, which rows are kept."""
+    """Return samples of positive weight and, if X is copied, the rows kept."""
     targets = estimator._targets.encode(y)
     weights = _weigh_classes(estimator, targets, weights, is_relative)
     if weights is None or weights.all():
@@ -56,11 +59,11 @@ def _weighted_samples(estimator, X, y, weights, is_relative):
 
 
 def _check_weights(sample_weight, X, is_relative):
-    """Return the weights of the samples, or None if all weigh the same."""
+    """Validate sample weights, which may be None."""
     sample_weight = as_array(sample_weight, "sample_weight")
     if sample_weight is None:
         return None
-    if isinstance(sample_weight, Number):  # scikit-learn takes NaN for a scalar
+    if isinstance(sample_weight, Number):  # scikit-learn accepts a scalar NaN
         sample_weight = np.full(len(X), sample_weight)
     weights = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
@@ -69,7 +72,7 @@ def _check_weights(sample_weight, X, is_relative):
 
 
 def _weigh_classes(estimator, targets, weights, is_relative):
-    """Return the weights of the samples times those of their classes."""
+    """Return the sample weights times the weights of their classes."""
     class_weight = getattr(estimator, "class_weight", None)
     if class_weight is None:
         return weights
@@ -78,11 +81,14 @@ def _weigh_classes(estimator, targets, weights, is_relative):
         of_classes = of_classes / (of_classes.max() or 1)
     weights = of_classes if weights is None else of_classes * weights
     if not weights.any():
-        raise ValueError(f"class_weight={class_weight!r} leaves no sample a weight.")
+        raise ValueError(
+            f"class_weight={class_weight!r} gives all samples a weight of 0, expected "
+            "a positive weight of at least one class in y."
+        )
     return _with_mean_of_1(weights) if is_relative else weights
 
 
 def _with_mean_of_1(weights):
-    """Return weights times a constant; those of 0 do not count in the mean."""
+    """Scale weights to a mean of 1 over the positive ones."""
     weights = weights / weights.max()  # sums cannot overflow
     return weights / weights[weights > 0].mean()

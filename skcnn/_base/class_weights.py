@@ -1,16 +1,16 @@
-"""Weights of classes: given, or balanced."""
+"""Class weights, given by a dict or balanced."""
 
 import numpy as np
 from sklearn.utils import compute_class_weight
 
 
 def weights_by_class(class_weight, classes):
-    """Return the weight of each class that a dict gives, 1 for others."""
+    """Return the weight of each class in a dict, 1 for missing classes."""
     by_class = compute_class_weight(class_weight, classes=classes, y=classes)
     if not np.isfinite(by_class).all() or by_class.min() < 0:
         raise ValueError(
-            f"class_weight={class_weight!r} holds weights that are negative or not "
-            "finite."
+            f"class_weight={class_weight!r}, expected weights that are finite and not "
+            "negative."
         )
     return by_class
 
@@ -18,7 +18,7 @@ def weights_by_class(class_weight, classes):
 def balanced_weights(codes, weights):
     """Return weights that give each class the same sum, 1 for the rarest class.
 
-    As in scikit-learn 1.9, classes are counted in weights of their samples.
+    As in scikit-learn 1.9, class frequencies are sums of sample weights.
     """
     counts = np.bincount(codes, weights).astype(np.float64)
     occurs = counts > 0

@@ -12,12 +12,12 @@ from .indicator_targets import IndicatorTargets
 
 @dataclass(frozen=True)
 class ClassTargets:
-    """Labels as positions among the classes, and outputs as labels.
+    """Encoding of labels as class indices, and decoding of network outputs.
 
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
-        The labels, sorted.
+        Sorted labels.
     """
 
     classes: np.ndarray
@@ -33,7 +33,7 @@ class ClassTargets:
 
     @classmethod
     def learn(cls, estimator, y, weights):
-        """Learn the classes from y, unless `partial_fit` was given them.
+        """Learn the classes from y, unless they were passed to `partial_fit`.
 
         If y is an indicator matrix, return an `IndicatorTargets`.
         """
@@ -45,7 +45,7 @@ class ClassTargets:
         return cls(estimator.classes_)
 
     def update(self, y, weights):
-        """Return what is known after more targets: the same classes."""
+        """Return `self`, as further targets do not change the classes."""
         return self
 
     @property
@@ -54,7 +54,7 @@ class ClassTargets:
         return len(self.classes)
 
     def encode(self, y):
-        """Return the position of each label among the classes."""
+        """Return the class index of each label."""
         if y.ndim == 2:
             raise ValueError(
                 f"y has shape {y.shape}, but the classifier was fitted on one "
@@ -70,14 +70,14 @@ class ClassTargets:
         return np.searchsorted(self.classes, y)
 
     def weigh(self, codes, class_weight, weights):
-        """Return the weight of the class of each sample."""
+        """Return the class weight of each sample."""
         if isinstance(class_weight, str):
             return balanced_weights(codes, weights)
-        # of all classes, as those of a part of the samples need not be among the keys
+        # for all classes: y may lack some of the keys, which scikit-learn would reject
         return weights_by_class(class_weight, self.classes)[codes]
 
     def strata(self, codes):
-        """Return the classes, each of which is held out from."""
+        """Return the label of each sample, for a stratified split."""
         return self.classes[codes]
 
     def score(self, outputs, codes, weights):
@@ -85,7 +85,7 @@ class ClassTargets:
         return np.average(outputs.argmax(axis=1) == codes, weights=weights)
 
     def labels(self, codes):
-        """Return y of codes."""
+        """Return the labels of class indices."""
         return self.classes[codes]
 
     def decode(self, outputs):
@@ -105,6 +105,6 @@ def _has_columns(y):
     """Return whether y has several columns; one column is read as labels."""
     try:
         shape = np.asarray(y).shape
-    except ValueError:  # of rows of unequal lengths
+    except ValueError:  # rows of unequal lengths
         return False
     return len(shape) > 1 and shape[1] > 1

@@ -8,12 +8,12 @@ from ..data import first_sample
 
 
 def is_dask(X):
-    """Return whether X is a collection of dask."""
+    """Return whether X is a dask collection."""
     return hasattr(X, "__dask_graph__")
 
 
 def sample_of(X):
-    """Return images that stand for all, without computing those of files."""
+    """Return a stand-in for X: one sample, or a placeholder for image files."""
     if hasattr(X, "rechunk"):
         return first_sample(X)
     return getattr(X, "_meta_nonempty", ["an image file"])
@@ -37,7 +37,7 @@ def transform_lazily(X, transform, n_features, dtype):
 
 
 def _transform_part(transform, empty, part):
-    """Return the features of a part, which may be empty, or an iterator of a bag."""
+    """Return the features of a chunk, which may be empty, or a partition of a bag."""
     part = part if hasattr(part, "__len__") else list(part)
     return transform(part) if len(part) else empty
 
@@ -47,7 +47,7 @@ def _transform_files(X, work, empty):
     import dask
     import dask.array as da
 
-    work = dask.delayed(work, pure=False)  # travels to each worker once
+    work = dask.delayed(work, pure=False)  # sent to each worker once
     shape = np.nan, empty.shape[1]
     parts = [da.from_delayed(work(p), shape, empty.dtype) for p in X.to_delayed()]
     return da.concatenate(parts)

@@ -1,7 +1,7 @@
-"""N-grams that speak for and against a class of a text classifier.
+"""Contributions of n-grams to the scores of a text classifier.
 
 The score of a class is a weighted sum of the features and a bias, and each feature is
-the response of a filter to one n-gram. So the score is a sum over n-grams.
+the response of a filter to one n-gram. Thus the score is a sum over n-grams.
 """
 
 from numbers import Integral
@@ -22,47 +22,47 @@ from .top_ngrams import (
 
 
 class NGramsMixin:
-    """Methods of a text classifier that tell of its n-grams."""
+    """Mixin that explains a text classifier by n-grams."""
 
     def top_ngrams(self, filter=None, X=None, n_top=10, *, class_=None):
-        """Find the n-grams to which a filter responds most, or for a class.
+        """Find the top n-grams of a filter or a class.
 
         Parameters
         ----------
         filter : int or str or None, default=None
-            Column of `transform`, or its name.
+            Column of `transform`, by index or name.
         X : array-like of str of shape (n_samples,) or None, default=None
-            Sentences to search, None for the last training sentences.
+            Sentences to search. None is the training sentences of the last call.
         n_top : int, default=10
             Maximum number of n-grams.
         class_ : object, default=None
-            Label, instead of a filter.
+            Class label, passed instead of a filter.
 
         Returns
         -------
         list of (str, float)
-            N-grams and their responses above 0, in descending order; of a class, their
-            largest contributions, see `explain`. "<start>" and "<end>" are places
-            beyond the sentence, "<unknown>" an unknown word.
+            N-grams and their positive responses or, for a class, contributions (see
+            `explain`), in descending order. "<start>" and "<end>" are positions outside
+            the sentence, "<unknown>" is an unknown word.
 
         Raises
         ------
         ValueError, TypeError
-            If filter or class does not exist, both are given, or `n_top` is not a
+            If the filter or class does not exist, both are given, or `n_top` is not a
             positive integer.
         """
         check_is_fitted(self)
         if class_ is None:
             return strongest_ngrams(self, filter, X, n_top)
         if filter is not None:
-            raise ValueError("filter and class_ are given, expected one of them.")
+            raise ValueError("filter and class_ are both given, expected one of them.")
         return ngrams_for_class(self, class_, X, n_top)
 
     def explain(self, X):
         """Explain the scores of sentences by their n-grams.
 
-        The scores of the classes are the network's outputs, whose softmax is
-        `predict_proba`. The contributions to a class add up to its score.
+        The scores are the logits of the network. The contributions to a class add up
+        to its score.
 
         Parameters
         ----------
@@ -72,8 +72,9 @@ class NGramsMixin:
         Returns
         -------
         list of dict
-            For each sentence, a dict of labels to pairs of n-gram and contribution,
-            the largest absolute values first. The n-gram "" is the bias of the class.
+            For each sentence, a dict that maps labels to pairs of n-gram and
+            contribution, in descending order of absolute value. The n-gram "" is the
+            bias of the class.
         """
         check_is_fitted(self)
         return explain_texts(self, as_texts(X))
@@ -81,7 +82,7 @@ class NGramsMixin:
 
 @usual_torch()
 def explain_texts(estimator, X):
-    """Return what `TextCNNClassifier.explain` does."""
+    """Return the result of `TextCNNClassifier.explain`."""
     sentences, classes = sentences_of(estimator, X), estimator.classes_.tolist()
     words, module = estimator._vocabulary.words_, estimator.module_
     bias = dict(zip(classes, module.output.bias.tolist(), strict=True))
@@ -98,7 +99,7 @@ def explain_texts(estimator, X):
 
 @usual_torch()
 def ngrams_for_class(estimator, class_, X, n_top):
-    """Return the n-grams with the largest contributions above 0, in some sentence."""
+    """Return the n-grams with the largest positive contributions to a class."""
     check_scalar(n_top, "n_top", Integral, min_val=1)
     column = _find_class(class_, estimator.classes_.tolist())
     best = {}
@@ -112,7 +113,7 @@ def ngrams_for_class(estimator, class_, X, n_top):
 
 
 def _find_class(class_, classes):
-    """Return the position of a class."""
+    """Return the index of a class."""
     if class_ not in classes:
         raise ValueError(
             f"class_={class_!r} is not a class, expected one of {classes}."
@@ -121,7 +122,7 @@ def _find_class(class_, classes):
 
 
 def _speaking_windows(module, sentences):
-    """Yield rows, windows of one size in them, and contributions to each class."""
+    """Yield rows, their windows of one size, and contributions to each class."""
     weight, n_sizes = module.output.weight, len(module.features.filters.sizes)
     weights = weight.detach().double().chunk(n_sizes, 1)
     with torch.inference_mode():
@@ -134,7 +135,7 @@ def _speaking_windows(module, sentences):
 
 
 def _added_up(rows, windows, responses, weight):
-    """Return rows, their different windows, and the contributions of all filters."""
+    """Return rows, their distinct windows, and contributions summed over filters."""
     row, column = responses.nonzero(as_tuple=True)
     contributions = responses[row, column].unsqueeze(1) * weight.T[column]
     keys = torch.cat([rows[row].unsqueeze(1), windows[row, column]], 1)

@@ -1,4 +1,4 @@
-"""Base class of the estimators that train a pretrained network further."""
+"""Base class of the estimators that fine-tune a pretrained network."""
 
 from dataclasses import replace
 from functools import partial
@@ -12,17 +12,17 @@ from .base_cnn import BaseCNN
 from .head_training import PretrainedFeatures
 from .shared_parameters import check_backbone_stays, clone_with_backbone
 
-HEAD = ("head", 0)  # values of `trainable`
+HEAD = ("head", 0)  # values of `trainable` that train only the head
 
 
 class BaseFineTunedCNN(BaseCNN):
-    """Estimator that trains a pretrained network further.
+    """Base class of the estimators that fine-tune a pretrained network.
 
     Warning: this class should not be used directly. Use its subclasses instead.
 
-    A subclass has `fit`, `partial_fit` and `predict`, and provides `_Targets`. It may
-    override `_Network`, the class of the network, and `_make_features()`, which returns
-    the features that its head takes, or None if it takes no vectors.
+    A subclass implements `fit`, `partial_fit` and `predict`, and provides `_Targets`.
+    It may override `_Network`, the class of the network, and `_make_features()`, which
+    returns the features for the head, or None if the head does not take vectors.
     """
 
     _Network = FineTunedNetwork
@@ -37,13 +37,13 @@ class BaseFineTunedCNN(BaseCNN):
         "channel_axis",
         "precision",
     )
-    _auto_batch_sizes = (16, 128)  # smaller ones are too noisy for pretrained weights
-    _crops_images = True  # or they are resized as a whole, whatever their proportions
+    _auto_batch_sizes = (16, 128)  # smaller batches are too noisy for fine-tuning
+    _crops_images = True  # otherwise, images are resized without cropping
     _features = None  # of the pretrained network, while they are needed
 
     @property
     def blocks_(self):
-        """Names of the blocks of the network in the order in which they run."""
+        """Names of the blocks of the network, in order of execution."""
         return self.module_.blocks
 
     @property
@@ -73,7 +73,7 @@ class BaseFineTunedCNN(BaseCNN):
 
     @property
     def _trains_on_features(self):
-        """Whether features are all that training needs, and they are at hand."""
+        """Whether training needs only features, and they are available."""
         is_plain = self.trainable in HEAD and self.augmentation is None
         return is_plain and self._features is not None
 
@@ -84,7 +84,7 @@ class BaseFineTunedCNN(BaseCNN):
         return is_frozen and self._features is not None
 
     def __getstate__(self):
-        """Leave out the second network, without which images go through the first."""
+        """Return the state without `_features`, which hold a second network."""
         return {k: v for k, v in super().__getstate__().items() if k != "_features"}
 
     def _make_network(self):
@@ -102,18 +102,18 @@ class BaseFineTunedCNN(BaseCNN):
 
     @property
     def _trains_head_first(self):
-        """Whether the head of a new network is trained alone before the others."""
+        """Whether the head of a new network is trained alone first."""
         is_random = isinstance(self.backbone, str) and self.weights is None
         return bool(self.head_epochs) and not is_random
 
     @property
     def _layer_options(self):
-        """Which layers are trained, and how."""
+        """Arguments of `choose_layers` of the network."""
         names = "trainable", "lr_decay", "dropout"
         return {name: getattr(self, name) for name in names}
 
     def _prepare_net(self, net, samples=None):
-        """Train the head of a new network alone; choose the layers of another one."""
+        """Train the head of a new network alone; set the layers of a fitted one."""
         if samples is None:
             net.module_.choose_layers(**self._layer_options)
             return
@@ -124,7 +124,7 @@ class BaseFineTunedCNN(BaseCNN):
             self.head_loss_curve_ = self._features.train_head(self, head, samples)
 
     def _finish_training(self):
-        """Keep no second network, unless it looks up features in predictions."""
+        """Remove the pretrained network, unless predictions look up its features."""
         features = vars(self).pop("_features", None)
         if features and self.trainable in HEAD and wants_cache(self.memory):
             features.release()
@@ -132,20 +132,19 @@ class BaseFineTunedCNN(BaseCNN):
         self._backbone = replace(self._backbone, module=None)
 
     def _resume_after_training(self):
-        """Have what looks up features in predictions."""
+        """Set the features that predictions look up."""
         self._features = self._make_features()
 
     def _check_layer_options(self):
-        """Raise an error if `partial_fit` would have to train other layers."""
+        """Raise an error if `partial_fit` would need other layer options."""
         if not self.__sklearn_is_fitted__():
             return
         for name, before in self.module_.layer_options.items():
             now = getattr(self, name)
             if now != before:
                 raise ValueError(
-                    f"{name} is {now!r}, but partial_fit goes on with {before!r}. Set "
-                    "it back, or call fit with warm_start=True, which starts the "
-                    "optimiser again."
+                    f"{name} is {now!r}, but partial_fit continues with {before!r}. "
+                    "Set it back, or call fit with warm_start=True."
                 )
 
     @property

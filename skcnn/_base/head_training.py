@@ -1,4 +1,4 @@
-"""Features of a pretrained network, and a new head that is trained on them."""
+"""Training of a new head on features of a pretrained network."""
 
 from dataclasses import replace
 from functools import partial
@@ -23,14 +23,14 @@ from .net_building import criterion_arguments
 from .shuffled_samples import as_data_set
 
 HEAD_LR = 0.003
-MIN_VARIANCE = 1e-2  # of the mean one: what hardly varies is not blown up
-FEATURES_ATOL = 5e-2  # of features in bfloat16, times the largest one
+MIN_VARIANCE = 1e-2  # of the mean variance, for features that hardly vary
+FEATURES_ATOL = 5e-2  # for features in bfloat16, times the largest one
 
 
 class PretrainedFeatures:
-    """Features of the network of a fine-tuned estimator, before its training.
+    """Features of the pretrained network of an estimator.
 
-    Raises ValueError if the network does not take images of their size.
+    Raises ValueError if the network rejects the image size.
     """
 
     def __init__(self, estimator, layer="penultimate", pooling="avg"):
@@ -40,7 +40,7 @@ class PretrainedFeatures:
         self.extractor = make_extractor(
             backbone,
             (layer,),
-            is_shared=is_cached and backbone.digest is not None,  # others may change
+            is_shared=is_cached and backbone.digest is not None,  # a module may change
             pooling=pooling,
             device=estimator.device,
             precision=self.precision,
@@ -49,7 +49,7 @@ class PretrainedFeatures:
         self.device = self.extractor.device
         self.X = self.values = None
         feature_widths(backbone, self.extractor)
-        if is_cached:  # a network of the user may change later
+        if is_cached:  # a module of the user may change later
             backbone = replace(backbone, digest=backbone.identity())
         self.backbone = replace(backbone, module=None)
 
@@ -63,7 +63,7 @@ class PretrainedFeatures:
         backbone, scaling = self.backbone, find_scaling(estimator, X)
         if backbone.preprocessing is None:
             backbone = replace(backbone, scaler=scaling)
-        else:  # less of it is left for decoded files
+        else:  # decoded files are already resized
             backbone = replace(backbone, preprocessing=scaling.preprocessing)
         features, _ = extract_features(
             ArraySource(X, scaling, self.device, self.extractor.input_dtype),
@@ -75,19 +75,19 @@ class PretrainedFeatures:
         return features[0]
 
     def rows(self, estimator, X, device, once=False):
-        """Return features to be taken in batches; once if they are predicted from."""
+        """Return the features of X in batches; `once` for predictions."""
         compute = self._compute if once else self.of
         return self._as_rows(compute(estimator, X), device)
 
     def release(self):
-        """Let go of the training images."""
+        """Release the training images."""
         self.X = self.values = None
 
     def _as_rows(self, features, device):
         return FeatureVectors(features, device, DTYPES[self.precision])
 
     def check_same(self, network):
-        """Raise an error if a network has other features at the end of its backbone."""
+        """Raise an error if the backbone of a network returns other features."""
         shape = (1, *self.backbone.input_shape)
         batch = torch.linspace(-1, 1, int(np.prod(shape)), device=self.device)
         batch = batch.view(shape)
@@ -101,8 +101,8 @@ class PretrainedFeatures:
         ):
             raise ValueError(
                 f"{self.backbone.name} computes something after its last layer with "
-                "weights that a new head cannot replace. Let it return what that layer "
-                "returns, without a softmax."
+                "weights that a new head cannot replace. Let it return the output of "
+                "that layer, without a softmax."
             )
 
     def train_head(self, estimator, head, samples):
@@ -127,7 +127,7 @@ class PretrainedFeatures:
         return [row["train_loss"] for row in net.history]
 
     def train_alone(self, estimator, make, features, samples):
-        """Return the net of a head that `make` returns, trained on rows of features."""
+        """Train the head that `make` builds on features, and return its net."""
         net = build_net(
             make,
             criterion=estimator._targets.criterion,

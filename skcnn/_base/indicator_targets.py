@@ -16,7 +16,7 @@ ABSENT_PRESENT = np.array([0, 1])
 
 @dataclass(frozen=True)
 class IndicatorTargets:
-    """Presence of labels as zeros and ones, and outputs as presence.
+    """Encoding of several labels as zeros and ones, and decoding of outputs.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class IndicatorTargets:
 
     @classmethod
     def learn(cls, estimator, y):
-        """Learn the number of labels, which `partial_fit` may have been given."""
+        """Learn the number of labels, and check `classes` of `partial_fit`."""
         _check_indicator(y)
         n_labels = y.shape[1]
         if not hasattr(estimator, "classes_"):
@@ -44,7 +44,7 @@ class IndicatorTargets:
         return cls(n_labels)
 
     def update(self, y, weights):
-        """Return what is known after more targets: the same labels."""
+        """Return `self`, as further targets do not change the labels."""
         return self
 
     def encode(self, y):
@@ -59,7 +59,7 @@ class IndicatorTargets:
         return y.astype(np.float32)
 
     def weigh(self, targets, class_weight, weights):
-        """Return the products over labels of the weights of presence or absence."""
+        """Return the products of the weights of all labels of each sample."""
         columns = targets.astype(np.intp).T
         if isinstance(class_weight, str):
             factors = [balanced_weights(column, weights) for column in columns]
@@ -80,11 +80,11 @@ class IndicatorTargets:
         return np.average(is_right, weights=weights)
 
     def labels(self, targets):
-        """Return y of targets."""
+        """Return the indicator matrix as integers."""
         return targets.astype(int)
 
     def decode(self, outputs):
-        """Return an indicator matrix of the labels that are more probable than not."""
+        """Return an indicator matrix of the labels with a probability above 0.5."""
         return (outputs > 0).astype(int)
 
     def probabilities(self, outputs):
@@ -103,8 +103,8 @@ def _weight_pairs(class_weight, n_labels):
     if len(given) != n_labels or any(set(pair) - {0, 1} for pair in given):
         raise ValueError(
             f"class_weight={class_weight!r}, expected the weights of absence and "
-            "presence, {0: ..., 1: ...}, for all labels or in a list with one dict for "
-            f"each of {n_labels} labels."
+            "presence, {0: ..., 1: ...}, or a list of such dicts, one for each of "
+            f"{n_labels} labels."
         )
     return [weights_by_class(pair, ABSENT_PRESENT) for pair in given]
 
@@ -121,6 +121,6 @@ def _check_indicator(y):
     if not is_indicator or not np.isin(y, ABSENT_PRESENT).all():
         raise ValueError(
             f"y has {y.shape[1]} columns of labels, expected one column of labels or "
-            "an indicator matrix of zeros and ones. For several outputs of several "
-            "classes, use sklearn.multioutput.MultiOutputClassifier."
+            "an indicator matrix of zeros and ones. For several multi-class outputs, "
+            "use sklearn.multioutput.MultiOutputClassifier."
         )

@@ -1,4 +1,4 @@
-"""The net of an estimator: built as its parameters say, and trained as they say now."""
+"""Construction and update of the net of an estimator."""
 
 from functools import partial
 from math import ceil
@@ -16,7 +16,7 @@ from ..training import build_net, check_callbacks, choose_weight_decay, renew_ne
 from .parameter_constraints import ARCHITECTURE as PARAMETERS
 from .parameter_constraints import IMAGES
 
-# Of what is trained from scratch: how its network is built and how it reads X.
+# Parameters that determine a network trained from scratch and how it reads X.
 NETWORK_PARAMETERS = (*PARAMETERS, *IMAGES, "precision")
 SHORT = Repr()
 SHORT.maxstring = SHORT.maxother = 200
@@ -24,7 +24,7 @@ PER_AXIS = ("kernel_size", "stride", "pool_size")  # an integer stands for all a
 
 
 def described_network(estimator):
-    """Return a function that builds the network which the parameters describe."""
+    """Return a function that builds the network described by the parameters."""
     values = {name: getattr(estimator, name) for name in PARAMETERS}
     architecture = values.pop("architecture")
     _check_is_untrained(estimator, architecture)
@@ -39,7 +39,7 @@ def _check_is_untrained(estimator, architecture):
         return
     try:
         find_backbone(architecture)
-    except ValueError:  # another one will tell of it
+    except ValueError:  # unknown names raise an error later
         return
     kind = "Regressor" if is_regressor(estimator) else "Classifier"
     raise ValueError(
@@ -51,7 +51,7 @@ def _check_is_untrained(estimator, architecture):
 
 
 def new_net(estimator, samples, batch_size, *, counts_steps=True):
-    """Return the network that the parameters describe, ready to be trained."""
+    """Return a new net, ready for training."""
     n_steps = ceil(len(samples) / batch_size) if counts_steps else None
     remember_network_parameters(estimator)
     net = build_net(
@@ -72,15 +72,15 @@ def new_net(estimator, samples, batch_size, *, counts_steps=True):
 
 
 def remember_network_parameters(estimator):
-    """Set what the network is built with, which must not change."""
+    """Record the parameters of the network, which must not change."""
     names = estimator._network_parameters
     estimator._built_with = {name: getattr(estimator, name) for name in names}
 
 
 def net_to_train_further(estimator, samples, batch_size, *, starts_again):
-    """Return the net of an estimator, to be trained as the parameters say now.
+    """Return the net of an estimator, updated to its current parameters.
 
-    If it does not start again, its optimiser goes on from the last call.
+    The optimiser continues from the last call, unless training `starts_again`.
     """
     net = estimator.net_
     net.set_params(batch_size=batch_size, verbose=estimator.verbose)
@@ -101,7 +101,7 @@ def criterion_arguments(estimator):
 
 
 def _optimization(estimator, n_steps):
-    """Return options of the training in epochs of so many steps, or in none."""
+    """Return options of the training; `n_steps` is that of an epoch, or None."""
     weight_decay = estimator.weight_decay
     if weight_decay == "auto":
         weight_decay = choose_weight_decay(estimator.optimizer, estimator.lr, n_steps)
@@ -122,18 +122,17 @@ def check_network_parameters(estimator):
         if _in_one_form(estimator, name, now) != _in_one_form(estimator, name, before):
             now, before = map(SHORT.repr, (now, before))
             raise ValueError(
-                f"{name} is {now}, but the network that is to be trained further was "
-                f"built with {before}. Set it back, or build a new network: fit with "
-                "warm_start=False."
+                f"{name} is {now}, but the network was built with {before}. Set it "
+                "back, or fit a new network with warm_start=False."
             )
 
 
 def _in_one_form(estimator, name, value):
-    """Return one of the forms in which the value of a parameter may be given."""
+    """Return the value of a parameter in a form that can be compared."""
     if name in PER_AXIS and isinstance(value, Integral):
         return (value,) * (len(estimator._input.input_shape(estimator)) - 1)
     if name == "hidden_layer_sizes":
         return tuple(np.atleast_1d(value).tolist())
-    if name == "embeddings":  # which may be gigabytes
+    if name == "embeddings":  # may be gigabytes
         return fspath(value) if isinstance(value, (str, PathLike)) else id(value)
     return tuple(value) if isinstance(value, list) else value

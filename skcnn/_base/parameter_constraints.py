@@ -1,4 +1,4 @@
-"""Constraints of parameters, for `_parameter_constraints` of the estimators."""
+"""Parameter constraints of the estimators."""
 
 from numbers import Integral, Real
 from os import PathLike
@@ -14,7 +14,7 @@ from ..runtime import DTYPES
 from ..training import OPTIMIZERS, SCHEDULES
 
 COUNT = Interval(Integral, 1, None, closed="left")
-COUNT_OR_NONE = Interval(Integral, 0, None, closed="left")  # none of them: 0
+COUNT_OR_NONE = Interval(Integral, 0, None, closed="left")  # 0 for none
 POSITIVE = Interval(Real, 0, None, closed="neither")
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 FRACTION = Interval(Real, 0, 1, closed="neither")

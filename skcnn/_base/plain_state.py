@@ -1,4 +1,4 @@
-"""State of an estimator as plain data, for every way of saving it."""
+"""State of an estimator as plain data, for saving."""
 
 from torch import nn
 
@@ -6,14 +6,14 @@ from ..modules import StoredNetwork
 
 
 def copy_shallow(estimator):
-    """Return another estimator that has the very same attributes."""
+    """Return a shallow copy of an estimator."""
     other = type(estimator).__new__(type(estimator))
     vars(other).update(vars(estimator))
     return other
 
 
 def with_stored_networks(state):
-    """Return a state whose networks are plain data, also in the dicts that it holds."""
+    """Return a state with its networks as plain data."""
     stored = {}
 
     def store(value):
@@ -27,7 +27,7 @@ def with_stored_networks(state):
 
 
 def with_built_networks(state):
-    """Return a state whose networks are built again."""
+    """Return a state with its networks rebuilt."""
     built = {}
 
     def build(value):
@@ -41,7 +41,7 @@ def with_built_networks(state):
 
 
 def _mapped(state, change):
-    """Return a state with other values, and so of `_built_with`."""
+    """Apply a function to the values of a state, and to those of `_built_with`."""
     changed = {name: change(value) for name, value in state.items()}
     if "_built_with" in state:
         values = state["_built_with"].items()

@@ -12,24 +12,24 @@ from ..data import find_scale, is_constant
 
 
 class ScaledTargetMixin:
-    """Scale of y that a regressor has learnt."""
+    """Mixin with the learnt scale of y."""
 
     @property
     def y_mean_(self):
-        """Mean of each output of y in the first fit, which is added to predictions."""
+        """Mean of each output of y in the first fit."""
         check_is_fitted(self)
         return self._targets.mean
 
     @property
     def y_scale_(self):
-        """Standard deviation of each output of y, 1 for constant ones."""
+        """Standard deviation of each output of y in the first fit, 1 if constant."""
         check_is_fitted(self)
         return self._targets.scale
 
 
 @dataclass(frozen=True)
 class ValueTargets:
-    """Values as outputs of a network, with mean 0 and variance 1, and back.
+    """Standardisation of y for the network, and its inverse.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ class ValueTargets:
         Name of the estimator, for messages.
 
     mean, scale : ndarray of shape (n_outputs,)
-        Learnt in the first call of `fit` or `partial_fit`.
+        Mean and scale of y in the first call of `fit` or `partial_fit`.
 
     is_constant : ndarray of shape (n_outputs,), of bool
-        Whether an output has had one value so far.
+        Whether each output has been constant so far.
 
     is_1d : bool
-        Whether the last y was an array of one axis.
+        Whether the last y was one-dimensional.
     """
 
     owner: str
@@ -70,7 +70,7 @@ class ValueTargets:
         return cls(type(estimator).__name__, mean, scale, constant, y.ndim == 1)
 
     def update(self, y, weights):
-        """Return what is known after more targets: constants, and the shape."""
+        """Return updated targets: constant outputs, and the shape of y."""
         columns = self._check_width(_as_columns(y))
         _, variance = _mean_and_variance(columns, weights, self.mean)
         constant = self.is_constant & is_constant(self.mean, variance)
@@ -98,15 +98,15 @@ class ValueTargets:
         return None
 
     def score(self, outputs, targets, weights):
-        """Return the coefficient of determination, which has no unit."""
+        """Return the coefficient of determination."""
         return r2_score(targets, self._steady(outputs), sample_weight=weights)
 
     def _steady(self, outputs):
-        """Return outputs, 0 for those that have been constant so far."""
+        """Return network outputs, 0 if y has been constant so far."""
         return np.where(self.is_constant, 0, outputs)
 
     def labels(self, targets):
-        """Return y of targets."""
+        """Return standardised targets in the unit and the shape of y."""
         values = targets * self.scale + self.mean
         return values[:, 0] if self.is_1d else values
 
@@ -117,15 +117,15 @@ class ValueTargets:
 
 def _as_columns(y):
     """Return y as an array of float64, (n_samples, n_outputs)."""
-    if issparse(y):  # with several outputs, scikit-learn accepts it
+    if issparse(y):  # scikit-learn accepts it for several outputs
         raise TypeError(
             "Sparse data was passed for y, but dense data is required. Use "
             "'.toarray()' to convert to a dense numpy array."
         )
     if y.dtype.kind in "mM":
         raise TypeError(
-            f"y has dtype {y.dtype}, expected numbers. Convert times, for example to "
-            "seconds since the first."
+            f"y has dtype {y.dtype}, expected numbers. Convert times to numbers, for "
+            "example to seconds."
         )
     columns = y.reshape(len(y), -1).astype(np.float64)
     if np.isnan(columns).any():
@@ -134,7 +134,7 @@ def _as_columns(y):
 
 
 def _mean_and_variance(columns, weights, mean=None):
-    """Return the weighted mean, that of equal values exactly theirs, and variance."""
+    """Return the weighted mean, exact for constant values, and the variance."""
     if weights is not None:
         columns, weights = columns[weights > 0], weights[weights > 0]
     with np.errstate(over="ignore", invalid="ignore"):

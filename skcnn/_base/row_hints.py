@@ -1,4 +1,4 @@
-"""Hints for rows that are read as signals, and may be something else."""
+"""Warnings about signals that may be flattened images or a table."""
 
 from math import isqrt
 
@@ -7,8 +7,8 @@ import numpy as np
 from ..data import is_constant
 from ..runtime import warn
 
-MIN_SIDE = 8  # of images that are looked for
-N_TRIED = 1000  # rows that stand for all
+MIN_SIDE = 8  # of flattened images
+N_TRIED = 1000  # rows that are checked, roughly
 MAX_SCALES = 100  # largest scale of a column, as a multiple of the smallest
 
 
@@ -33,7 +33,7 @@ def hint_at_rows(X, image_shape):
 
 
 def _flattened_shape(length):
-    """Return the shape of square images of so many values, None if there is none."""
+    """Return the shape of square images with `length` values, None if there is none."""
     for n_channels in (1, 3):
         side = isqrt(length // n_channels)
         if side >= MIN_SIDE and n_channels * side**2 == length:
@@ -42,7 +42,7 @@ def _flattened_shape(length):
 
 
 def _unequal_scales(X):
-    """Return the smallest and the largest scale of a column if they differ by far."""
+    """Return the extreme scales of the columns, None if they are similar."""
     rows = X[:: max(1, len(X) // N_TRIED)]
     with np.errstate(over="ignore", invalid="ignore"):
         means, variances = (

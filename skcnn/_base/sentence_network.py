@@ -1,4 +1,4 @@
-"""The network of a text classifier, as its parameters describe it."""
+"""Network of a text classifier, described by its parameters."""
 
 from functools import partial
 from numbers import Integral
@@ -13,7 +13,7 @@ from .parameter_constraints import TEXT_NETWORK
 
 
 def check_text_parameters(estimator):
-    """Raise an error if parameters do not go together."""
+    """Raise an error if parameters are invalid or incompatible."""
     sizes, mode = list(estimator.filter_sizes), estimator.mode
     are_numbers = all(is_integer(size) and size > 0 for size in sizes)
     if not (sizes and are_numbers and len(set(sizes)) == len(sizes)):
@@ -23,23 +23,22 @@ def check_text_parameters(estimator):
         )
     if mode == "rand" and estimator.embeddings is not None:
         raise ValueError(
-            "embeddings are given, and mode='rand' does not read them. Choose "
-            "mode='static', 'non-static' or 'multichannel'."
+            "embeddings are given, but mode='rand' ignores them. Set mode='static', "
+            "'non-static' or 'multichannel'."
         )
     if mode != "rand" and estimator.embeddings is None:
         raise ValueError(
-            f"mode={mode!r} needs word vectors. Pass embeddings=, a mapping from words "
-            "to vectors or a file of them, or choose mode='rand'."
+            f"mode={mode!r} needs word vectors. Pass embeddings, or set mode='rand'."
         )
 
 
 def is_integer(value):
-    """Return whether a value is an integer, which truth values are not."""
+    """Return whether a value is an integer, and not a boolean."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def described_text_network(estimator):
-    """Return a function that builds the network which the parameters describe."""
+    """Return a function that builds the network described by the parameters."""
     vocabulary, vectors = estimator._vocabulary, None
     n_outputs = estimator._targets.n_outputs
     if estimator.embeddings is not None:
@@ -50,13 +49,13 @@ def described_text_network(estimator):
 
 
 def given_vectors(estimator):
-    """Return the given vectors of the vocabulary, and which words have one."""
+    """Return pretrained vectors of the vocabulary, and a mask of those found."""
     words = estimator._vocabulary.words_[N_SPECIAL:]
     return read_embeddings(estimator.embeddings, words)
 
 
 def _word_vectors(given, found, n_codes, seed):
-    """Return a vector for each code; random ones have the variance of those given."""
+    """Return a vector for each code, a random one of the same variance if missing."""
     bound = np.sqrt(3 * given[found].var())
     shape = n_codes, given.shape[1]
     vectors = np.random.default_rng(seed).uniform(-bound, bound, shape)

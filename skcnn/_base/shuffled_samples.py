@@ -1,4 +1,4 @@
-"""Samples as data sets of torch: on the device, in an order of their own, augmented."""
+"""Torch data sets of samples, shuffled and augmented on the device."""
 
 from functools import partial
 
@@ -9,14 +9,14 @@ from ..runtime import DTYPES, PrivateRandomness, draw_privately, make_generator
 
 
 def shuffled_samples(estimator, samples, device):
-    """Return a data set of samples, shuffled and augmented by seeds of the fit."""
+    """Return a data set of samples, shuffled and augmented with seeds of the fit."""
     images = estimator._input.images(estimator, samples.X, device)
     order = make_generator(estimator._next_seed())
     return as_data_set(estimator, images, samples, order, _augment(estimator, device))
 
 
 def as_data_set(estimator, images, samples, generator=None, augment=None):
-    """Return images of samples with their targets and weights, on one device."""
+    """Return a data set of images, targets and weights, on one device."""
     dtype = DTYPES[estimator.precision]
     targets = torch.as_tensor(samples.targets, device=images.device)
     if targets.is_floating_point():
@@ -29,13 +29,13 @@ def as_data_set(estimator, images, samples, generator=None, augment=None):
 
 
 def _augment(estimator, device):
-    """Return what augments batches, with random numbers of its own, or None."""
+    """Return the augmentation of batches with its own generator, or None."""
     augmentation = getattr(estimator, "augmentation", None)
     if augmentation is None:
         return None
     make = getattr(estimator._targets, "make_augmentation", make_augmentation)
     augment = make(augmentation, len(estimator._input.input_shape(estimator)) - 1)
     generator = make_generator(estimator._next_seed(), device)
-    if not augment.is_known:  # and may draw from the global generator
+    if not augment.is_known:  # it may draw from the global generator
         augment = partial(draw_privately, PrivateRandomness(generator), augment)
     return partial(augment, generator=generator)

@@ -17,15 +17,15 @@ START, END = "<start>", "<end>"
 
 @usual_torch()
 def strongest_ngrams(estimator, filter, X, n_top):
-    """Return the different n-grams to which a filter responds most.
+    """Return the distinct n-grams to which a filter responds most.
 
     Parameters
     ----------
     estimator : TextCNNClassifier
-        Fitted.
+        Fitted classifier.
 
     filter, X, n_top
-        As of `TextCNNClassifier.top_ngrams`.
+        See `TextCNNClassifier.top_ngrams`.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def sentences_of(estimator, X):
 
 
 def _find_filter(filter, names):
-    """Return the column of a filter that is given by column or name."""
+    """Return the column of a filter, given by column or name."""
     if filter in names:
         return names.index(filter)
     if is_integer(filter) and 0 <= filter < len(names):
@@ -60,7 +60,7 @@ def _find_filter(filter, names):
 
 
 def _strongest_windows(features, sentences, index, n_top):
-    """Return the codes of different windows and responses, the largest first."""
+    """Return codes and responses of distinct windows, in descending order."""
     device = next(features.parameters()).device
     best = {}
     with torch.inference_mode():
@@ -73,7 +73,7 @@ def _strongest_windows(features, sentences, index, n_top):
 
 
 def _strongest(windows, responses, n_top):
-    """Return the response to each of the different windows that excite most."""
+    """Return a dict of the `n_top` distinct windows and their largest responses."""
     is_text = (windows > 0).any(1) & (responses > 0)
     windows, responses = windows[is_text].cpu(), responses[is_text].cpu()
     windows, which = windows.unique(dim=0, return_inverse=True)
@@ -92,7 +92,7 @@ def by_response(item):
 
 
 def ngram_of(codes, words):
-    """Return the words of a window, with marks for places beyond the sentence."""
+    """Return the words of a window, with marks for positions outside the sentence."""
     first = next(place for place, code in enumerate(codes) if code)
     shown = [words[code] if code else START for code in codes[: first + 1]]
     shown += [words[code] if code else END for code in codes[first + 1 :]]

@@ -9,7 +9,7 @@ from .checked_samples import check_validation_samples
 
 
 def split_samples(estimator, samples, X_val=None, y_val=None, sample_weight_val=None):
-    """Return samples to train on, and those to validate on or None."""
+    """Return training samples, and validation samples or None."""
     given = X_val, y_val, sample_weight_val
     if any(part is not None for part in given):
         return samples, _check_given(estimator, *given)
@@ -25,7 +25,7 @@ def split_samples(estimator, samples, X_val=None, y_val=None, sample_weight_val=
 
 
 def _split(estimator, samples):
-    """Return sorted positions of both parts, in a warm start the same as before."""
+    """Return sorted indices of both parts; a warm start repeats the split."""
     if estimator._validation_seed is None:
         estimator._validation_seed = estimator._next_seed()
     try:
@@ -45,12 +45,11 @@ def _split(estimator, samples):
 
 
 def _check_given(estimator, X_val, y_val, sample_weight_val):
-    """Return the validation data that `fit` was given."""
+    """Validate the validation data that were passed to `fit`."""
     if X_val is None or y_val is None:
         missing = "X_val" if X_val is None else "y_val"
         raise ValueError(
-            f"{missing} is missing. Validation data are X_val and y_val, and "
-            "sample_weight_val if the samples have weights."
+            f"{missing} is missing. Pass both X_val and y_val as validation data."
         )
     with _named_validation_data():
         samples = check_validation_samples(estimator, X_val, y_val, sample_weight_val)
@@ -64,7 +63,7 @@ def _check_given(estimator, X_val, y_val, sample_weight_val):
 
 @contextmanager
 def _named_validation_data():
-    """Say in errors that X_val or y_val is wrong."""
+    """Add to errors that they are about the validation data."""
     try:
         yield
     except (TypeError, ValueError) as error:

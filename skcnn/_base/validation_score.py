@@ -8,7 +8,7 @@ from sklearn.metrics import check_scoring
 
 
 def find_score(estimator, targets):
-    """Return what scores the outputs of validation data, see `Validation`."""
+    """Return the score function of `Validation`, None for the loss."""
     scoring = estimator.scoring
     if scoring is None:
         return estimator._targets.score
@@ -19,14 +19,14 @@ def find_score(estimator, targets):
 
 
 class _ScorerScore:
-    """Score by a scorer of scikit-learn, from outputs that are computed already."""
+    """Score of a scikit-learn scorer, from precomputed outputs."""
 
     def __init__(self, estimator, scorer, y):
         self.scoring = estimator.scoring
         self.scorer = scorer
         self.y = y
         self.predictor = copy.copy(estimator)
-        self.predictor._outputs = np.asarray  # what is passed as X
+        self.predictor._outputs = np.asarray  # X is the outputs
 
     def __call__(self, outputs, targets, weights):
         """Return the score, weighted if the scorer takes weights."""

@@ -1,4 +1,4 @@
-"""Pretrained networks by name: how to build them, their weights and preprocessing."""
+"""Pretrained networks by name, with their weights and preprocessing."""
 
 from .backbone import Backbone, BackboneInfo
 from .catalogue import find_backbone, list_backbones

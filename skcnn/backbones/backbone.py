@@ -1,4 +1,4 @@
-"""A network of the catalogue: how to build it, and which weights it has."""
+"""Networks of the catalogue, with their published weights."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from .weights import load_weights
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """One row of the list of backbones.
+    """Row of the list of backbones.
 
     Parameters
     ----------
     name : str
-        What to pass as `backbone`.
+        Name, the value of the parameter `backbone`.
 
     library : str
         "installed", "skcnn", "torchvision" or "timm".
 
     year : int or None
-        Of the paper.
+        Year of the paper.
 
     ilsvrc : int or None
         Place of the family in the classification task of that year's ImageNet
@@ -42,7 +42,7 @@ class BackboneInfo:
 
 @dataclass(frozen=True)
 class NamedNetwork:
-    """How a network of the catalogue is built.
+    """Recipe to build a network of the catalogue.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class NamedNetwork:
         Name in the catalogue.
 
     n_outputs : int or None
-        As of `Backbone.build`.
+        Number of outputs, see `Backbone.build`.
 
     weights : str or None
         Name of the published set that the network is for.
@@ -65,7 +65,7 @@ class NamedNetwork:
     lacking: tuple = ()
 
     def build(self):
-        """Return the network, with weights that are not meant to be used."""
+        """Return the network, with placeholder weights."""
         from .catalogue import find_backbone
         from .loading import SkipRandom
 
@@ -76,7 +76,7 @@ class NamedNetwork:
         return self.note_lacking(module)
 
     def note_lacking(self, module):
-        """Return a network with a note on the layers that have no weights."""
+        """Mark the layers of a network that have no weights, and return the network."""
         for name in self.lacking:
             module.get_submodule(name).lacks_weights = True
         return note_recipe(module, self)
@@ -84,25 +84,25 @@ class NamedNetwork:
 
 @dataclass(frozen=True)
 class Backbone(ABC):
-    """A network by name.
+    """Network of the catalogue.
 
     Parameters
     ----------
     name : str
-        In the catalogue.
+        Name in the catalogue.
 
     preprocessing : Preprocessing or None
-        Of the default weights; None if `needs_shape`.
+        Preprocessing of the default weights; None if `needs_shape`.
 
     cards : tuple of WeightsCard
-        The published sets, the default first.
+        Cards of the published sets, the default first.
 
     n_outputs : int or None
-        Number of values for an image if no other number is asked for.
+        Default number of outputs.
 
     needs_shape : bool, default=False
-        Whether the network depends on the shape of the samples. Such a one has
-        no weights and is built by :func:`skcnn.modules.build_module`.
+        Whether the network depends on the shape of the samples. Such a network has no
+        published weights and is built by :func:`skcnn.modules.build_module`.
     """
 
     library: ClassVar[str]
@@ -119,30 +119,30 @@ class Backbone(ABC):
         Parameters
         ----------
         n_outputs : int or None, default=None
-            Number of values for an image, None is what `card` has.
+            Number of outputs. None is that of `card`.
 
         card : WeightsCard or None, default=None
-            Weights that the network is for, None are the default ones. Some
-            networks fix their image size when they are built.
+            Weights that the network is for; None is the default set. They fix the image
+            size of some networks.
 
         Returns
         -------
         torch.nn.Module
-            In training mode.
+            Network in training mode.
         """
 
     def make(self, n_outputs=None, card=None):
-        """Return what `build` returns, with a note on how it was built.
+        """Return the network of `build`, with its recipe.
 
         Parameters
         ----------
         n_outputs, card
-            As of `build`.
+            See `build`.
 
         Returns
         -------
         torch.nn.Module
-            In training mode.
+            Network in training mode.
         """
         recipe = NamedNetwork(self.name, n_outputs, card and card.name)
         return note_recipe(self.build(n_outputs, card), recipe)
@@ -172,7 +172,7 @@ class Backbone(ABC):
             return cards[weights]
         choices = ["default", *(card.name for card in self.cards)] if cards else []
         raise ValueError(
-            f"weights={weights!r} is not a set that is published for {self.name!r}. "
+            f"weights={weights!r} is not a set of weights published for {self.name!r}. "
             f"Choose {f'one of {choices}' if choices else 'None (it has none)'}, or "
             "pass the path of a file."
         )
@@ -186,7 +186,7 @@ class Backbone(ABC):
             The set.
 
         verbose : bool, default=False
-            Whether the progress of a download is printed on stderr.
+            Whether to print the progress of a download to stderr.
 
         Returns
         -------
@@ -196,17 +196,17 @@ class Backbone(ABC):
         Raises
         ------
         WeightsError
-            If there is no such file, or it is another one.
+            If there is no such file, or its SHA-256 differs.
         """
         return download_weights(card, verbose)
 
     def rename(self, state_dict):
-        """Return the weights under the names that the network has now.
+        """Return the weights under the network's current names.
 
         Parameters
         ----------
         state_dict : dict of str to torch.Tensor
-            The weights of a file.
+            Weights of a file.
 
         Returns
         -------
@@ -224,15 +224,15 @@ class Backbone(ABC):
             The weights.
 
         source : str
-            Where they are from, for messages.
+            Origin of the weights, for messages.
 
         n_outputs, card : int or None, WeightsCard or None, default=None, None
-            As in `build`.
+            See `build`.
 
         Returns
         -------
         torch.nn.Module
-            In training mode.
+            Network in training mode.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The catalogue of backbones: names to networks."""
+"""Catalogue of backbones."""
 
 from difflib import get_close_matches
 
@@ -18,19 +18,18 @@ LIBRARIES = {
 
 
 def list_backbones(library=None):
-    """List the networks that can be had by name.
+    """List the backbones that are available by name.
 
     Parameters
     ----------
     library : {"installed", "skcnn", "torchvision", "timm"} or None, default=None
-        Library of the networks; "installed" are those whose weights are installed
-        with this package. None is all but those of timm, which are more than a
-        thousand.
+        Library of the networks. "installed" are those whose weights are installed with
+        this package. None is all except for timm, which has more than a thousand.
 
     Returns
     -------
     list of BackboneInfo
-        Each with the attributes `name`, `library`, `year` (of the paper),
+        Rows with the attributes `name`, `library`, `year` (of the paper),
         `ilsvrc` (place in the ImageNet challenge of that year) and `weights`
         (names of the published sets, the default first).
 
@@ -71,12 +70,12 @@ def find_backbone(name):
     Returns
     -------
     Backbone
-        How to build the network, and its weights. Nothing is built yet.
+        Backbone, which can build the network.
 
     Raises
     ------
     ValueError
-        If there is no such network; the message names the closest one.
+        If there is no such network; the message suggests the closest name.
     """
     if name.startswith(library_timm.PREFIX):
         backbone = library_timm.find(name)
@@ -92,10 +91,10 @@ def find_backbone(name):
 
 
 def unknown(name, names):
-    """Return the message that a name is not known, with the closest one."""
+    """Return the message for an unknown name, with the closest one."""
     close = get_close_matches(name.partition(".")[0], names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return (
-        f"backbone={name!r} is not known.{hint} list_backbones() names all; the "
+        f"backbone={name!r} is not known.{hint} list_backbones() lists all; the "
         "networks of timm are 'timm/<name>'."
     )

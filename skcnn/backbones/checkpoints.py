@@ -1,4 +1,4 @@
-"""Checkpoints as people have them: inside of other networks, with other heads."""
+"""Checkpoints with prefixed names or with other heads."""
 
 import math
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from .weights import WeightsError, differing_shapes, load_weights, required
 
 @dataclass(frozen=True)
 class NameFit:
-    """How the part of a checkpoint whose names begin with a prefix fits a network.
+    """Comparison of a network with the tensors of a checkpoint behind a prefix.
 
     Parameters
     ----------
@@ -18,13 +18,13 @@ class NameFit:
         The prefix.
 
     state_dict : dict of str to torch.Tensor
-        The tensors, by their names without the prefix.
+        Tensors, by their names without the prefix.
 
     missing, unexpected : list of str
         Names that only the network has, and that only the checkpoint has.
 
     differing : dict of str to tuple
-        Names to (shape in the checkpoint, shape in the network).
+        Differing shapes in the checkpoint and in the network, by name.
     """
 
     prefix: str
@@ -40,15 +40,15 @@ class NameFit:
 
     @property
     def n_lacking(self):
-        """Number of tensors that the network does not get."""
+        """Number of tensors that the network lacks."""
         return len(self.missing) + len(self.differing)
 
 
 def restore_checkpoint(backbone, state_dict, source):
     """Return the network of a backbone with the weights of a checkpoint.
 
-    The names may have a prefix that the network's own have not, and the head may be
-    missing or that of another task.
+    Names may have an additional prefix, and the head may be missing or that of another
+    task.
 
     Parameters
     ----------
@@ -59,13 +59,13 @@ def restore_checkpoint(backbone, state_dict, source):
         The weights.
 
     source : str
-        Where they are from, for messages.
+        Origin of the weights, for messages.
 
     Returns
     -------
     torch.nn.Module
-        In training mode, with as many outputs as the checkpoint has. Layers of the
-        head that it has no weights for have the attribute `lacks_weights`.
+        Network in training mode, with the number of outputs of the checkpoint. Layers
+        of the head that lack weights have the attribute `lacks_weights`.
 
     Raises
     ------
@@ -88,28 +88,28 @@ def restore_checkpoint(backbone, state_dict, source):
 
 
 def find_fit(state_dict, wanted, rename, source):
-    """Return how a checkpoint fits a network, for the prefix that fits best.
+    """Compare a checkpoint with a network, for the prefix that fits best.
 
     Parameters
     ----------
     state_dict, wanted : dict of str to torch.Tensor
-        Of the checkpoint and of the network.
+        Tensors of the checkpoint and of the network.
 
     rename : callable
         `Backbone.rename`.
 
     source : str
-        For messages.
+        Origin of the weights, for messages.
 
     Returns
     -------
     NameFit
-        The fit.
+        Best comparison.
 
     Raises
     ------
     WeightsError
-        If several prefixes fit alike.
+        If several prefixes fit equally well.
     """
     first = next(iter(wanted))
     prefixes = [
@@ -143,7 +143,7 @@ def behind(prefix, state_dict):
 
 
 def compare_names(prefix, state_dict, wanted):
-    """Return how the tensors behind a prefix fit a network."""
+    """Compare the tensors behind a prefix with those of a network."""
     return NameFit(
         prefix,
         state_dict,
@@ -156,7 +156,7 @@ def compare_names(prefix, state_dict, wanted):
 def count_outputs(differing, published):
     """Return the number of outputs of a checkpoint.
 
-    None, the published number, unless shapes differ in that number only.
+    It is None, the published number, unless shapes differ only in that number.
     """
     found = set()
     for got, expected in differing.values():
@@ -167,14 +167,14 @@ def count_outputs(differing, published):
 
 
 def find_heads(backbone, wanted):
-    """Return what the names begin with of the layers that end in the outputs."""
+    """Return the prefixes of the names of the layers that compute the outputs."""
     other = backbone.build(backbone.n_outputs + 1).state_dict()
     changed = {name for name in wanted if wanted[name].shape != other[name].shape}
     return tuple({widest_part(name, wanted, changed) for name in changed})
 
 
 def widest_part(name, wanted, changed):
-    """Return the shortest prefix of a name that only such names have."""
+    """Return the shortest prefix of a name that only names in `changed` have."""
     parts = name.split(".")
     prefixes = [".".join(parts[:end]) + "." for end in range(1, len(parts))]
     alone = (
@@ -186,7 +186,7 @@ def widest_part(name, wanted, changed):
 
 
 def fits_but_for(heads, fit, wanted):
-    """Return whether nothing but the whole head of a network is missing."""
+    """Return whether the whole head of a network, and nothing else, does not fit."""
     of_heads = [name for name in required(wanted) if name.startswith(heads)]
     lacking = {*fit.missing, *fit.differing}
     return lacking.issuperset(of_heads) and all(
@@ -195,7 +195,7 @@ def fits_but_for(heads, fit, wanted):
 
 
 def load_without_heads(network, fit, heads, source):
-    """Give a network its weights, all but those of its head."""
+    """Load all weights of a network except for those of its head."""
     own = network.state_dict()
     of_heads = [name for name in own if name.startswith(heads)]
     rest = {
@@ -211,7 +211,7 @@ def load_without_heads(network, fit, heads, source):
 
 
 def check_complete(network, layers):
-    """Raise an error if a network runs a layer that a checkpoint had no weights for.
+    """Raise an error if a network needs a layer without weights in its checkpoint.
 
     Parameters
     ----------
@@ -219,17 +219,17 @@ def check_complete(network, layers):
         The network, cut at `layers`.
 
     layers : sequence of str
-        For the message.
+        Names of the layers, for the message.
 
     Raises
     ------
     WeightsError
-        If there is one.
+        If there is such a layer.
     """
     for name, part in network.named_modules():
         if getattr(part, "lacks_weights", False):
             raise WeightsError(
-                f"layer={list(layers)!r} needs the network's head {name!r}, and the "
-                "weights file has none that fits. Choose a layer before it: "
+                f"layer={list(layers)!r} needs the network's head {name!r}, for which "
+                "the weights file has no weights. Choose a layer before it: "
                 "layer='penultimate'."
             )

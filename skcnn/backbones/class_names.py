@@ -1,4 +1,4 @@
-"""Names of the classes that the outputs of a network stand for."""
+"""Class names of the outputs of a network."""
 
 from functools import cache
 
@@ -10,12 +10,12 @@ N_IMAGENET = 1000
 
 @cache
 def imagenet_classes():
-    """Return the names of the classes of ImageNet-1k in the order of the outputs.
+    """Return the class names of ImageNet-1k, in the order of the outputs.
 
     Returns
     -------
     tuple of str
-        1000 names, no two of them equal.
+        1000 distinct names.
     """
     from torchvision.models import ResNet18_Weights
 
@@ -23,7 +23,7 @@ def imagenet_classes():
 
 
 def label_features(loaded, layer, n_features):
-    """Return what tells the features of a layer apart.
+    """Return the labels of the features of a layer.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def label_features(loaded, layer, n_features):
     Returns
     -------
     tuple of str
-        The names of the classes, for a layer that returns one value for each class
-        of a network trained on ImageNet; numbers from 0 for any other.
+        Class names, if the network was trained on ImageNet and the layer returns one
+        value for each class; otherwise numbers from 0.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def label_features(loaded, layer, n_features):
 
 
 def has_imagenet_head(module):
-    """Return whether a network ends in one value for each class of ImageNet-1k.
+    """Return whether a network has one output for each class of ImageNet-1k.
 
     Parameters
     ----------

@@ -7,13 +7,13 @@ from torch import nn
 
 
 def copy_network(module):
-    """Return a copy of a network whose weights are its own.
+    """Return a copy of a network, with its own weights.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network. Tensors that it keeps as attributes may have a history, as what
-        pruning and weight normalisation compute has; the copy's have none.
+        Network. Tensors in its attributes with a gradient history, as after pruning or
+        weight normalisation, are detached in the copy.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def copy_network(module):
 
 
 def copy_sharing_weights(module):
-    """Return a copy of a network that has the same parameters and buffers.
+    """Return a copy of a network that shares its parameters and buffers.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def copy_sharing_weights(module):
     Returns
     -------
     torch.nn.Module
-        What changes its other attributes leaves the network as it is.
+        Copy. Changes of its other attributes do not affect the network.
     """
     tensors = [*module.parameters(), *module.buffers()]
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
 def weightless_copy(module):
-    """Return a copy of a network whose tensors have shapes and no numbers.
+    """Return a copy of a network whose tensors have shapes but no values.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def weightless_copy(module):
     Returns
     -------
     torch.nn.Module
-        On the device "meta".
+        Copy on the device "meta".
     """
     tensors = {id(p): nn.Parameter(p.to("meta"), False) for p in module.parameters()}
     tensors |= {id(buffer): buffer.to("meta") for buffer in module.buffers()}

@@ -1,9 +1,8 @@
-"""Layers of a network by name, and networks that end at them.
+"""Layers of a network by name, and networks cut at layers.
 
-Networks of the known libraries are traced: every operation has a name, what follows
-the wanted layers is not computed, and batch normalisation is folded into the
-convolutions before it. Others run as they are, and the names are those of their
-modules.
+Networks of known libraries are traced: every operation has a name, layers after the
+requested ones are not computed, and batch normalisation is folded into the convolutions
+before it. Other networks run unchanged, and their modules are the layers.
 """
 
 from collections import Counter
@@ -35,19 +34,18 @@ def layer_names(module, input_shape=None):
         The network.
 
     input_shape : tuple of int or None, default=None
-        ``(n_channels, *spatial_shape)`` of a sample, by which is left out what is
-        no layer: weights, shapes, comparisons, parts that do not run. The network
-        is run for it on shapes alone; if that fails and it cannot be traced, on
-        three samples.
+        Shape of a sample, ``(n_channels, *spatial_shape)``. If given, names that are
+        not of layers are left out: weights, shapes, comparisons and modules that do not
+        run. The network is run on shapes alone, or on three samples if that fails and
+        it cannot be traced.
 
     Returns
     -------
     list of str
-        Blocks, like `layer1`, come first, then all layers, both in running order; if a
-        network can neither be traced nor run, in that of their definition. A name
-        that leads several layers, like `layer1` of `layer1.0.conv1`, stands for the
-        last. What runs several times has its name for the first time; `_1` and so on
-        are behind those of the others, if the network can be traced.
+        Blocks, such as `layer1`, then all layers, both in order of execution, or of
+        definition if the network can be neither traced nor run. A block stands for its
+        last layer. If the network can be traced, repeated runs of a layer have the
+        suffixes `_1`, `_2` and so on.
 
     Examples
     --------
@@ -76,7 +74,7 @@ def layer_names(module, input_shape=None):
 
 
 def canonical_layer(module, name):
-    """Return the one name of all that stand for the same layer.
+    """Return the canonical name of a layer, which may have several names.
 
     Parameters
     ----------
@@ -84,12 +82,12 @@ def canonical_layer(module, name):
         The network.
 
     name : str
-        Of a layer, as of `cut_network`.
+        Name of a layer, see `cut_network`.
 
     Returns
     -------
     str
-        A name that `cut_network` takes. If the network cannot be traced, `name`.
+        Name that `cut_network` accepts; `name` itself if the network cannot be traced.
 
     Raises
     ------
@@ -113,38 +111,37 @@ def canonical_layer(module, name):
 
 
 def cut_network(module, layers, input_shape=None):
-    """Return a network that ends at some layers of another.
+    """Cut a network at some layers.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, which is left as it is.
+        Network. It is not modified.
 
     layers : sequence of str
-        Names of layers. "penultimate" is what the last layer with weights
-        receives, that is, the network without its last layer; or what a network
-        returns that has an identity, or no classes, in the place of that.
+        Names of layers. "penultimate" is the input of the last layer with weights, or
+        the output of a network that has an identity or no classes in place of its last
+        layer.
 
     input_shape : tuple of int or None, default=None
-        ``(n_channels, *spatial_shape)`` of a sample, which helps to tell channels
-        from positions if a network moves its axes.
+        Shape of a sample, ``(n_channels, *spatial_shape)``. It helps to distinguish
+        channels from positions if a network permutes its axes.
 
     Returns
     -------
     torch.nn.Module
-        From a batch to a tuple of the layers' outputs. It is in evaluation
-        mode and has parameters of its own. Its `channel_axes` says of each layer
-        which axes of its output are channels, a tuple; None if that is as usual:
-        the second of maps and the last of tokens. Its `canonical_layers` are the
-        names of `canonical_layer`.
+        Network from a batch to a tuple of the layers' outputs, in evaluation mode and
+        with its own parameters. Its attribute `channel_axes` has a tuple of the channel
+        axes of each output, or None for the second axis of feature maps and the last
+        axis of tokens. `canonical_layers` has the names of `canonical_layer`.
 
     Raises
     ------
     ValueError
-        If there is no such layer; the message names those that are close.
+        If there is no such layer; the message lists similar names.
 
     WeightsError
-        If a layer is behind the head of a checkpoint that has no such head.
+        If a layer needs a head for which the checkpoint has no weights.
 
     Examples
     --------
@@ -209,7 +206,7 @@ def _cut_graph(traced, layers, input_shape):
 
 
 def _protected(node, layer):
-    """Return a node whose value later operations in place do not change."""
+    """Return a node whose value later in-place operations do not change."""
     if all(user.op == "output" for user in node.users):
         return node
     with node.graph.inserting_after(node):
@@ -225,7 +222,7 @@ def _is_shared(calls, modules):
 
 
 def _check_parts(module, layers):
-    """Raise an error if a network that runs as it is has no such part."""
+    """Raise an error if an untraced network does not have some modules."""
     known = _names_of_definition(module)
     for layer in layers:
         if layer not in (PENULTIMATE, *known):
@@ -233,5 +230,5 @@ def _check_parts(module, layers):
 
 
 def _kept(output, layer):
-    """Return a copy of what a layer returned, which operations in place may change."""
+    """Return a copy of an output, which in-place operations may change."""
     return check_tensor(output, layer).clone()

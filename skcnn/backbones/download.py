@@ -1,4 +1,4 @@
-"""From a card of published weights to a file whose SHA-256 is checked."""
+"""Download of published weights, and checks of their SHA-256."""
 
 import contextlib
 import hashlib
@@ -16,21 +16,21 @@ FULL = re.compile("[0-9a-f]{64}")
 
 
 def download_weights(card, verbose=False):
-    """Return the file of published weights, downloaded if it is not there yet.
+    """Return the file of published weights, downloaded if needed.
 
-    Files lie in the folder that torchvision uses too, ``checkpoints`` of
-    :func:`torch.hub.get_dir`, those of the Hugging Face hub in its own cache. The
-    SHA-256 is compared on every call. Where only its first digits are published,
-    a file that has them is accepted once, and all 64 digits are written beside it,
-    with ".sha256" at the end of the name, for the next time.
+    Files are in the folder that torchvision uses, ``checkpoints`` of
+    :func:`torch.hub.get_dir`; those of the Hugging Face hub are in its own cache. The
+    SHA-256 is checked in every call. If only its first digits are published, the first
+    file that has them is accepted, and its full SHA-256 is written to a file beside it,
+    with the suffix ".sha256", and checked from then on.
 
     Parameters
     ----------
     card : WeightsCard
-        Of the weights.
+        Card of the weights.
 
     verbose : bool, default=False
-        Whether the progress of a download is printed on stderr.
+        Whether to print the progress of a download to stderr.
 
     Returns
     -------
@@ -40,8 +40,7 @@ def download_weights(card, verbose=False):
     Raises
     ------
     WeightsError
-        If the file can neither be found nor downloaded (the message says where
-        to put it), or is not the published one.
+        If the file can be neither found nor downloaded, or is not the published one.
     """
     if card.hub_id:
         path = hub_file(card)
@@ -52,14 +51,14 @@ def download_weights(card, verbose=False):
     if path.is_dir():
         raise WeightsError(
             f"{path} is a folder, expected the file of the weights {card.name!r}. "
-            f"Delete it to have the file downloaded from {card.url}."
+            f"Delete it to download the file from {card.url}."
         )
     check_file(card, path)
     return path
 
 
 def check_file(card, path):
-    """Raise an error if a file has not the SHA-256 that it should have."""
+    """Raise an error if a file does not have the expected SHA-256."""
     digest = file_sha256(path)
     record = path.with_name(path.name + ".sha256")
     blob = path.resolve().name  # the hub names a file by its SHA-256
@@ -68,8 +67,8 @@ def check_file(card, path):
         if not digest.startswith(expected):
             raise WeightsError(
                 f"{path} has the SHA-256 {digest}, expected {expected}. It is damaged "
-                f"or was exchanged. Delete it (and {record.name} beside it) to have it "
-                f"downloaded again from {card.url}."
+                f"or was replaced. Delete it (and {record.name} beside it) to download "
+                f"it again from {card.url}."
             )
     if not any(FULL.fullmatch(expected) for expected in known):
         write_record(record, digest)
@@ -93,7 +92,7 @@ def write_record(record, digest):
 
 
 def download(card, path, verbose):
-    """Download a file, complete and with the right SHA-256, or leave nothing."""
+    """Download a file; if it is not complete and correct, leave nothing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(card.url, path, card.sha256, progress=verbose)
@@ -113,7 +112,7 @@ def unavailable(card, remedy, error):
 
 
 def hub_file(card):
-    """Return a file in the cache of the Hugging Face hub, downloaded if need be."""
+    """Return a file in the cache of the Hugging Face hub, downloaded if needed."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 

@@ -1,7 +1,7 @@
-"""Networks run on shapes alone, without any numbers.
+"""Dry runs of networks, on shapes alone.
 
-The shapes at two sizes of the input tell which axes of a layer's output are channels:
-positions are the axes whose lengths follow the size.
+Runs at two input sizes show which axes of an output are channels: the lengths of the
+other axes, the positions, change with the input size.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from torch.nn.modules.conv import _ConvNd
 from .copies import copy_sharing_weights, weightless_copy
 from .head import PENULTIMATE
 
-N_SAMPLES = 3  # which hardly any other axis is as long as
+N_SAMPLES = 3  # a length that hardly any other axis has
 FIRST, LAST = (1,), (-1,)
 
 
 def run_dry(network, batch, note):
-    """Run a network on shapes alone, and note what its layers return.
+    """Run a network on shapes alone, and pass the outputs of its layers to `note`.
 
     Parameters
     ----------
@@ -27,17 +27,18 @@ def run_dry(network, batch, note):
         The network, in evaluation mode.
 
     batch : torch.Tensor
-        As of `blank_batch`.
+        Batch, see `blank_batch`.
 
     note : callable
-        Called with the name of each layer and what it returned, in running order.
+        Function that is called with name and output of each layer, in order of
+        execution.
 
     Returns
     -------
     bool
-        Whether the network ran to its end. It may need numbers, or another shape.
+        Whether the network ran to its end. It may need values, or another shape.
     """
-    with torch.no_grad(), contextlib.suppress(Exception):  # whatever it may raise
+    with torch.no_grad(), contextlib.suppress(Exception):  # it may raise anything
         if isinstance(network, nn.Module):
             _run_hooked(weightless_copy(network), batch, note)
         else:
@@ -47,7 +48,7 @@ def run_dry(network, batch, note):
 
 
 def blank_batch(network, input_shape, device="meta"):
-    """Return a batch of zeros that a network takes.
+    """Return a batch of zeros for a network.
 
     Parameters
     ----------
@@ -58,12 +59,13 @@ def blank_batch(network, input_shape, device="meta"):
         ``(n_channels, *spatial_shape)`` of a sample.
 
     device : str or torch.device, default="meta"
-        By default, the batch has a shape alone.
+        Device of the batch. By default, the batch has a shape but no values.
 
     Returns
     -------
     torch.Tensor of shape (N_SAMPLES, *input_shape)
-        Of the dtype of its weights; of integers if it begins with an embedding.
+        Batch of the dtype of the weights; of integers if the network begins with an
+        embedding.
     """
     module = _module_of(network)
     like = next(module.parameters(), torch.zeros(0))
@@ -78,13 +80,13 @@ def _own(part):
 
 
 def find_shapes(network, input_shape):
-    """Return the shapes of what the layers of a network return.
+    """Return the output shapes of the layers of a network.
 
     Parameters
     ----------
     network : TracedNetwork or torch.nn.Module
-        The network, in evaluation mode. If it cannot be traced, nor be run without
-        numbers, it is run on zeros.
+        Network in evaluation mode. A module that cannot be run on shapes alone is run
+        on zeros.
 
     input_shape : tuple of int
         ``(n_channels, *spatial_shape)`` of a sample.
@@ -92,8 +94,8 @@ def find_shapes(network, input_shape):
     Returns
     -------
     dict of str to tuple of int or None
-        By name, in running order; None for what is no tensor. If the network cannot
-        be run to its end, those of the layers before.
+        Shapes by name, in order of execution; None for an output that is not a tensor.
+        If the run fails, shapes of the layers before the failure.
     """
     shapes = {}
     note = partial(_note_shape, shapes)
@@ -107,7 +109,7 @@ def find_shapes(network, input_shape):
 
 
 def find_channel_axes(network, names, input_shape):
-    """Return which axes are channels in what some layers return.
+    """Return the channel axes of the outputs of some layers.
 
     Parameters
     ----------
@@ -115,17 +117,17 @@ def find_channel_axes(network, names, input_shape):
         The network, in evaluation mode.
 
     names : sequence of str
-        Of layers.
+        Names of layers.
 
     input_shape : tuple of int or None
-        As of `find_shapes`; without it, nothing is run.
+        Shape of a sample, see `find_shapes`. If None, nothing is run.
 
     Returns
     -------
     list of tuple of int or None
-        What the kind of layer tells; else the axes that no size of the input changes,
-        if it changes others; else what timm's `output_fmt` tells. None stands for what
-        is usual: the second axis of maps, and the last of tokens.
+        Channel axes, by the type of the layer; otherwise, the axes whose length does
+        not depend on the input size, if that of others does; otherwise, by timm's
+        `output_fmt`. None is the second axis of feature maps and the last of tokens.
     """
     module = _module_of(network)
     parts = dict(module.named_modules())
@@ -146,7 +148,7 @@ def find_channel_axes(network, names, input_shape):
 
 
 def _are_told(network, names, told):
-    """Return whether the kinds of layers tell all axes, of what runs as it is."""
+    """Return whether the types of layers tell all axes of an untraced network."""
     pairs = zip(names, told, strict=True)
     is_open = any(axes is None and name != PENULTIMATE for name, axes in pairs)
     return isinstance(network, nn.Module) and not is_open
@@ -161,7 +163,7 @@ def _note_shape(shapes, name, value):
 
 
 def _run_hooked(module, batch, note):
-    """Run a network, with hooks that note what its parts return."""
+    """Run a network with hooks that note the outputs of its parts."""
 
     def hook(part, args, output, name):
         note(name, output)
@@ -173,7 +175,7 @@ def _run_hooked(module, batch, note):
 
 
 def _run_traced(traced, batch, note):
-    """Run the operations of a traced network, and note what they return."""
+    """Run the operations of a traced network, and note their outputs."""
     names = {node: name for name, node in traced.nodes.items()}
 
     class Interpreter(fx.Interpreter):
@@ -188,7 +190,7 @@ def _run_traced(traced, batch, note):
 
 
 def _unchanged(small, large):
-    """Return the axes that are as long at another size, None if nothing is told."""
+    """Return the axes of equal length in two shapes, or None if inconclusive."""
     if len(small) != len(large) or len(small) < 3:
         return None
     same = tuple(i for i in range(1, len(small)) if small[i] == large[i])
@@ -196,7 +198,7 @@ def _unchanged(small, large):
 
 
 def _axes_of_part(part):
-    """Return which axes are channels in what a part returns, None if it varies."""
+    """Return the channel axes of a part's output, or None if they vary."""
     if isinstance(part, _ConvNd):
         return FIRST
     is_norm = type(part) is nn.LayerNorm and len(part.normalized_shape) == 1

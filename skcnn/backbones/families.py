@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Family(NamedTuple):
-    """What the names that begin with `prefix` have in common."""
+    """Family of networks whose names begin with `prefix`."""
 
     prefix: str
     year: int
@@ -15,8 +15,8 @@ class Family(NamedTuple):
 
 # ILSVRC: place in the classification task of the same year.
 FAMILIES = (
-    # The year and place are of the network with two halves (NeurIPS 2012), the
-    # paper is of the one without, which is what is published now.
+    # Year and place are those of the network in two halves (NeurIPS 2012). The paper
+    # is that of the network in one piece, whose weights are published.
     Family("alexnet", 2012, 1, "https://arxiv.org/abs/1404.5997"),
     Family("googlenet", 2014, 1, "https://arxiv.org/abs/1409.4842"),
     Family("vgg", 2014, 2, "https://arxiv.org/abs/1409.1556"),
@@ -40,7 +40,7 @@ FAMILIES = (
     Family("convnext", 2022, None, "https://arxiv.org/abs/2201.03545"),
     Family("maxvit", 2022, None, "https://arxiv.org/abs/2204.01697"),
 )
-# timm's names of the networks of the paper that introduced squeeze and excitation.
+# timm's names for the networks of the squeeze-and-excitation paper.
 SENET = re.compile(r"(legacy_)?se(net|resnet|resnext)\d+(_32x4d)?$")
 
 
@@ -56,11 +56,11 @@ def find_timm_family(name, torchvision_names):
     Parameters
     ----------
     name : str
-        In timm, without a tag.
+        Name in timm, without a tag.
 
     torchvision_names : collection of str
-        Networks that have the same name have the same family. Other names of
-        timm are too many to tell by how they begin.
+        Names in torchvision. Equal names have the same family; the beginning of a name
+        does not identify the family of timm's many other networks.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A network with a new head, of which the first layers may be frozen."""
+"""Network with a new head, whose first layers may be frozen."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -15,41 +15,40 @@ from .running_order import RunningOrder, find_blocks
 
 
 class FineTunedNetwork(nn.Module):
-    """A network whose last layer with weights is replaced by a new head.
+    """Network whose last layer with weights is replaced by a new head.
 
-    The head is a dropout and a fully connected layer that starts at zero. It
-    replaces the network's own last dropout, too. Layers behind the last one
-    with weights, such as the pooling of SqueezeNet, stay, activations excepted.
-    All layers of a network stay that has an identity, or nothing, in the place of
-    its last layer.
+    The head is a dropout and a fully connected layer whose weights are initially 0. It
+    also replaces the network's last dropout. Layers after the last one with weights,
+    such as the pooling of SqueezeNet, are kept, except for activations. If the network
+    has an identity, or nothing, in place of its last layer, all its layers are kept.
 
     Parameters
     ----------
     network : torch.nn.Module
-        The network, of which a copy is kept.
+        Network. It is copied.
 
     input_shape : tuple of int
         ``(n_channels, *spatial_shape)`` of one sample.
 
     n_outputs : int
-        Number of values returned for a sample.
+        Number of outputs.
 
     trainable : "all", "head", str or int, default="all"
-        "head" freezes all layers but the head; the name of a layer those that
-        run before it; a number all but so many last blocks, see
-        `skcnn.backbones.running_order.find_blocks`.
-        What is frozen stays in evaluation mode.
+        Layers that are trained: "all"; "head", the new head alone; the name of a layer,
+        from which on layers are trained; or a number of last blocks, see
+        `skcnn.backbones.running_order.find_blocks`. Frozen layers stay in evaluation
+        mode.
 
     lr_decay : float, default=1.0
         Factor of the learning rate from each block to the one before.
 
     dropout : float, default=0.0
-        Probability that a feature is left out of a training step.
+        Probability that a feature is dropped in a training step.
 
     trains_statistics : bool or None, default=None
-        Whether statistics of batch normalisation follow the training. None is True if
-        all of them are those of a new network. Those that were learnt are kept: small
-        batches of other images have poorer ones, and spoil the weights.
+        Whether training updates batch-norm statistics. None is True if all of them have
+        their initial values. Learnt statistics are kept by default: those of small
+        batches of other images are poorer and would damage the weights.
 
     Attributes
     ----------
@@ -60,7 +59,7 @@ class FineTunedNetwork(nn.Module):
         Dropout and fully connected layer.
 
     blocks : tuple of str
-        Names of the blocks in the order in which they run.
+        Names of the blocks, in order of execution.
 
     frozen : tuple of str
         Names of the modules of `backbone` that stay in evaluation mode.
@@ -69,7 +68,7 @@ class FineTunedNetwork(nn.Module):
         Factor of the learning rate of each parameter of `backbone`.
 
     layer_options : dict
-        `trainable`, `lr_decay` and `dropout` as they are.
+        Current values of `trainable`, `lr_decay` and `dropout`.
 
     Raises
     ------
@@ -121,15 +120,15 @@ class FineTunedNetwork(nn.Module):
         return any(True for _ in self.backbone.get_submodule(block).parameters())
 
     def _count_features(self, input_shape):
-        """Return the number of features, if the network ends at them."""
+        """Return the number of features that the network returns without its head."""
         with torch.no_grad():
             try:
                 out = self.backbone(torch.zeros(1, *input_shape))
-            except RuntimeError as error:  # which took the sample with its last layer
+            except RuntimeError as error:  # with its last layer, it took the sample
                 raise ValueError(
-                    "The network computes something after its last layer with weights "
-                    "that does not take what a new head gets. Leave it out, or put it "
-                    f"before that layer: {error}"
+                    "The network computes something after its last layer with weights, "
+                    "which fails without that layer. Remove it, or move it before that "
+                    f"layer: {error}"
                 ) from error
         if not isinstance(out, torch.Tensor):
             raise ValueError(
@@ -139,7 +138,7 @@ class FineTunedNetwork(nn.Module):
         return self._as_rows(out).shape[1]
 
     def choose_layers(self, trainable, lr_decay, dropout):
-        """Choose the layers that are trained from now on, and how.
+        """Set the layers that are trained, their learning rates and the dropout.
 
         Parameters
         ----------
@@ -168,17 +167,17 @@ class FineTunedNetwork(nn.Module):
             self.recipe_ = replace(recipe, options=options), structure
 
     def features(self, x):
-        """Return what the head takes of a batch.
+        """Return the features of a batch, the input of the head.
 
         Parameters
         ----------
         x : torch.Tensor of shape (n, *input_shape)
-            The batch.
+            Batch.
 
         Returns
         -------
         torch.Tensor of shape (n, n_features)
-            Means of maps over their positions.
+            Features; feature maps are averaged over their positions.
         """
         return self._as_rows(self.backbone(x))
 
@@ -192,18 +191,18 @@ class FineTunedNetwork(nn.Module):
         return out.flatten(2).mean(2) if out.ndim > 2 else out
 
     def forward(self, x):
-        """Map ``(n, *input_shape)`` to ``(n, n_outputs)``; also their features."""
-        if (x.ndim == 2) is True:  # while it is traced, x has no number of axes
+        """Map ``(n, *input_shape)`` to ``(n, n_outputs)``; also accepts features."""
+        if (x.ndim == 2) is True:  # when it is traced, x.ndim is a symbol
             return self.head(x)
         return self.head(self.features(x))
 
     def train(self, mode=True):
-        """Set the mode of what is not frozen.
+        """Set the mode of the layers that are not frozen.
 
         Parameters
         ----------
         mode : bool, default=True
-            Whether it is the mode for training.
+            Whether to set training mode (True) or evaluation mode (False).
 
         Returns
         -------
@@ -219,12 +218,12 @@ class FineTunedNetwork(nn.Module):
         return self
 
     def parameter_groups(self):
-        """Return the parameters that are trained, by the factor of their rate.
+        """Return the trainable parameters, grouped by learning-rate factor.
 
         Returns
         -------
         list of dict
-            With `params` and `lr_factor`, for an optimiser.
+            Groups with `params` and `lr_factor`, for an optimiser.
         """
         groups = defaultdict(list)
         for name, parameter in self.backbone.named_parameters():
@@ -236,7 +235,7 @@ class FineTunedNetwork(nn.Module):
         ]
 
     def _freeze(self, start):
-        """Freeze what runs before a position, all if no weights run later."""
+        """Freeze the layers before a position; all, if none after it has weights."""
         order = self.order
         parameters = dict(self.backbone.named_parameters())
         if not any(order.position(_owner(name)) >= start for name in parameters):
@@ -253,7 +252,7 @@ class FineTunedNetwork(nn.Module):
         )
 
     def _find_lr_factors(self, lr_decay):
-        """Return the factor of each parameter, by the blocks that come after it."""
+        """Return the learning-rate factor of each parameter, by its block."""
         starts = [self.order.position(block) for block in self.blocks]
         factors = {}
         for name, _ in self.backbone.named_parameters():
@@ -264,12 +263,12 @@ class FineTunedNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class FineTunedArchitecture:
-    """How a :class:`FineTunedNetwork` is built.
+    """Recipe to build a :class:`FineTunedNetwork`.
 
     Parameters
     ----------
     network : object
-        Recipe of its network.
+        Recipe of the network.
 
     input_shape, n_outputs, options
         Arguments of :class:`FineTunedNetwork`.
@@ -283,24 +282,24 @@ class FineTunedArchitecture:
     built = FineTunedNetwork
 
     def build(self):
-        """Return the network, with weights that are not meant to be used."""
+        """Return the network, with placeholder weights."""
         network = self.network.build()
         return self.built(network, self.input_shape, self.n_outputs, **self.options)
 
 
 def make_head(n_features, n_outputs, dropout):
-    """Return a dropout and a fully connected layer that starts at zero.
+    """Return a dropout and a fully connected layer with weights of 0.
 
     Parameters
     ----------
     n_features : int
-        Number of values that come in for a sample.
+        Number of input values.
 
     n_outputs : int
-        Number of values that go out.
+        Number of output values.
 
     dropout : float
-        Probability that a feature is left out of a training step.
+        Probability that a feature is dropped in a training step.
 
     Returns
     -------
@@ -314,17 +313,17 @@ def make_head(n_features, n_outputs, dropout):
 
 
 def remove_head(network, order):
-    """Replace the last layers with weights by nothing.
+    """Replace the last layers with weights by identities.
 
-    The dropout directly before them and activations after them go as well.
+    The dropout directly before them and activations after them are replaced as well.
 
     Parameters
     ----------
     network : torch.nn.Module
-        The network, which is changed.
+        Network, modified in place.
 
     order : RunningOrder
-        Of its modules.
+        Order of its modules.
     """
     names = order.names
     modules = {name: network.get_submodule(name) for name in names}
@@ -341,7 +340,7 @@ def remove_head(network, order):
 
 
 def _plain_copy(network):
-    """Return a copy of which nothing is frozen, in evaluation mode, on the CPU."""
+    """Return a copy without frozen layers, in evaluation mode, on the CPU."""
     network = copy_network(network).to("cpu", torch.float32)
     for module in network.modules():
         if isinstance(module, FineTunedNetwork):
@@ -350,13 +349,13 @@ def _plain_copy(network):
 
 
 def _norms(network):
-    """Return the batch-norm layers of a network that have statistics."""
+    """Return the batch-norm layers of a network with running statistics."""
     parts = network.modules()
     return [p for p in parts if isinstance(p, _BatchNorm) and p.track_running_stats]
 
 
 def _has_learnt(norm):
-    """Return whether the statistics of a layer are not those it was made with."""
+    """Return whether batch-norm statistics differ from their initial values."""
     return bool(norm.running_mean.any() or (norm.running_var != 1).any())
 
 
@@ -365,5 +364,5 @@ def _is_activation(module):
 
 
 def _owner(name):
-    """Return the name of the module that has a parameter or a module."""
+    """Return the name of the parent of a parameter or module."""
     return name.rpartition(".")[0]

@@ -1,7 +1,7 @@
-"""Batch normalisation folded into the convolutions before it, that of timm, too.
+"""Folding of batch normalisation into convolutions, including timm's layers.
 
-A large part of the time of networks with few multiplications goes into normalisation
-and padded copies, not into their convolutions.
+Networks with few multiplications spend a large part of their time on normalisation and
+padded copies, not on convolutions.
 """
 
 from torch import nn
@@ -18,7 +18,8 @@ def fold_norms(network):
     Parameters
     ----------
     network : torch.fx.GraphModule
-        In evaluation mode; each of its layers with weights runs once. It is changed.
+        Network in evaluation mode, each of whose layers with weights runs once. It is
+        modified in place.
     """
     norms, convolutions = _classes(network)
     parts = dict(network.named_modules())
@@ -32,7 +33,7 @@ def fold_norms(network):
         if type(norm) in NORMS:
             node.replace_all_uses_with(before)
             network.graph.erase_node(node)
-        else:  # timm's has an activation
+        else:  # timm's includes an activation
             network.set_submodule(node.target, norm.act)
     for name, part in list(network.named_modules()):
         if type(part) in convolutions and type(part) not in CONVOLUTIONS:
@@ -42,7 +43,7 @@ def fold_norms(network):
 
 
 def _classes(network):
-    """Return the classes of normalisation and of convolutions, timm's if it is used."""
+    """Return the classes of norms and of convolutions, with those of timm if used."""
     if not any(type(part).__module__.startswith("timm.") for part in network.modules()):
         return NORMS, CONVOLUTIONS
     from timm.layers import BatchNormAct2d, Conv2dSame
@@ -63,15 +64,15 @@ def _convolution_before(node, parts, norms, convolutions):
 
 
 class SamePadded(nn.Module):
-    """A convolution of timm that pads the end of an axis more than its start.
+    """Convolution of timm that pads the end of an axis more than its start.
 
-    It is padded evenly, which needs no copy of the image, by so much that some of the
-    steps are those of the uneven padding. The others are left out.
+    Even padding needs no copy of the image. Both ends are padded so far that the
+    outputs include those of the uneven padding; the other outputs are dropped.
 
     Parameters
     ----------
     conv : timm.layers.Conv2dSame
-        The convolution.
+        Convolution.
     """
 
     def __init__(self, conv):
@@ -90,7 +91,7 @@ class SamePadded(nn.Module):
 
 
 def _even_padding(side, options):
-    """Return the padding of both ends of an axis, and the steps that count."""
+    """Return the even padding of an axis, and the slice of outputs to keep."""
     kernel_size, stride, dilation = options
     n_steps = -(-side // stride)
     reach = (n_steps - 1) * stride + (kernel_size - 1) * dilation + 1

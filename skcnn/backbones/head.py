@@ -1,7 +1,7 @@
-"""The last layer of a network, in whose place a new head would come.
+"""Last layer of a network, which a new head would replace.
 
-Networks of timm tell theirs, those of torchvision have it as an attribute of a known
-name; of any other it is the part with weights that runs last.
+Networks of timm declare it; those of torchvision have it as an attribute with a known
+name. In any other network, it is the last part with weights that runs.
 """
 
 from functools import partial
@@ -13,12 +13,12 @@ from torch.nn.modules.conv import _ConvNd
 from ..runtime import is_of
 
 PENULTIMATE = "penultimate"
-SKIPPED = (nn.modules.dropout._DropoutNd, nn.Identity)  # change nothing in evaluation
+SKIPPED = (nn.modules.dropout._DropoutNd, nn.Identity)  # no effect in evaluation
 ATTRIBUTES = ("fc", "classifier", "head", "heads")  # of torchvision's networks
 
 
 def find_head(network):
-    """Return the names of the last layers of a network of a library.
+    """Return the names of the last layers of a network of timm or torchvision.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ def find_head(network):
     Returns
     -------
     list of str or None
-        Several if a network has several classifiers; none if it has an identity, or
-        no classes, in the place of its last layer. None for networks of others, of
-        which only a run tells, see `Ending`.
+        Several names if the network has several classifiers; an empty list if it has an
+        identity or no classes in place of its last layer. None for other networks,
+        which have to be run, see `Ending`.
     """
     if has_no_classes(network):
         return []
@@ -46,22 +46,22 @@ def find_head(network):
 
 
 def has_no_classes(network):
-    """Return whether a network is one of timm that was built without classes."""
+    """Return whether a network of timm was built without classes."""
     return getattr(network, "num_classes", None) == 0
 
 
 def has_weights(part):
-    """Return whether a part is a convolution, a fully connected layer or their like.
+    """Return whether a part is a convolution, fully connected or similar layer.
 
     Parameters
     ----------
     part : torch.nn.Module
-        The part of a network.
+        Part of a network.
 
     Returns
     -------
     bool
-        Also true of others with a matrix of weights, and of quantised layers.
+        True also for other layers with a matrix of weights, and for quantised layers.
     """
     if isinstance(part, (_ConvNd, nn.Linear)) or hasattr(part, "in_features"):
         return True
@@ -69,26 +69,26 @@ def has_weights(part):
 
 
 def no_head(names):
-    """Return the error that a network has no last layer with weights."""
+    """Return the error for a network that has no layer with weights."""
     return ValueError(
-        "The network has no convolution or fully connected layer, before which its "
-        f"features could be taken or which a new head could replace. It has {names}."
+        "The network has no convolution or fully connected layer, which is needed to "
+        f"take features or to replace the head. Its layers are {names}."
     )
 
 
 def joined(*received):
-    """Return what the last layers received as one tensor.
+    """Combine the inputs of the last layers in one tensor.
 
     Parameters
     ----------
     *received : torch.Tensor
-        One for each of them.
+        Input of each last layer.
 
     Returns
     -------
     torch.Tensor
-        Their mean, as in timm's distilled networks; side by side if their shapes
-        differ.
+        Mean of the inputs, as in timm's distilled networks; their concatenation if
+        their shapes differ.
     """
     if len(received) == 1:
         return received[0]
@@ -98,7 +98,7 @@ def joined(*received):
 
 
 class Ending:
-    """Watches how a network ends, while it runs.
+    """Observer of the last layers of a network while it runs.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Ending:
         self.watched = _with_weights(network) if self.known is None else self.known
 
     def watch(self):
-        """Return the handles of hooks that watch."""
+        """Register hooks, and return their handles."""
         parts = {name: self.network.get_submodule(name) for name in self.watched}
         handles = [
             part.register_forward_pre_hook(
@@ -140,19 +140,19 @@ class Ending:
         Parameters
         ----------
         out : object
-            What the network returned.
+            Output of the network.
 
         Returns
         -------
         list of str
-            Empty if it did not run any, or ended with an identity in the place of
-            one, behind a layer without weights.
+            Names; empty if no layer with weights ran, or if the network ended with an
+            identity after a layer without weights.
         """
         is_bare = out is not None and out is self._passed_on
         return [] if is_bare else list(self.received)
 
     def penultimate(self, out):
-        """Return what the last layers received; what the network returned without."""
+        """Return the input of the last layers; without any, the output `out`."""
         names = self.head(out)
         return joined(*(self.received[name] for name in names)) if names else out
 
@@ -171,12 +171,12 @@ class Ending:
 
 
 def copied(value):
-    """Return a copy of a tensor, which operations in place may change."""
+    """Return a copy of a tensor, which in-place operations may change."""
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _with_weights(network):
-    """Return the names of the parts with weights, or raise an error without any."""
+    """Return the names of the parts with weights; raise an error if there are none."""
     parts = dict(network.named_modules())
     names = [name for name, part in parts.items() if has_weights(part)]
     if not names:
@@ -190,10 +190,10 @@ def _is_a(network, library):
 
 
 def _classifiers(network):
-    """Return the classifiers of a network of timm, of which there may be several."""
+    """Return the classifiers of a network of timm, one or several."""
     found = network.get_classifier()
     found = list(found) if isinstance(found, (tuple, nn.ModuleList)) else [found]
-    parts = [getattr(part, "fc", part) for part in found]  # some have their pooling
+    parts = [getattr(part, "fc", part) for part in found]  # some include pooling
     return [part for part in parts if any(map(has_weights, part.modules()))]
 
 

@@ -1,4 +1,4 @@
-"""Networks that run as they are, watched by hooks."""
+"""Networks whose layers are read by hooks."""
 
 from threading import Lock
 
@@ -10,16 +10,16 @@ from .head import PENULTIMATE, Ending, copied
 
 
 class HookedNetwork(nn.Module):
-    """A network that runs as it is, and returns what some modules returned.
+    """Network that returns the outputs of some of its modules.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, of which a copy is kept.
+        Network. It is copied.
 
     layers : sequence of str
-        Names of modules, or "penultimate". Of a module that runs several times it
-        is the first time that counts; of one that holds others, the last.
+        Names of modules, or "penultimate". If a module runs several times, its first
+        output is returned, or its last if it contains other modules.
     """
 
     def __init__(self, module, layers):
@@ -27,7 +27,7 @@ class HookedNetwork(nn.Module):
         self.network = copy_network(module)
         self.layers = tuple(layers)
         if PENULTIMATE in self.layers:
-            Ending(self.network)  # or why there is none
+            Ending(self.network)  # raises an error if there is none
         self._lock = Lock()
 
     def __getstate__(self):
@@ -58,7 +58,7 @@ class HookedNetwork(nn.Module):
         return tuple(check_tensor(outputs[layer], layer) for layer in self.layers)
 
     def _watch(self, layer, outputs):
-        """Return a hook that keeps what a layer returns before that is changed."""
+        """Return the handle of a hook that copies the output of a layer."""
 
         def keep_output(part, args, output):
             holds_others = next(part.children(), None) is not None
@@ -69,15 +69,15 @@ class HookedNetwork(nn.Module):
 
 
 def check_tensor(output, layer):
-    """Return the output of a layer, if that is a tensor.
+    """Return the output of a layer; raise an error if it is not a tensor.
 
     Parameters
     ----------
     output : object
-        What the layer returned.
+        Output of the layer.
 
     layer : str
-        Its name, for the message.
+        Name of the layer, for the message.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def check_tensor(output, layer):
     Raises
     ------
     ValueError
-        If it is none.
+        If the output is not a tensor.
     """
     if not isinstance(output, torch.Tensor):
         raise ValueError(

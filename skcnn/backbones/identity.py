@@ -1,4 +1,4 @@
-"""A digest of all that a network computes with."""
+"""Digest of a network: its weights, attributes and code."""
 
 import dis
 import pickle
@@ -19,9 +19,9 @@ from .weights import tensor_bytes
 KNOWN = {*LIBRARIES, *sys.stdlib_module_names}
 WRAPPERS = (staticmethod, classmethod, type(lru_cache(len)))
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
-# What torch keeps in each part of a network besides, like its mode.
+# Other attributes that torch sets in each part of a network, such as its mode.
 INTERNAL = vars(nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
-INTERNAL |= {"recipe_"}  # which says nothing that the parts do not say
+INTERNAL |= {"recipe_"}  # which follows from the parts
 
 
 def module_identity(module):
@@ -35,26 +35,26 @@ def module_identity(module):
     Returns
     -------
     str
-        The same in every process with the same versions of Python and the libraries.
-        Code is that of the functions and classes that are of no installed library,
-        with all that they name. If something cannot be pickled, like an open file,
-        the digest is another one each time.
+        Digest, equal in every process with the same versions of Python and libraries.
+        It covers the code of functions and classes outside installed libraries, and
+        everything that this code refers to. If something cannot be pickled, such as an
+        open file, the digest is random.
     """
     return find_digest(module) or uuid4().hex
 
 
 def find_digest(value):
-    """Return a digest of all that a value holds, which is one of code as well.
+    """Return a digest of a value and everything in it, including code.
 
     Parameters
     ----------
     value : object
-        Anything: numbers, arrays, networks, functions, classes, and what holds them.
+        Numbers, arrays, networks, functions, classes, or containers of these.
 
     Returns
     -------
     str or None
-        As of `module_identity`; None if something cannot be pickled.
+        Digest, see `module_identity`; None if something cannot be pickled.
 
     Examples
     --------
@@ -67,24 +67,24 @@ def find_digest(value):
     digest = blake2b(digest_size=32)
     try:
         _Pickler(SimpleNamespace(write=digest.update)).dump(value)
-    except Exception:  # whatever says that it cannot be pickled
+    except Exception:  # pickling may raise anything
         return None
     return digest.hexdigest()
 
 
 class _Pickler(pickle.Pickler):
-    """Writes the digests of tensors, parts without their mode, and the code of others.
+    """Pickler of digests of tensors, parts of networks without their mode, and code.
 
-    Code is that which runs: the text of a file may have changed since it was imported.
+    The code is the bytecode, as a source file may have changed since it was imported.
     """
 
     def __init__(self, file):
         super().__init__(file, protocol=5)
-        self.fast = True  # equal values are written alike, whether they are one or two
-        self.described = {}  # parts, functions and classes, which may name each other
+        self.fast = True  # equal values are written alike, identical or not
+        self.described = {}  # parts, functions and classes, perhaps in cycles
 
     def persistent_id(self, value):
-        """Return what stands for a value; None if it is pickled as usual."""
+        """Return the replacement of a value; None if it is pickled as usual."""
         if isinstance(value, torch.Tensor):
             return _describe_tensor(value)
         if isinstance(value, (set, frozenset)):
@@ -105,7 +105,7 @@ class _Pickler(pickle.Pickler):
         return None
 
     def _describe(self, value):
-        """Return what a part, function or class is; the second time a number."""
+        """Return the content of a part, function or class; a number if seen before."""
         if id(value) in self.described:
             return self.described[id(value)][0]
         self.described[id(value)] = len(self.described), value
@@ -121,14 +121,14 @@ class _Pickler(pickle.Pickler):
 
 
 def _is_installed(module):
-    """Return whether a module, by name, is one of an installed library."""
+    """Return whether a module, given by name, is of an installed library."""
     file = getattr(sys.modules.get(module), "__file__", None) or ""
-    is_script = module == "__main__"  # whose file in a worker is joblib's
+    is_script = module == "__main__"  # in a worker, its file is joblib's
     return module.partition(".")[0] in KNOWN or ("-packages" in file and not is_script)
 
 
 def _describe_part(part):
-    """Return what a part of a network holds, and its hooks."""
+    """Return the attributes and hooks of a part of a network."""
     held = [item for item in vars(part).items() if item[0] not in INTERNAL]
     hooks = [list(getattr(part, name).values()) for name in HOOKS]
     return sorted(held, key=itemgetter(0)), hooks
@@ -162,7 +162,7 @@ def _describe_function(function):
 
 
 def _globals(code, space):
-    """Yield what code refers to by a name of its module, and the names."""
+    """Yield the names and values of the globals that code refers to."""
     loaded = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
     yield from _values(loaded, space, code.co_names)
     for value in code.co_consts:
@@ -171,7 +171,7 @@ def _globals(code, space):
 
 
 def _values(names, space, attributes):
-    """Yield the values of some names; of modules those of their attributes, too."""
+    """Yield names and values, including those of the attributes of modules."""
     for name in sorted(space.keys() & names):
         yield name, space[name]
         if isinstance(space[name], ModuleType) and not _is_installed(

@@ -13,7 +13,7 @@ ALIASES = {
 
 
 def find_node(layer, traced):
-    """Return the node that a name stands for, dropout and identities left out."""
+    """Return the node that a name stands for, skipping dropout and identities."""
     nodes, modules = traced.nodes, dict(traced.module.named_modules())
     if layer == PENULTIMATE:
         return _penultimate_node(traced, modules)
@@ -26,12 +26,12 @@ def find_node(layer, traced):
 
 
 def canonical_name(node, layer, traced):
-    """Return the name of a node, `layer` if it has none of its own."""
+    """Return the name of a node, or `layer` if it has none of its own."""
     return next((name for name, own in traced.nodes.items() if own is node), layer)
 
 
 def _penultimate_node(traced, modules):
-    """Return what the last layer receives; without one, what the network returns."""
+    """Return the input of the last layer; without one, the output of the network."""
     graph, nodes = traced.graph, traced.nodes
     heads = find_head(traced.module)
     if heads is not None:
@@ -47,7 +47,7 @@ def _penultimate_node(traced, modules):
 
 
 def _last_with_weights(graph, nodes, modules):
-    """Return the part that runs last, none if an identity has its place."""
+    """Return a list of the last part with weights, empty if an identity replaces it."""
 
     def is_weighted(node):
         return node.op == "call_module" and has_weights(modules[node.target])
@@ -61,37 +61,37 @@ def _last_with_weights(graph, nodes, modules):
 
 
 def _input_of(nodes):
-    """Return what comes into operations from outside."""
+    """Return the first input of some operations that is not one of them."""
     return next(n for node in nodes for n in node.all_input_nodes if n not in nodes)
 
 
 def _before(node, modules, skipped=SKIPPED):
-    """Return the operation after which there are only parts of some classes."""
+    """Return the last operation up to `node` that is not of the skipped classes."""
     while node.op == "call_module" and isinstance(modules[node.target], skipped):
         node = node.all_input_nodes[0]
     return node
 
 
 def inside(name, names):
-    """Return those names that are a part of the network, or parts in it."""
+    """Return the names of a part and of the parts inside it."""
     return [n for n in names if f"{n}.".startswith(f"{name}.")]
 
 
 def block_names(module, names, traced):
-    """Return the names of the blocks of a network, some of whose layers are named."""
+    """Return the names of the blocks of a network, given the names of its layers."""
     positions = {}
     for name in names:
         path = name.split(".")
-        first = 1 if traced else len(path)  # others than these do not run themselves
+        first = 1 if traced else len(path)  # an untraced part that runs is named itself
         for n in range(first, len(path) + 1):
             positions.setdefault(".".join(path[:n]), len(positions))
     return find_blocks(module, positions)
 
 
 def unknown_layer(layer, names):
-    """Return an error that names the layers that are close."""
+    """Return the error for an unknown layer, with similar names."""
     names = list(dict.fromkeys(names))
     return ValueError(
-        f"layer={layer!r} is none of the network's {len(names)} layers. Close ones are "
-        f"{close_names(layer, names)}; layer_names() lists all."
+        f"layer={layer!r} is not one of the network's {len(names)} layers. Close "
+        f"names are {close_names(layer, names)}; layer_names() lists all."
     )

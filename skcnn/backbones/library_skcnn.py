@@ -22,7 +22,7 @@ YEARS = {"fcn": 2017, "lenet5": 1998} | dict.fromkeys(
     ("resnet20", "resnet32", "resnet44", "resnet56"), 2015
 )
 URL = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models"
-# Only the first digits are known of resnet44.
+# For resnet44, only the first digits are known.
 CIFAR10_FILES = {
     "resnet20": (
         "resnet20-12fca82f.th",
@@ -50,21 +50,21 @@ class SmallImageBackbone(Backbone):
         """Return the network with random weights, see `Backbone.build`."""
         if self.needs_shape:
             raise ValueError(
-                f"{self.name} depends on the shape of X: "
+                f"{self.name} depends on the shape of X. Use "
                 f"skcnn.modules.build_module({self.name!r}, input_shape, n_outputs)."
             )
         return build_module(self.name, INPUT_SHAPE, n_outputs or self.n_outputs)
 
 
 def find(name):
-    """Return the backbone of that name, which is a key of `ARCHITECTURES`."""
+    """Return the backbone of a name in `ARCHITECTURES`."""
     if name in NEEDS_SHAPE:
         return SmallImageBackbone(name, None, (), None, needs_shape=True)
     return SmallImageBackbone(name, PREPROCESSING, cards(name), N_OUTPUTS)
 
 
 def cards(name):
-    """Return the cards of the weights that are published for a network."""
+    """Return the cards of the published weights of a network."""
     if name not in CIFAR10_FILES:
         return ()
     file_name, sha256 = CIFAR10_FILES[name]
@@ -87,7 +87,7 @@ def names():
 
 
 def rows():
-    """Return what the list of backbones says of each network, the oldest first."""
+    """Return the rows of `list_backbones`, the oldest first."""
     found = [
         BackboneInfo(
             name,

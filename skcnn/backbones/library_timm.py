@@ -1,4 +1,4 @@
-"""The networks of timm, read from its own register."""
+"""Networks of timm."""
 
 import math
 import re
@@ -39,15 +39,15 @@ class TimmBackbone(Backbone):
         overlay = {"state_dict": dict(state_dict)}
         if n_outputs is not None:
             overlay["num_classes"] = n_outputs
-        try:  # timm knows which of its files need other names
+        try:  # timm renames weights of its files
             module = self._create(
                 n_outputs, card, pretrained=True, pretrained_cfg_overlay=overlay
             )
-            check_values(module.state_dict(), source)  # timm does not mind all gaps
+            check_values(module.state_dict(), source)  # timm accepts some gaps
         except Exception as error:  # what timm's converters raise is not documented
             wanted = self.build(n_outputs, card).state_dict()
             raise misfit(state_dict, wanted, source) from error
-        module.pretrained_cfg.pop("state_dict", None)  # timm keeps it
+        module.pretrained_cfg.pop("state_dict", None)  # timm keeps the weights
         recipe = NamedNetwork(self.name, n_outputs, card and card.name)
         return note_recipe(module, recipe)
 
@@ -64,7 +64,7 @@ class TimmBackbone(Backbone):
 
 
 def find(name):
-    """Return the backbone of a name that begins with "timm/"; None if there is none."""
+    """Return the backbone of a name that begins with "timm/", or None if unknown."""
     import timm
 
     architecture, _, tag = name.removeprefix(PREFIX).partition(".")
@@ -144,13 +144,13 @@ def make_preprocessing(config):
 
 
 def rows():
-    """Return what the list of backbones says of each network, by name."""
+    """Return the rows of `list_backbones`, by name."""
     torchvision_names = set(library_torchvision.names())
     return [make_row(name, torchvision_names) for name in names()]
 
 
 def make_row(name, torchvision_names):
-    """Return what the list of backbones says of a network."""
+    """Return the row of `list_backbones` for a network."""
     architecture = name.removeprefix(PREFIX)
     family = find_timm_family(architecture, torchvision_names)
     return BackboneInfo(

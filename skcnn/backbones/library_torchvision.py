@@ -1,4 +1,4 @@
-"""The classification networks of torchvision, read from its own register."""
+"""Classification networks of torchvision."""
 
 import re
 from collections import OrderedDict
@@ -12,9 +12,9 @@ from .preprocessing import Preprocessing
 from .weights import WeightsCard
 
 HASH = re.compile(r"-([0-9a-f]{8,64})\.")
-# Published for training, not for use: GoogLeNet's and Inception's second heads.
+# Auxiliary heads of GoogLeNet and Inception, which only training uses.
 AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
-# DenseNet's published files have the names of a time when dots were allowed.
+# Names in DenseNet's published files, from a time when dots were allowed.
 DOTTED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
@@ -34,7 +34,7 @@ class TorchvisionBackbone(Backbone):
         return get_model(self.name, weights=None, num_classes=n_outputs, **arguments)
 
     def rename(self, state_dict):
-        """Return the weights under the names that the network has now."""
+        """Return the weights under the network's current names."""
         renamed = OrderedDict(
             (DOTTED.sub(r"\1\2", name), tensor)
             for name, tensor in state_dict.items()
@@ -45,13 +45,13 @@ class TorchvisionBackbone(Backbone):
 
 
 def fixed_arguments(name, crop_size):
-    """Return the arguments that published weights need, as torchvision passes them."""
+    """Return the arguments that torchvision passes for published weights."""
     if name.startswith("vit_"):
         return {"image_size": crop_size[0]}
     if name.startswith("maxvit_"):
         return {"input_size": crop_size}
     if name in ("googlenet", "inception_v3"):
-        # The weights were trained on another normalisation, which is undone inside.
+        # Their weights expect another normalisation: transform_input converts to it.
         return {"aux_logits": False, "transform_input": True, "init_weights": True}
     return {}
 
@@ -68,13 +68,13 @@ def weight_sets(name):
     from torchvision.models import get_model_weights
 
     sets = get_model_weights(name)
-    # A set without categories has no head: its last layers are not numbers.
+    # A set without categories has no head: the weights of its last layers are NaN.
     whole = [weights for weights in sets if weights.meta["categories"]]
     return sorted(whole, key=lambda weights: weights is not sets.DEFAULT)
 
 
 def find(name):
-    """Return the backbone of that name, which is one of `names`."""
+    """Return the backbone of a name in `names`."""
     cards = tuple(make_card(weights, name) for weights in weight_sets(name))
     return TorchvisionBackbone(name, cards[0].preprocessing, cards, cards[0].n_outputs)
 
@@ -108,12 +108,12 @@ def make_preprocessing(transforms):
 
 
 def rows():
-    """Return what the list of backbones says of each network, family by family."""
+    """Return the rows of `list_backbones`, by family."""
     return [make_row(name) for name in sorted(names(), key=reading_order)]
 
 
 def make_row(name):
-    """Return what the list of backbones says of a network."""
+    """Return the row of `list_backbones` for a network."""
     family = find_family(name)
     return BackboneInfo(
         name,

@@ -1,4 +1,4 @@
-"""A backbone by name with its weights, loaded once a process."""
+"""Loading of backbones with their weights, once per process."""
 
 import math
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ SAMPLERS = ("uniform_", "normal_", "bernoulli_")
 
 @dataclass(frozen=True)
 class LoadedBackbone:
-    """A network with its weights.
+    """Network with its weights.
 
     Parameters
     ----------
     module : torch.nn.Module
-        In evaluation mode, float32, on the CPU. It may be shared: copy it before
-        you change it or move it.
+        Network in evaluation mode, in float32, on the CPU. It may be shared: copy it
+        before changing or moving it.
 
     preprocessing : Preprocessing
-        What the weights were trained on.
+        Preprocessing that the weights were trained with.
 
     digest : str
-        See `weights_digest`.
+        Digest of the weights, see `weights_digest`.
 
     is_imagenet : bool, default=False
-        Whether the network was trained on ImageNet-1k, and still has its head.
+        Whether the network was trained on ImageNet-1k and still has its head.
     """
 
     module: nn.Module
@@ -49,43 +49,43 @@ class LoadedBackbone:
 
     @property
     def class_names(self):
-        """Names of the classes of the outputs, a tuple; None if they are not known."""
+        """Class names of the outputs, a tuple; None if they are unknown."""
         return imagenet_classes() if self.is_imagenet else None
 
 
-@usual_torch()  # whoever asks, the network is the same and can be trained
+@usual_torch()  # for any caller, the network is the same and can be trained
 def load_backbone(name, weights="default", verbose=False):
-    """Load a network with its weights, once a process however many ask.
+    """Load a network with its weights, once per process.
 
     Parameters
     ----------
     name : str
-        See `find_backbone`.
+        Name of the network, see `find_backbone`.
 
     weights : str, PathLike or None, default="default"
-        "default" or the name of a published set, downloaded if need be; the
-        path of a safetensors or state dict file, which is read without running
-        code; None for random weights from torch's global generator. A file may
-        hold a checkpoint: see `read_state_dict` and `restore_checkpoint`.
+        Weights: "default" or the name of a published set, downloaded if needed; the
+        path of a safetensors or state-dict file, read without running code; or None,
+        random weights from torch's global generator. A file may hold a checkpoint, see
+        `read_state_dict` and `restore_checkpoint`.
 
     verbose : bool, default=False
-        Whether the progress of a download is printed on stderr.
+        Whether to print the progress of a download to stderr.
 
     Returns
     -------
     LoadedBackbone
-        Shared by all who ask for the same weights, from any thread; random
-        weights are new each time. With a file or None, the preprocessing is that
-        of the default weights.
+        Network, shared by all calls for the same weights, from any thread; random
+        weights are new in each call. With a file or None, the preprocessing is that of
+        the default weights.
 
     Raises
     ------
     ValueError
-        If the name of the network or of the weights is not known, or the network
-        depends on the shape of the samples.
+        If the name of the network or of the weights is unknown, or the network depends
+        on the shape of the samples.
 
     WeightsError
-        If the weights cannot be had, are not the published ones, or do not fit.
+        If the weights cannot be loaded, differ from the published ones, or do not fit.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def load_backbone(name, weights="default", verbose=False):
 
 
 def file_identity(path):
-    """Return what tells a file from another one or from an older state."""
+    """Return path, modification time and size of a file, which identify its state."""
     path = find_file(path)
     status = path.stat()
     return path, status.st_mtime_ns, status.st_size
@@ -129,7 +129,7 @@ def load_published(backbone, card, verbose):
 
 
 def load_file(backbone, path, verbose):
-    """Return a network with the weights of a file, with as many outputs as it has."""
+    """Return a network with the weights and the number of outputs of a file."""
     state_dict = read_state_dict(path)
     with SkipRandom():
         module = restore_checkpoint(backbone, state_dict, str(path))
@@ -137,17 +137,18 @@ def load_file(backbone, path, verbose):
 
 
 def finish(module, preprocessing, is_imagenet):
-    """Return the network ready for use."""
+    """Return the network in evaluation mode, with its description."""
     module.eval()
     is_imagenet = is_imagenet and has_imagenet_head(module)
     return LoadedBackbone(module, preprocessing, weights_digest(module), is_imagenet)
 
 
 class SkipRandom(TorchFunctionMode):
-    """NaN for random numbers in this thread: weights from a file follow.
+    """Context that replaces random numbers by NaN, until weights are loaded.
 
-    Random initialisation would take seconds for large networks, and change the
-    state of torch's global generator. What the file then leaves out is found.
+    Random initialisation of large networks would take seconds and change the state of
+    torch's global generator. Weights that are missing in a file are found by their NaN.
+    Other threads are not affected.
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):

@@ -1,4 +1,4 @@
-"""From pixels to what a network was trained on: size, crop, mean and deviation."""
+"""Preprocessing of images: resizing, cropping and normalisation."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -7,44 +7,41 @@ from numbers import Integral
 
 import torch
 
-# Of an image before the crop; one that is far longer than wide is cut by hand.
+# Maximum size of a resized image before the crop, which very long images exceed.
 PIXEL_LIMIT = 2**27
 RANGES = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a network wants its images: resized, cropped and normalised.
+    """Preprocessing of the images of a network: resize, crop and normalisation.
 
-    Fields are hashable and compare equal if two networks want the same.
+    Instances are hashable, and equal if all fields are equal.
 
     Parameters
     ----------
     crop_size : tuple of int
-        Height and width of what is cut out of the centre, in pixels. An image
-        that is smaller after the resize is padded with black, as torchvision
-        does it.
+        Height and width of the centre crop, in pixels. An image that is smaller after
+        the resize is padded with black, as in torchvision.
 
     resize_size : int, tuple of int or None
-        What images are resized to before the crop. An integer is the length of
-        the shorter side and keeps the aspect ratio, a tuple is the height and
-        the width. None is the smallest size of the same aspect ratio that
-        covers `crop_size`; an image that already has `crop_size` is not touched.
+        Size of images before the crop: an integer, the length of the shorter side, or a
+        tuple, height and width. None is the smallest size that covers `crop_size`. An
+        integer and None keep the aspect ratio.
 
     interpolation : {"bilinear", "bicubic"}
-        Of the resize, antialiased.
+        Interpolation of the resize, with antialiasing.
 
     mean, std : tuple of float
-        One for each channel, for pixels in [0, 1].
+        Mean and standard deviation of each channel, for pixels in [0, 1].
 
     Notes
     -----
-    An image of PIL takes torchvision's own route through PIL, so its pixels are
-    those of ``Resize`` and ``CenterCrop``. Tensors are resized by torch. Against
-    that route, on 200 photographs and at the sizes of published weights, uint8
-    differs by at most 2 grey levels (of 255) and by less than 0.01 in the mean.
-    Floats, which are not rounded, differ by up to 0.35 in the mean; by up to 19
-    at a few sharp edges if the filter is bicubic, since PIL clips in between.
+    PIL images are resized by PIL, as in torchvision's ``Resize`` and ``CenterCrop``,
+    and tensors by torch. On 200 photographs, at the sizes of published weights, the
+    results differ by at most 2 of 255 grey levels for uint8, and by less than 0.01 in
+    the mean. Floats, which are not rounded, differ by up to 0.35 in the mean, and by up
+    to 19 at a few sharp edges with bicubic interpolation, as PIL clips in between.
 
     Examples
     --------
@@ -71,7 +68,7 @@ class Preprocessing:
 
     @property
     def short_side(self):
-        """Length in pixels below which the shorter side of no image need be read."""
+        """Minimum length of the shorter side, in pixels, of decoded images."""
         size = self.crop_size if self.resize_size is None else self.resize_size
         return size if isinstance(size, Integral) else max(size)
 
@@ -81,36 +78,35 @@ class Preprocessing:
         Parameters
         ----------
         size : int or tuple of int
-            Height and width in pixels; an integer is both. Images are resized
-            until they cover it and the centre is cut out. An image of this size
-            is not touched.
+            Height and width, in pixels; an integer is both. Images are resized to cover
+            this size and centre-cropped to it. An image of this size is not changed.
 
         Returns
         -------
         Preprocessing
-            With the same interpolation, mean and deviation.
+            Preprocessing with the same interpolation, mean and standard deviation.
         """
         crop = (size, size) if isinstance(size, Integral) else tuple(size)
         return replace(self, crop_size=crop, resize_size=None)
 
     def resize_image(self, image):
-        """Return an image resized and cropped by PIL.
+        """Resize and crop an image with PIL.
 
         Parameters
         ----------
         image : PIL.Image.Image
-            Of any size and any mode that PIL can resize.
+            Image of any size and any mode that PIL can resize.
 
         Returns
         -------
         PIL.Image.Image
-            Of `crop_size`, in the same mode.
+            Image of `crop_size`, in the same mode.
 
         Raises
         ------
         OverflowError
-            If it would have more than 2**27 pixels before the crop; the message goes
-            behind the name of the image.
+            If it would have more than 2**27 pixels before the crop. The message is to
+            follow the name of the image.
         """
         size = self.resized_size(image.height, image.width)
         if prod(size) > PIXEL_LIMIT:
@@ -118,7 +114,7 @@ class Preprocessing:
         return self._resize(image, size)
 
     def resize_batch(self, batch):
-        """Return images resized and cropped on the device where they are.
+        """Resize and crop images on their device.
 
         Parameters
         ----------
@@ -128,12 +124,12 @@ class Preprocessing:
         Returns
         -------
         torch.Tensor of shape (n, c, *crop_size)
-            uint8 for integers of up to 255, otherwise float32 in [0, 1].
+            Images, uint8 for integers of up to 255, otherwise float32 in [0, 1].
 
         Raises
         ------
         ValueError
-            If one would have more than 2**27 pixels before the crop.
+            If an image would have more than 2**27 pixels before the crop.
         """
         size = self.resized_size(*batch.shape[2:])
         if prod(size) > PIXEL_LIMIT:
@@ -144,7 +140,7 @@ class Preprocessing:
         return resized
 
     def _resize(self, image, size):
-        """Return the resized centre of an image of PIL or of a batch."""
+        """Resize and centre-crop a PIL image or a batch."""
         from torchvision.transforms import InterpolationMode
         from torchvision.transforms.v2 import functional as F
 
@@ -153,17 +149,17 @@ class Preprocessing:
         return F.center_crop(resized, list(self.crop_size))
 
     def resized_size(self, height, width):
-        """Return the height and width that an image gets before the crop.
+        """Return the height and width of a resized image, before the crop.
 
         Parameters
         ----------
         height, width : int or torch.SymInt
-            Its size.
+            Size of the image.
 
         Returns
         -------
         tuple of int or torch.SymInt
-            Height and width, at least those of what covers the crop.
+            Height and width after the resize.
         """
         if isinstance(self.resize_size, tuple):
             return self.resize_size
@@ -174,12 +170,12 @@ class Preprocessing:
         )
 
     def place_maps(self, maps, height, width):
-        """Return maps of the network's input as maps of the whole images.
+        """Extend maps of the network's input to the whole images.
 
         Parameters
         ----------
         maps : torch.Tensor of shape (n, c, *crop_size)
-            Values at the positions of what was cut out of the images.
+            Maps of the crops.
 
         height, width : int
             Size of the images.
@@ -187,7 +183,7 @@ class Preprocessing:
         Returns
         -------
         torch.Tensor of shape (n, c, height, width)
-            0 outside of what was cut out.
+            Maps, 0 outside of the crop.
         """
         from torchvision.transforms.v2 import functional as F
 
@@ -197,7 +193,7 @@ class Preprocessing:
         )
 
     def normalize(self, batch, dtype=torch.float32):
-        """Return pixels less `mean`, over `std`.
+        """Subtract `mean` from pixels and divide them by `std`.
 
         Parameters
         ----------
@@ -206,13 +202,12 @@ class Preprocessing:
             repeated if the network takes more.
 
         dtype : torch.dtype, optional
-            Of what is returned, float32 if it is not given. It is computed in
-            float32.
+            Dtype of the result, float32 by default. It is computed in float32.
 
         Returns
         -------
         torch.Tensor of shape (n, n_channels, height, width)
-            In the memory format of `batch`.
+            Input of the network, in the memory format of `batch`.
         """
         pixels = as_uint8_or_float(batch)
         highest = RANGES.get(pixels.dtype, 1)
@@ -221,17 +216,17 @@ class Preprocessing:
 
 
 def _too_long(height, width, resized):
-    """Say that an image becomes too large if its shorter side has its length."""
+    """Return the message for an image that is too large after the resize."""
     return (
         f"{height} x {width} pixels (height x width), which the network's "
-        f"preprocessing makes {resized[0]:,} x {resized[1]:,} before it cuts out the "
-        f"centre: more than the limit of {PIXEL_LIMIT:,}. Cut out of it what matters."
+        f"preprocessing resizes to {resized[0]:,} x {resized[1]:,} before the crop: "
+        f"more than the limit of {PIXEL_LIMIT:,}. Crop the image first."
     )
 
 
 @lru_cache(maxsize=64)  # a new tensor each time would make a GPU wait for the copy
 def affine(mean, std, highest, device):
-    """Return factor and summand, each (1, c, 1, 1), from pixels to network input."""
+    """Return scale and shift, each (1, c, 1, 1), from pixels to network input."""
     with torch.inference_mode(False):
         mean, std = (
             torch.tensor(v, dtype=torch.float32, device=device)[:, None, None]
@@ -241,7 +236,7 @@ def affine(mean, std, highest, device):
 
 
 def as_uint8_or_float(batch):
-    """Return pixels as uint8 in 0–255 if no value is lost, or float32 in [0, 1]."""
+    """Return pixels as uint8 if no value is lost, otherwise as float32 in [0, 1]."""
     if batch.dtype == torch.uint8:
         return batch
     if batch.is_floating_point() or batch.dtype == torch.bool:
@@ -257,41 +252,41 @@ def check_pixel_range(batch):
     Parameters
     ----------
     batch : torch.Tensor
-        uint8, uint16 and bool span their whole range. Floats lie in [0, 1] and
-        all other integers in 0–255.
+        Pixels. Any uint8, uint16 or bool is valid; floats have to be in [0, 1], other
+        integers in 0–255.
 
     Raises
     ------
     ValueError
-        If a pixel lies outside, or is not a number.
+        If a pixel is out of range or NaN.
     """
     if batch.dtype in RANGES or not batch.numel():
         return
     kind, highest = ("floats", 1) if batch.is_floating_point() else ("integers", 255)
     if batch.dtype in (torch.uint32, torch.uint64):
-        batch = batch.to(torch.float64)  # torch finds no minimum of these
+        batch = batch.to(torch.float64)  # aminmax does not support these
     low, high = (value.item() for value in batch.aminmax())
-    if not (low >= 0 and high <= highest):  # so that NaN is found
+    if not (low >= 0 and high <= highest):  # also true for NaN
         raise ValueError(
-            f"X has pixels from {low:g} to {high:g}, but pixels that are {kind} lie in "
-            f"0 to {highest} (uint16: 0 to 65535). Scale them: nothing is clipped or "
-            "guessed. For values of 8 bits use X.astype('uint8')."
+            f"X has pixels from {low:g} to {high:g}, but {kind} must be in 0 to "
+            f"{highest} (uint16: 0 to 65535). Scale them; for 8-bit values, use "
+            "X.astype('uint8')."
         )
 
 
 def check_channels(n_channels, expected, name):
-    """Raise an error if a network cannot take images with so many channels.
+    """Raise an error if a network cannot take images with some number of channels.
 
     Parameters
     ----------
     n_channels : int
-        Of the images.
+        Number of channels of the images.
 
     expected : int
         Number of channels that the network takes, `Preprocessing.n_channels`.
 
     name : str
-        Of the network.
+        Name of the network.
 
     Raises
     ------

@@ -19,7 +19,7 @@ FOLDERS = "SKCNN_WEIGHTS"  # environment variable, separated as PATH is
 
 @dataclass(frozen=True)
 class WeightsReference:
-    """Weights that an estimator was fitted with.
+    """Reference to the weights that an estimator was fitted with.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class WeightsReference:
         Path of the file, or name of the published set.
 
     sha256 : str
-        SHA-256 of the file, in hexadecimal digits; of a published set as many digits
-        as are published.
+        SHA-256 of the file, in hexadecimal digits; for a published set, the digits
+        that are published.
 
     size : int or None
         Size of the file, in bytes; None for a published set.
@@ -63,7 +63,7 @@ def refer_to(backbone, weights):
 
 
 def find_referred(reference, backbone):
-    """Return what `load_backbone` is to be given for a reference.
+    """Find the weights of a reference.
 
     Parameters
     ----------
@@ -76,14 +76,14 @@ def find_referred(reference, backbone):
     Returns
     -------
     str or pathlib.Path or None
-        Name of the set, or path of a file that has the SHA-256: at the same path, in
-        the working folder, in a folder of the environment variable SKCNN_WEIGHTS, or
-        where torch.hub keeps files. None if there is none.
+        Name of the set, or path of a file with the same SHA-256. It is searched for at
+        its path, in the working folder, in the folders of the environment variable
+        SKCNN_WEIGHTS and in the cache of torch.hub. None if it is not found.
 
     Raises
     ------
     WeightsError
-        If the published set of that name is another one.
+        If the published set of that name has changed.
     """
     if reference.size is None:
         card = find_backbone(backbone).find_card(reference.name)
@@ -101,7 +101,7 @@ def find_referred(reference, backbone):
 
 
 def usual_folders():
-    """Return the folders in which weights files are looked for.
+    """Return the folders in which weights files are searched for.
 
     Returns
     -------
@@ -121,12 +121,12 @@ def _weights_files(folder):
 
 
 def _is_it(path, reference):
-    """Return whether a file is the one that a reference is to."""
+    """Return whether a file has the size and the SHA-256 of a reference."""
     try:
         identity = file_identity(path)
         is_it = identity[2] == reference.size
         return is_it and _sha256(*identity) == reference.sha256
-    except (OSError, WeightsError):  # none, or not readable
+    except (OSError, WeightsError):  # missing or not readable
         return False
 
 

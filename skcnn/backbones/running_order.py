@@ -1,7 +1,6 @@
-"""The order in which the parts of a network run, and the blocks that they form.
+"""Order of execution of the parts of a network, and its blocks.
 
-It is found out by running the network, so that networks which cannot be traced have
-one, too.
+The network is run to find the order, so networks that cannot be traced have one, too.
 """
 
 from difflib import get_close_matches
@@ -12,11 +11,11 @@ import torch
 from .head import Ending
 
 MIN_BLOCKS = 4
-MAX_SHARE = 0.9  # of the layers that a block has: more, and it is not one block
+MAX_SHARE = 0.9  # of all layers; a larger block is divided
 
 
 class RunningOrder:
-    """The order in which the modules of a network begin to run.
+    """Order in which the modules of a network begin to run.
 
     Parameters
     ----------
@@ -29,10 +28,10 @@ class RunningOrder:
     Attributes
     ----------
     names : list of str
-        Of the modules, in that order; the network itself is the first, "".
+        Names of the modules, in this order. The network itself, "", is the first.
 
     positions : dict of str to int
-        Where each one is in `names`.
+        Position of each module in `names`.
 
     head : list of str
         Names of the last layers, see `skcnn.backbones.head.Ending`.
@@ -66,18 +65,18 @@ class RunningOrder:
         return note
 
     def position(self, name):
-        """Return the position of a module, of its parent if it never runs."""
+        """Return the position of a module, or of its parent if it never runs."""
         while name not in self.positions:
             name = name.rpartition(".")[0]
         return self.positions[name]
 
     def find_start(self, trainable, blocks):
-        """Return the position from which on modules are trained.
+        """Return the position of the first module that is trained.
 
         Parameters
         ----------
         trainable : str or int
-            As of `FineTunedNetwork`.
+            Layers that are trained, see `FineTunedNetwork`.
 
         blocks : sequence of str
             Names of the blocks.
@@ -85,7 +84,7 @@ class RunningOrder:
         Returns
         -------
         int
-            0 to train all; the number of modules to train none.
+            Position; 0 trains all modules, the number of modules none.
         """
         if isinstance(trainable, bool):  # which would count as 1 or 0
             raise ValueError(
@@ -111,19 +110,19 @@ class RunningOrder:
         if inside:  # a list of modules does not run itself
             return self.positions[inside[0]]
         raise ValueError(
-            f"trainable={name!r} is neither 'all' nor 'head' nor one of the network's "
-            f"{len(names)} layers that have a name. Close ones are "
+            f"trainable={name!r} is not 'all', 'head' or one of the network's "
+            f"{len(names)} named layers. Close names are "
             f"{close_names(name, [*blocks, *names])}."
         )
 
 
 def find_blocks(network, positions):
-    """Return the names of the blocks of a network in the order in which they run.
+    """Return the names of the blocks of a network, in order of execution.
 
-    They are the network's children that have weights. While these are fewer than
-    four, or one of them has nine tenths of all layers, the one with the most is
-    replaced by its own children: so the blocks of a ResNet are its stem and its
-    stages, those of a network that is one long sequence are its members.
+    Blocks are the children of the network that have weights. While there are fewer than
+    four, or one has nine tenths of all layers, the largest is replaced by its own
+    children. The blocks of a ResNet are its stem and its stages; those of one long
+    sequence are its members.
 
     Parameters
     ----------
@@ -131,7 +130,7 @@ def find_blocks(network, positions):
         The network.
 
     positions : dict of str to int
-        Its modules that run, and when.
+        Position of each module that runs.
 
     Returns
     -------
@@ -155,20 +154,20 @@ def find_blocks(network, positions):
 
 
 def close_names(name, names):
-    """Return the names that are close to an unknown one, for a message.
+    """Return the names that are similar to an unknown one, for a message.
 
     Parameters
     ----------
     name : str
-        That one.
+        Unknown name.
 
     names : sequence of str
-        The names that there are, the most likely ones first.
+        Known names, the most likely ones first.
 
     Returns
     -------
     str
-        Up to five of them in quotes; the last ones if none is close.
+        Up to five names in quotes; the last ones if none is similar.
     """
     names = list(dict.fromkeys(names))
     close = get_close_matches(name, names, n=5, cutoff=0.4) or names[-5:]
@@ -178,7 +177,7 @@ def close_names(name, names):
 def _children(module, prefix, positions):
     """Return the names of the children that have weights and run.
 
-    In the place of those that do not, as lists of modules, come their own children.
+    Children that do not run, such as lists of modules, are replaced by their own.
     """
     names = []
     for child_name, child in module.named_children():

@@ -1,8 +1,8 @@
 """Networks traced with torch.fx: a graph in which each operation has a name.
 
-Tracing runs a network on symbols, which code that nobody here has read may not
-survive, and what it finds has no hooks; so only networks whose parts are all of known
-libraries, and have no hooks, are traced.
+Tracing runs a network on symbols, which code of unknown libraries may not support, and
+its result has no hooks. Therefore, a network is traced only if all its parts are of
+known libraries and have no hooks.
 """
 
 import math
@@ -23,20 +23,20 @@ TRACING = Lock()
 
 @dataclass(frozen=True)
 class TracedNetwork:
-    """A network and its operations.
+    """Network and its operations.
 
     Parameters
     ----------
     module : torch.nn.Module
-        What the graph refers to: a copy of the network that has its weights.
+        Network that the graph refers to: a copy that shares the weights.
 
     graph : torch.fx.Graph
-        The operations.
+        Graph of the operations.
 
     nodes : dict of str to torch.fx.Node
-        The operations by name. Parts of the network have their own names, and
-        functions those of the part that calls them and of themselves; what runs again
-        has a number behind its name, from 1.
+        Operations by name. A part of the network has its own name; a function, the name
+        of the part that calls it and its own. Repeated operations have the suffixes
+        `_1`, `_2` and so on.
     """
 
     module: nn.Module
@@ -50,12 +50,12 @@ def trace(module):
     Parameters
     ----------
     module : torch.nn.Module
-        The network, in evaluation mode. It is left as it is.
+        Network in evaluation mode. It is not modified.
 
     Returns
     -------
     TracedNetwork or None
-        None if it cannot be traced.
+        Traced network; None if it cannot be traced.
     """
     from torchvision import ops
 
@@ -68,30 +68,30 @@ def trace(module):
         leaf_modules=leaves,
     )
     try:
-        module = copy_sharing_weights(module)  # some keep what they compute
+        module = copy_sharing_weights(module)  # some keep results as attributes
         with TRACING:
             graph = tracer.trace(module)
     except (TypeError, ValueError, RuntimeError, AttributeError, fx.proxy.TraceError):
         return None
     arguments = [node for node in graph.nodes if node.op == "placeholder"]
-    if any(node.users for node in arguments[1:]):  # traced as given, which they are not
+    if any(node.users for node in arguments[1:]):  # traced as given
         return None
     nodes = {name: node for node, name in tracer.node_to_qualname.items()}
     return TracedNetwork(module, graph, nodes)
 
 
 def _is_plain(part):
-    """Return whether a part does what a class of the known libraries does."""
+    """Return whether a part is of a known library and has no hooks."""
     has_hooks = part._forward_hooks or part._forward_pre_hooks
     return is_of(type(part), *TRACED_LIBRARIES) and not has_hooks
 
 
 @cache
 def _tracer_class():
-    """Return a tracer that leaves other threads alone, and the names of parts.
+    """Return a tracer class that does not affect other threads or names of parts.
 
-    That of torch changes how all modules of the process are called meanwhile; that
-    of torchvision takes the number at the end of a name for its own.
+    During a trace, torch's tracer changes how all modules of the process are called.
+    Torchvision's mistakes a number at the end of a name for its own suffix.
     """
     from torchvision.models.feature_extraction import NodePathTracer
 

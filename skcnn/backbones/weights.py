@@ -1,4 +1,4 @@
-"""Weights: what is published about a set, and how a network gets them."""
+"""Published weights, and loading of weights into a network."""
 
 import hashlib
 import re
@@ -16,46 +16,46 @@ N_NAMED = 3
 
 
 class WeightsError(RuntimeError):
-    """Weights cannot be had or do not fit.
+    """Error for weights that cannot be loaded or do not fit the network.
 
-    A RuntimeError, as torch raises for weights: it is a file or the network
-    that is at fault, not the value of a parameter.
+    It is a RuntimeError, as torch raises for weights: the cause is a file or the
+    network, not the value of a parameter.
     """
 
 
 @dataclass(frozen=True)
 class WeightsCard:
-    """What is published about one set of weights.
+    """Description of a published set of weights.
 
     Parameters
     ----------
     name : str
-        Of the set, unique for its backbone.
+        Name of the set, unique for its backbone.
 
     file_name : str
-        Of the file in the folder of torch.hub, or in the repository of a hub.
+        Name of the file in the folder of torch.hub or in the repository `hub_id`.
 
     url : str
-        Where the file is published.
+        URL of the file or of its repository.
 
     sha256 : str
-        As many hexadecimal digits of its SHA-256 as are published, up to 64;
-        empty if none is.
+        SHA-256 of the file: the hexadecimal digits that are published, or an empty
+        string.
 
     preprocessing : Preprocessing
-        What the network was trained on.
+        Preprocessing that the network was trained with.
 
     n_outputs : int
-        Number of values that the network returns for an image.
+        Number of outputs of the network.
 
     licence : str or None, default=None
-        Of the weights, if one is stated.
+        Licence of the weights, if it is stated.
 
     paper : str or None, default=None
-        Where the network is described.
+        URL of the paper about the network.
 
     hub_id : str or None, default=None
-        Repository of the Hugging Face hub that has the file.
+        Repository of the file in the Hugging Face hub.
     """
 
     name: str
@@ -70,7 +70,7 @@ class WeightsCard:
 
 
 def check_values(state_dict, source, wanted=None):
-    """Raise an error that names the first tensor that holds no weights.
+    """Raise an error for the first tensor that does not hold valid weights.
 
     Parameters
     ----------
@@ -78,17 +78,17 @@ def check_values(state_dict, source, wanted=None):
         The weights.
 
     source : str
-        Where they are from, for messages.
+        Origin of the weights, for messages.
 
     wanted : dict of str to torch.Tensor or None, default=None
-        Parameters and buffers of the network. A tensor that is none of them may be
-        of integers unless its name ends in "weight" or "bias".
+        Parameters and buffers of the network. Any other tensor may hold integers unless
+        its name ends in "weight" or "bias".
 
     Raises
     ------
     WeightsError
-        If a tensor is sparse or without values, of another kind of numbers than the
-        network has, or not finite in float32.
+        If a tensor is sparse or without values, has an unexpected dtype, or is not
+        finite in float32.
     """
     for name, tensor in state_dict.items():
         like = (wanted or {}).get(name)
@@ -111,13 +111,12 @@ def check_values(state_dict, source, wanted=None):
             continue
         raise WeightsError(
             f"{source}: {name} is a tensor {kind.replace('torch.', 'of ')}, expected a "
-            "dense one of float32. Save the weights of the network that was trained, "
-            "in float32, float16, bfloat16 or float64."
+            "dense float32 tensor. Save the weights of the trained network in float32."
         )
 
 
 def differing_shapes(state_dict, wanted):
-    """Return names to (shape in `state_dict`, shape in `wanted`) where they differ."""
+    """Return pairs of differing shapes, in `state_dict` and `wanted`, by name."""
     return {
         name: (tuple(state_dict[name].shape), tuple(tensor.shape))
         for name, tensor in wanted.items()
@@ -126,22 +125,22 @@ def differing_shapes(state_dict, wanted):
 
 
 def load_weights(module, state_dict, source, optional=()):
-    """Give a network all its weights, in the precision that it has.
+    """Load all weights of a network, in its own precision.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, changed in place.
+        Network, modified in place.
 
     state_dict : dict of str to torch.Tensor
-        One tensor for each parameter and buffer. The counters of batch
-        normalisation, which only training reads, may be left out.
+        Tensor of each parameter and buffer. Batch-norm counters, which only training
+        needs, may be missing.
 
     source : str
-        Where the weights are from, for messages.
+        Origin of the weights, for messages.
 
     optional : collection of str, default=()
-        Names that may be left out, too.
+        Other names that may be missing.
 
     Raises
     ------
@@ -159,14 +158,14 @@ def load_weights(module, state_dict, source, optional=()):
 
 
 def required(names):
-    """Return the names that are not those of counters."""
+    """Return the names that are not of batch-norm counters."""
     return [name for name in names if not name.endswith(COUNTER)]
 
 
 def with_version(state_dict, module):
-    """Return a copy that says for which version of the class it is.
+    """Return a copy with the version of the class of the network.
 
-    Some classes refuse weights that do not say it, and safetensors cannot.
+    Some classes reject weights without it, and safetensors files cannot store it.
     """
     copy = OrderedDict(state_dict)
     own = {"": {"version": module._version}}
@@ -175,7 +174,7 @@ def with_version(state_dict, module):
 
 
 def misfit(state_dict, wanted, source):
-    """Return the error that weights do not fit, with some of the reasons."""
+    """Return the error for weights that do not fit, with the first mismatches."""
     differing = [
         f"{name} is {got}, expected {expected}"
         for name, (got, expected) in differing_shapes(state_dict, wanted).items()
@@ -193,7 +192,7 @@ def misfit(state_dict, wanted, source):
 
 
 def some_of(names):
-    """Return the first of some names, and how many there are besides."""
+    """Return the first names, and the number of others."""
     more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
     return "; ".join(names[:N_NAMED]) + more
 
@@ -209,9 +208,8 @@ def weights_digest(module):
     Returns
     -------
     str
-        64 hexadecimal digits, the same in every process. They change with any
-        bit of a parameter or buffer, a name, a dtype, a shape, or a layer that
-        the printed network tells apart.
+        64 hexadecimal digits, equal in every process. They depend on each bit of the
+        parameters and buffers, on names, dtypes and shapes, and on the printed network.
     """
     digest = hashlib.blake2b(digest_size=32)
     printed = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(module))  # addresses of functions
@@ -233,7 +231,7 @@ def tensor_bytes(tensor):
     Parameters
     ----------
     tensor : torch.Tensor
-        Strided, on any device.
+        Strided tensor on any device.
 
     Returns
     -------

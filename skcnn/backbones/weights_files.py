@@ -13,7 +13,7 @@ from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from .weights import WeightsError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".bin")
-# Where checkpoints keep the state dict, the first that there is.
+# Keys of the state dict in a checkpoint; the first one found is used.
 ENVELOPES = ("state_dict", "model_state_dict", "model", "ema")
 WRAPPERS = ("module.", "_orig_mod.")  # of parallel and of compiled networks
 
@@ -24,13 +24,13 @@ def is_weights_file(weights):
     Parameters
     ----------
     weights : str or PathLike
-        What `load_backbone` is given.
+        Parameter `weights` of `load_backbone`.
 
     Returns
     -------
     bool
-        Of a string, whether it ends as files of weights do, names a folder, or is a
-        file.
+        True for any path-like, and for a string with the suffix of a weights file or
+        with a folder, or that is the path of a file.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def is_weights_file(weights):
 
 
 def find_file(path):
-    """Return the absolute path of a weights file, if it is one.
+    """Return the absolute path of a weights file.
 
     Parameters
     ----------
@@ -54,18 +54,18 @@ def find_file(path):
     Returns
     -------
     pathlib.Path
-        Without symbolic links.
+        Path without symbolic links.
 
     Raises
     ------
     WeightsError
-        If there is nothing, or no file.
+        If the path does not exist or is not a file.
     """
     path = Path(path).resolve()
     if not path.exists():
         raise WeightsError(f"There is no weights file at {path}.")
     if not path.is_file():
-        kind = "a folder" if path.is_dir() else "no regular file"
+        kind = "a folder" if path.is_dir() else "not a regular file"
         raise WeightsError(
             f"{path} is {kind}, expected a weights file. Pass the path of a "
             "safetensors or state-dict file."
@@ -74,20 +74,20 @@ def find_file(path):
 
 
 def read_state_dict(path):
-    """Read the tensors of a weights file; no code that it may hold is run.
+    """Read the tensors of a weights file without running code.
 
     Parameters
     ----------
     path : str or PathLike
-        A safetensors file (by its suffix) or what :func:`torch.save` wrote of a
-        state dict, also inside of a checkpoint under "state_dict",
+        Safetensors file, recognised by its suffix, or state dict saved by
+        :func:`torch.save`, also in a checkpoint under "state_dict",
         "model_state_dict", "model" or "ema".
 
     Returns
     -------
     OrderedDict
-        Names to tensors on the CPU, without the prefixes "module." of a parallel
-        network and "_orig_mod." of a compiled one.
+        Tensors on the CPU by name, without the prefixes "module." of a parallel network
+        and "_orig_mod." of a compiled one.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read_state_dict(path):
 
 
 def is_safetensors(path):
-    """Return whether the suffix says that a file is a safetensors file."""
+    """Return whether a file has the suffix of safetensors files."""
     return path.suffix == ".safetensors"
 
 
@@ -121,7 +121,7 @@ def read_safetensors(path):
 
 
 def read_pickle(path):
-    """Return what torch saved, as far as it can be read without running code."""
+    """Read a file of :func:`torch.save` without running code."""
     is_zip = zipfile.is_zipfile(path)
     if is_zip and is_torchscript(path):
         raise WeightsError(
@@ -133,9 +133,8 @@ def read_pickle(path):
     except Exception as error:  # what a damaged pickle raises is not documented
         reason = re.split(r"\.\s|\n", str(error))[0] or type(error).__name__
         raise WeightsError(
-            f"{path} is not a file of weights that can be read without running code "
-            f"({reason}). Save them as a safetensors file, or as "
-            "torch.save(module.state_dict(), path)."
+            f"{path} is not a weights file that can be read without running code "
+            f"({reason}). Save the weights with torch.save(module.state_dict(), path)."
         ) from error
 
 
@@ -146,7 +145,7 @@ def is_torchscript(path):
 
 
 def unwrap(content):
-    """Return the state dict of a checkpoint that holds it under a usual name."""
+    """Return the state dict of a checkpoint, or the content if it has no known key."""
     while isinstance(content, Mapping):
         inner = (content.get(name) for name in ENVELOPES)
         found = next((value for value in inner if isinstance(value, Mapping)), None)
@@ -157,22 +156,22 @@ def unwrap(content):
 
 
 def check_state_dict(content, path):
-    """Return names to tensors, without the prefixes of wrapped networks."""
+    """Return a state dict without the prefixes of wrapped networks."""
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(
             f"{path} holds {type(content).__name__} without tensors, expected a state "
-            "dict: names of parameters to tensors."
+            "dict. Save module.state_dict()."
         )
     for name, value in content.items():
         if not isinstance(name, str):
             raise WeightsError(
-                f"{path} has {name!r} as a name, expected strings: names of parameters "
-                "to tensors. Save module.state_dict()."
+                f"{path} has the key {name!r}, expected names of parameters. Save "
+                "module.state_dict()."
             )
         if not isinstance(value, torch.Tensor):
             raise WeightsError(
-                f"{path} holds {type(value).__name__} as {name!r}, expected a state "
-                "dict: names of parameters to tensors, alone or under one of "
+                f"{path} holds {type(value).__name__} as {name!r}, expected a "
+                "tensor. Save module.state_dict(), alone or under one of "
                 f"{list(ENVELOPES)}."
             )
     state_dict = OrderedDict(content)

@@ -1,4 +1,4 @@
-"""Data: checks of X, and batches of tensors."""
+"""Validation of X, and batches of tensors."""
 
 from .arrays import (
     as_array,

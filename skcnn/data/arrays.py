@@ -1,4 +1,4 @@
-"""Arrays of images: checks of X, in scikit-learn's words if it has them."""
+"""Validation of arrays of images, with scikit-learn's messages if there are any."""
 
 from collections.abc import Iterator, Mapping, Set
 
@@ -19,18 +19,18 @@ from .columns import (
 from .images_with_labels import check_images_alone
 
 MAX_AXES = 5
-CONVERTED = (torch.Tensor, np.ma.MaskedArray)  # by as_array
+CONVERTED = (torch.Tensor, np.ma.MaskedArray)  # by `as_array`
 
 
 def as_array(X, name="X"):
-    """Return `X` as an object that scikit-learn's validation reads.
+    """Convert tensors and masked arrays for scikit-learn's validation.
 
     Parameters
     ----------
     X : array-like or torch.Tensor
-        Tensors, also those in a list, become arrays that share their memory if they
-        are on the CPU; bfloat16, which NumPy does not have, becomes float32. Masked
-        arrays without masked values become plain arrays.
+        Data. Tensors, also in a list, become arrays, which share the memory of CPU
+        tensors; bfloat16 becomes float32, as NumPy lacks it. Masked arrays without
+        masked values become plain arrays.
 
     name : str, default="X"
         Name of `X` in messages.
@@ -38,7 +38,7 @@ def as_array(X, name="X"):
     Returns
     -------
     array-like
-        `X` itself if it is no tensor or masked array and holds none.
+        `X` itself if there is nothing to convert.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def as_array(X, name="X"):
 
 
 def _without_mask(X, name):
-    """Return the data of a masked array, if no value is masked."""
+    """Return the data of a masked array without masked values."""
     n_masked = np.ma.count_masked(X)
     if n_masked:
         raise ValueError(
@@ -76,10 +76,10 @@ def _without_mask(X, name):
 
 
 def _as_numpy(tensor, name):
-    """Return a dense tensor as an array."""
+    """Convert a dense tensor to an array."""
     if tensor.layout is not torch.strided:
         raise TypeError(
-            f"{name} is a sparse tensor, expected a dense one: {name}.to_dense()."
+            f"{name} is a sparse tensor, expected a dense one. Pass {name}.to_dense()."
         )
     tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
@@ -91,12 +91,12 @@ def first_sample(X):
     Parameters
     ----------
     X : dask.array.Array of shape (n_samples, ...)
-        Array whose number of samples may not be known yet.
+        Array, whose number of samples may be unknown.
 
     Returns
     -------
     ndarray of shape (1, ...)
-        Zeros if the number of samples is not known.
+        Zeros if the number of samples is unknown.
     """
     if np.isnan(X.shape[0]):
         return np.zeros((1, *X.shape[1:]), X.dtype)
@@ -111,8 +111,8 @@ def check_image_array(
     Parameters
     ----------
     estimator : BaseEstimator
-        Estimator, which is named in messages. Its ``feature_names_in_`` is set, or
-        compared with X.
+        Estimator named in error messages. Its ``feature_names_in_`` is set, or compared
+        with X.
 
     X : array-like
         Samples: numbers or booleans of two to five axes, or a column of such samples,
@@ -122,8 +122,8 @@ def check_image_array(
         Targets.
 
     sample_shape : tuple of int or None, default=None
-        Shape of a sample in fit, which `check_same_shape` will compare. If it has
-        several axes, its words are better than scikit-learn's.
+        Shape of a sample in fit. If it has several axes, scikit-learn's check of the
+        number of features is left out, as `check_same_shape` has a clearer message.
 
     **check_params : dict
         Arguments of :func:`sklearn.utils.validation.validate_data`.
@@ -139,8 +139,8 @@ def check_image_array(
     Raises
     ------
     ValueError, TypeError
-        As in scikit-learn's validation, and for more than five axes, an axis of
-        length 0, paths, text, PIL images or images with their labels.
+        If scikit-learn's validation fails, or X has more than five axes or an axis of
+        length 0, or holds paths, text, PIL images or images with their labels.
     """
     name = type(estimator).__name__
     _check_is_ordered(X)
@@ -148,7 +148,7 @@ def check_image_array(
     _check_holds_arrays(X, name)
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
-    # with ensure_2d scikit-learn counts features on axis 1, which is right for rows
+    # with ensure_2d scikit-learn counts features on axis 1, correct only for rows
     n_axes = getattr(X, "ndim", 2)
     is_rows = n_axes < 2 or (n_axes == 2 and len(sample_shape or ()) < 2)
     result = validate_data(
@@ -164,7 +164,7 @@ def check_same_shape(estimator, X, sample_shape):
     Parameters
     ----------
     estimator : BaseEstimator
-        Fitted estimator, which is named in the message.
+        Fitted estimator, named in the message.
 
     X : ndarray
         Samples.
@@ -193,22 +193,22 @@ def check_same_shape(estimator, X, sample_shape):
 
 
 def _check_is_ordered(X):
-    """Raise a TypeError if X is None, or no sequence of samples."""
+    """Raise a TypeError if X is None, or not a sequence."""
     is_unordered = X is None or isinstance(X, (Mapping, Set, Iterator))
     if is_unordered and not (hasattr(X, "__array__") or issparse(X)):
         raise TypeError(
-            f"X is {X if X is None else 'a ' + type(X).__name__}, expected an array of "
-            "images, or a list."
+            f"X is {X if X is None else 'a ' + type(X).__name__}, expected an array or "
+            "a list of images."
         )
 
 
 def _column(X):
-    """Return the entries of a column of objects, None if X is something else."""
+    """Return the entries of a column of objects, None for any other X."""
     return None if is_frame(X) and X.shape[1] != 1 else only_column(X, "images")
 
 
 def _unpacked(X):
-    """Return the samples of a column of arrays or lists as a list, else X itself."""
+    """Return a column of arrays or lists as a list, and any other X as it is."""
     if isinstance(X, (list, tuple)):
         return X
     samples = _column(X)
@@ -218,47 +218,46 @@ def _unpacked(X):
 
 
 def _check_holds_arrays(X, name):
-    """Raise an error if X holds something else than arrays of one shape."""
+    """Raise an error if X holds anything but arrays of one shape."""
     check_images_alone(X)
     if _is_list(X) and len({isinstance(image, PATH_TYPES) for image in X}) > 1:
         raise TypeError(
-            "X mixes paths and arrays. Pass arrays only, of one shape in one array."
+            "X mixes paths and arrays. Pass one array of images of the same shape."
         )
     check_one_shape(X)
     if isinstance(X, PATH_TYPES) or (is_image_files(X) and _holds(X, PATH_TYPES)):
         raise ValueError(
-            f"X holds paths or text, and {name} takes arrays of images. "
-            "FineTunedClassifier and FineTunedRegressor read image files, "
-            "TextCNNClassifier sentences."
+            f"X holds paths or text, but {name} takes arrays of images. Use "
+            "FineTunedClassifier or FineTunedRegressor for image files, "
+            "TextCNNClassifier for sentences."
         )
     if isinstance(X, Image.Image) or _holds(X, Image.Image):
         raise TypeError(
-            f"X holds PIL images, and {name} takes arrays of images. Pass "
+            f"X holds PIL images, but {name} takes arrays of images. Pass "
             "np.stack([image.convert('RGB') for image in X]). FineTunedClassifier, "
             "FineTunedRegressor and CNNFeatureTransformer take PIL images of any mode."
         )
 
 
 def _holds(X, types):
-    """Return whether an entry of a column is of some types."""
+    """Return whether a column has an entry of one of the types."""
     return any(isinstance(entry, types) for entry in _column(X) or [])
 
 
 def check_one_shape(X):
-    """Raise a ValueError if images have several shapes, and name two of them.
+    """Raise a ValueError if images have different shapes.
 
     Parameters
     ----------
     X : object
-        List, tuple or array of images; anything else is accepted.
+        List, tuple or array of images; other objects are accepted.
     """
     shapes = set(map(_shape_of, X)) if _is_list(X) else ()
     if len(shapes) > 1 and None not in shapes:
         first, second = sorted(shapes, key=str)[:2]
         raise ValueError(
-            f"X holds images of unequal shapes, {first} and {second} among them. "
-            "Resize them to one shape and stack them in one array."
-            + _hint_for_signals(shapes)
+            f"X holds images of unequal shapes, such as {first} and {second}. Resize "
+            "them to one shape and stack them in one array." + _hint_for_signals(shapes)
         )
 
 
@@ -269,22 +268,22 @@ def _is_list(X):
 
 
 def _shape_of(image):
-    """Return the shape of an array or an image of PIL, None of anything else."""
+    """Return the shape of an array or a PIL image, None for anything else."""
     if isinstance(image, Image.Image):
         return image.height, image.width, len(image.getbands())
     return getattr(image, "shape", None)
 
 
 def _hint_for_signals(shapes):
-    """Say what to do if shapes are ``(length,)`` or ``(n_channels, length)``."""
+    """Return a hint if shapes are ``(length,)`` or ``(n_channels, length)``."""
     but_length = {shape[:-1] for shape in shapes}
     if len(but_length) == 1 and len(but_length.pop()) <= 1:
-        return " Signals of unequal lengths are padded by skcnn.data.pad_signals(X)."
+        return " For signals of unequal lengths, use skcnn.data.pad_signals(X)."
     return ""
 
 
 def _check_axes(X, name):
-    """Raise an error if an array has no numbers, too many axes, or an empty one."""
+    """Raise an error if an array is not numeric, or has too many or empty axes."""
     if X.dtype.kind not in "biuf":
         raise TypeError(
             f"X has dtype {X.dtype}, expected numbers or booleans. Convert it."
@@ -296,6 +295,6 @@ def _check_axes(X, name):
         )
     if 0 in X.shape[1:]:
         raise ValueError(
-            f"X holds samples of shape {X.shape[1:]}, and {name} needs every axis to "
+            f"X holds samples of shape {X.shape[1:]}, but {name} needs every axis to "
             "have a length of at least 1 (0 feature(s) found)."
         )

@@ -1,4 +1,4 @@
-"""Readers of batches: their base class, and feature vectors."""
+"""Base class of batch readers, and batches of feature vectors."""
 
 import copy
 
@@ -6,10 +6,10 @@ import torch
 
 
 class BatchReader:
-    """Samples that are read batch by batch; subsets share them.
+    """Base class of samples that are read batch by batch; subsets share them.
 
-    A subclass has the number of its samples, `n_samples`, and a method ``take(index)``
-    that returns a batch, of the samples at `rows` if that is not None.
+    A subclass defines `n_samples`, the number of all samples, and ``take(index)``, to
+    return a batch. If `rows` is not None, `index` counts these rows only.
     """
 
     rows = None
@@ -19,7 +19,7 @@ class BatchReader:
         return self.n_samples if self.rows is None else len(self.rows)
 
     def subset(self, rows):
-        """Return some of the samples, which are not copied.
+        """Return some of the samples, without copying them.
 
         Parameters
         ----------
@@ -51,13 +51,13 @@ class BatchReader:
             Positions of the samples.
 
         batch : torch.Tensor
-            Batch that `take` returns for them.
+            Batch of these samples, as from `take`.
         """
         for index in indices:
             yield index, self.take(index)
 
     def n_batches(self, batch_size):
-        """Return the number of batches of a pass in training.
+        """Return the number of batches of a training epoch.
 
         Parameters
         ----------
@@ -67,12 +67,12 @@ class BatchReader:
         Returns
         -------
         int
-            Number of batches, the same in each pass.
+            Number of batches, the same in each epoch.
         """
         return count_batches(len(self), batch_size)
 
     def group(self, order, batch_size, generator):
-        """Return the samples of each batch of a pass in training.
+        """Split shuffled samples into the batches of a training epoch.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class BatchReader:
         Returns
         -------
         sequence of torch.Tensor
-            Positions of the samples of each batch, in nearly equal numbers.
+            Positions of the samples of each batch; batches have nearly equal sizes.
         """
         return torch.tensor_split(order, self.n_batches(batch_size))
 
@@ -96,8 +96,8 @@ class BatchReader:
 def count_batches(n_samples, batch_size):
     """Return the number of batches of nearly equal size, of at most `batch_size`.
 
-    If it is 2, a batch may have 3 samples, as batch norm cannot normalise a single
-    sample.
+    With ``batch_size=2`` a batch may have 3 samples, as batch norm cannot normalise a
+    single sample.
     """
     if batch_size == 2 <= n_samples:
         return n_samples // 2
@@ -105,7 +105,7 @@ def count_batches(n_samples, batch_size):
 
 
 class FeatureVectors(BatchReader):
-    """Rows of features, which are trained on like images.
+    """Feature vectors, read in batches like images.
 
     Parameters
     ----------
@@ -135,6 +135,6 @@ class FeatureVectors(BatchReader):
         Returns
         -------
         torch.Tensor of shape (n, n_features)
-            Their features.
+            Features of the samples.
         """
         return self.values[index if self.rows is None else self.rows[index]]

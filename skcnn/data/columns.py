@@ -1,4 +1,4 @@
-"""Columns of images or texts: lists, arrays, Series and frames of objects."""
+"""Columns of images or texts: lists, arrays, Series and data frames of objects."""
 
 from collections.abc import Iterator
 from io import IOBase
@@ -17,21 +17,21 @@ NO_SAMPLES = (
 
 
 def is_image_files(X):
-    """Return whether X holds images that are read one by one, by its entries.
+    """Return whether X is a collection of image files or of images of unequal sizes.
 
     Parameters
     ----------
     X : object
-        Anything.
+        Any object.
 
     Returns
     -------
     bool
         True for a list, tuple, array, Series or column with a path, PIL image or
         encoded image among its entries, or with arrays of unequal shapes. Also True
-        for what :func:`as_image_list` refuses in better words than the validation of
-        arrays: a file alone, an iterator, open files, a frame with such a column among
-        others, and objects or text of which there are none or all are missing.
+        for invalid input about which :func:`as_image_list` has the clearer error: a
+        single file, an iterator, open files, a data frame with further columns, and
+        columns of objects or text that are empty or entirely missing.
 
     Examples
     --------
@@ -52,20 +52,20 @@ def is_image_files(X):
 
 
 def as_image_list(X):
-    """Return the images of X as a list, which :class:`ImageFiles` reads.
+    """Convert X to a list of images for :class:`ImageFiles`.
 
     Parameters
     ----------
     X : list, tuple, ndarray, Series or one-column frame
         Paths (str or PathLike), PIL images and encoded images (bytes), or images of
-        unequal sizes as arrays. Arrays that hold these have shape (n_samples,) or
-        (n_samples, 1); Series and frames are those of pandas or polars.
+        unequal sizes as arrays. The shape of X is (n_samples,) or (n_samples, 1).
+        Series and frames are from pandas or polars.
 
     Returns
     -------
     list
-        The images, one for each sample. Missing values are left for
-        :class:`ImageFiles`, which names or skips them.
+        The images, one for each sample. Missing values are kept, and reported or
+        skipped by :class:`ImageFiles`.
 
     Raises
     ------
@@ -111,13 +111,13 @@ def as_image_list(X):
 
 
 def as_texts(X):
-    """Return the sentences of X.
+    """Convert X to an array of sentences.
 
     Parameters
     ----------
     X : list, tuple, ndarray, Series or one-column frame of str
-        Sentences. Arrays have shape (n_samples,) or (n_samples, 1); Series and frames
-        are those of pandas or polars.
+        Sentences. The shape of X is (n_samples,) or (n_samples, 1). Series and frames
+        are from pandas or polars.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def as_texts(X):
     >>> as_texts(np.array([["Who ?"], ["It is me ."]]))
     array(['Who ?', 'It is me .'], dtype=object)
     """
-    if isinstance(X, str):  # in scikit-learn's words
+    if isinstance(X, str):  # scikit-learn's message
         raise ValueError(
             "Iterable over raw text documents expected, string object received."
         )
@@ -152,7 +152,7 @@ def as_texts(X):
         if is_missing(text):
             raise ValueError(
                 f"X has a missing value ({text!r}) in row {row}, expected a string. "
-                "Drop the row, or put an empty string there."
+                "Drop the row, or use an empty string."
             )
         if not isinstance(text, str):
             hint = " Decode it." if isinstance(text, bytes) else ""
@@ -166,7 +166,7 @@ def as_texts(X):
 
 
 def _no_texts(X):
-    """Return the error about what is no column of objects."""
+    """Return the error for X that is not a column of strings."""
     expected = "a sequence of strings, one for each sample"
     shape = getattr(X, "shape", ())
     if len(shape) > 1 and shape[1:] != (1,):
@@ -179,9 +179,9 @@ def _no_texts(X):
 
 
 def only_column(X, content):
-    """Return the entries of a column of objects, None if X is no such column.
+    """Return the entries of a column of objects, None if X is not one.
 
-    A frame with several columns is a ValueError, which names one to choose.
+    For a data frame with several columns, a ValueError suggests one of them.
     """
     if not is_frame(X):
         return as_list(X)
@@ -193,24 +193,24 @@ def only_column(X, content):
     name = next((name for name in columns if _holds_source(columns[name])), names[0])
     raise ValueError(
         f"X has {len(names)} columns ({shown}), expected one column of {content}. "
-        f"Choose it: X[{name!r}], or name it in a ColumnTransformer."
+        f"Choose one: X[{name!r}], or name it in a ColumnTransformer."
     )
 
 
 def is_frame(X):
-    """Return whether X is a frame of pandas or polars."""
-    kind = type(X)  # a LazyFrame, which has no shape, warns if it is asked itself
+    """Return whether X is a data frame of pandas or polars."""
+    kind = type(X)  # a LazyFrame has no shape; asking the instance would warn
     return all(hasattr(kind, name) for name in ("dtypes", "columns", "shape"))
 
 
 def as_list(X):
-    """Return the entries of a container of objects, None if X is no such container."""
+    """Return the entries of a container of objects, None if X is not one."""
     if isinstance(X, (list, tuple)):
         return list(X)
     if isinstance(X, np.ndarray):
         is_column = X.ndim == 1 or X.shape[1:] == (1,)
         return X.ravel().tolist() if is_column and _holds_objects(X.dtype) else None
-    # a Series of pandas or polars, or the array of one
+    # a Series of pandas or polars, or its array
     to_list = getattr(X, "to_list", None) or getattr(X, "tolist", None)
     holds_objects = to_list is not None and _holds_objects(getattr(X, "dtype", None))
     return to_list() if holds_objects else None
@@ -223,7 +223,7 @@ def is_missing(entry):
 
 
 def _object_columns(frame):
-    """Return the entries of the columns that are no numbers, by name."""
+    """Return the entries of the non-numeric columns, by name."""
     return {
         name: list(frame[name])
         for name, dtype in zip(frame.columns, frame.dtypes, strict=True)
@@ -239,13 +239,13 @@ def _holds_objects(dtype):
 
 
 def are_unequal_arrays(entries):
-    """Return whether all entries are arrays of two or three axes, of several shapes."""
+    """Return whether entries are arrays of two or three axes, of different shapes."""
     shapes = {getattr(entry, "shape", ()) for entry in entries}
     return len(shapes) > 1 and all(len(shape) in (2, 3) for shape in shapes)
 
 
 def _is_void(entries):
-    """Return whether all entries are missing, or there are none."""
+    """Return whether there are no entries, or all are missing."""
     return all(map(is_missing, entries))
 
 

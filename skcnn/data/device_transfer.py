@@ -1,4 +1,4 @@
-"""Transfer of tensors to and from a GPU, and threads that work ahead of it."""
+"""Transfer of tensors to and from a GPU, with prefetching in threads."""
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -34,15 +34,15 @@ def send(tensor, device):
 
 
 def send_ahead(items, device, read):
-    """Read tensors and move them to a device, to a GPU ahead of time.
+    """Read tensors and move them to a device, with prefetching for a GPU.
 
-    For a GPU, a thread reads and sends at most two tensors ahead of the one that is
-    used. The thread ends with the iterator.
+    For a GPU, a thread reads and sends at most two tensors ahead of use. The thread
+    ends with the iterator.
 
     Parameters
     ----------
     items : iterable
-        Items, taken one at a time by the thread that iterates.
+        Items, taken one at a time in the caller's thread.
 
     device : torch.device
         Device of the tensors.
@@ -73,18 +73,18 @@ def send_ahead(items, device, read):
             tensor, is_there = future.result()
             current = torch.cuda.current_stream(device)
             current.wait_event(is_there)
-            tensor.record_stream(current)  # its memory is in use until then
+            tensor.record_stream(current)  # keeps its memory until it has been used
             yield item, tensor
 
 
-@lru_cache  # of one stream, memory is used again
+@lru_cache  # on a single stream, torch reuses memory
 def _sending_stream(device):
     return torch.cuda.Stream(device)
 
 
 @contextmanager
 def thread_pool(n_threads, name):
-    """Give a pool of threads, which end with the context; what waits is cancelled."""
+    """Provide a thread pool; pending tasks are cancelled at the end of the context."""
     pool = ThreadPoolExecutor(n_threads, name)
     try:
         yield pool
@@ -93,7 +93,7 @@ def thread_pool(n_threads, name):
 
 
 def ahead(items, submit):
-    """Yield items and what is submitted for them, at most two items ahead of time."""
+    """Yield items with the results of `submit`, called at most two items ahead."""
     pending = deque()
     for item in items:
         pending.append((item, submit(item)))
@@ -103,7 +103,7 @@ def ahead(items, submit):
 
 
 def receive(tensors):
-    """Begin to copy tensors to the CPU.
+    """Start to copy tensors to the CPU.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def receive(tensors):
     -------
     callable
         Function without arguments that waits for the copies and returns a list of
-        ndarray. It does not wait for what a GPU computes after this call.
+        ndarray. It does not wait for later work of the GPU.
     """
     device = tensors[0].device
     if device.type != "cuda":

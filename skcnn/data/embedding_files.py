@@ -1,4 +1,4 @@
-"""Files of word vectors: text and binary files of word2vec, and text files of GloVe."""
+"""Files of word vectors: word2vec text and binary files, and GloVe text files."""
 
 import codecs
 import gzip
@@ -42,16 +42,16 @@ class FileFormat(NamedTuple):
 
 
 def read_entries(path, words):
-    """Yield the vectors of some words of a file, in the order of the file.
+    """Yield the vectors of given words from a file, in the order of the file.
 
-    The file is read once, from front to back; other vectors are not kept.
+    The file is read once, and other vectors are not kept.
 
     Parameters
     ----------
     path : str or PathLike
         Word2vec text file (a header of two numbers, then lines of a word and its
         values), GloVe text file (no header), or word2vec binary file, plain or
-        gzipped. The format is recognised by the content.
+        gzipped. The format is recognised from the content.
 
     words : iterable of str
         Words whose vectors are read.
@@ -59,10 +59,10 @@ def read_entries(path, words):
     Yields
     ------
     word : str
-        One of the words; again if the file has it again.
+        One of the words. A word that is repeated in the file is yielded again.
 
     values : list of bytes or ndarray of shape (n_values,)
-        Its vector, as text in text files.
+        Vector of the word; from text files, as text.
 
     place : str
         Line or byte of the entry.
@@ -71,7 +71,7 @@ def read_entries(path, words):
     ------
     ValueError
         If the file does not exist, or is truncated, damaged or in another format. The
-        message names the file, and the line or the byte.
+        message names the file, and the line or byte.
     """
     wanted = {word.encode("utf-8", "surrogatepass"): word for word in words}
     with errors_naming(path):
@@ -84,13 +84,13 @@ def read_entries(path, words):
 
 @contextmanager
 def errors_naming(path):
-    """Name the file in errors that reading it raises."""
+    """Add the path of the file to errors raised while it is read."""
     try:
         yield
     except FileNotFoundError:
         reason = "does not exist. Check the path; ~ is not expanded."
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        reason = f"is truncated or damaged: {error}. Get it anew."
+        reason = f"is truncated or damaged: {error}. Download it again."
     except OSError as error:
         reason = f"cannot be read: {error.strerror}."
     except ValueError as error:
@@ -113,7 +113,7 @@ def recognize(head):
     Parameters
     ----------
     head : bytes
-        First ``HEAD_SIZE`` bytes of the file, or all of a smaller one.
+        First ``HEAD_SIZE`` bytes of the file, or the whole file if it is smaller.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def recognize(head):
     if header is None:
         n_values = _count_values(lines)
         if CONTROL.search(head) or not n_values:
-            raise ValueError(f"has a format that is not known; {KNOWN}.")
+            raise ValueError(f"has an unknown format; {KNOWN}.")
         return FileFormat(False, None, n_values)
     n_words, n_values = map(int, header.groups())
     n_in_lines = _count_values(lines[1:])
@@ -150,23 +150,23 @@ def recognize(head):
     if not _is_text(head):
         return FileFormat(True, n_words, n_values)
     raise ValueError(
-        f"has a header that says {n_values} values for each of {n_words} words, but "
-        f"its lines hold {n_in_lines}. Correct its first line or get it anew."
+        f"has a header with {n_values} values for each of {n_words} words, but lines "
+        f"with {n_in_lines} values. Correct the header."
     )
 
 
 def _count_values(lines):
-    """Return the most frequent count of numbers at the ends of lines.
+    """Return the most frequent number of values in a line, None without lines.
 
-    A word may contain spaces and end in a number, so a single line cannot tell. Of
-    equally frequent counts, the least is returned; None if all lines are empty.
+    A word may contain spaces and end in a number, so one line is not enough. In a tie,
+    the smallest number is returned.
     """
     counts = Counter(_count_numbers(line.split()[1:]) for line in lines if line.strip())
     return min(counts, key=lambda n: (-counts[n], n), default=None)
 
 
 def _count_numbers(fields):
-    """Return the number of last fields that are numbers."""
+    """Return how many fields at the end of a line are numbers."""
     for n, field in enumerate(reversed(fields)):
         try:
             float(field)
@@ -185,10 +185,9 @@ def _is_text(head):
 
 
 def _read_text(file, format_, wanted):
-    """Yield the entries of the lines of wanted words.
+    """Yield the entries of wanted words from a text file.
 
-    Of lines of other words, only the number of values is checked, which makes reading
-    many times faster.
+    In other lines only the number of values is checked, which is many times faster.
     """
     first_parts = {word.split(None, 1)[0] for word in wanted if word.strip()}
     n_words = 0
@@ -205,8 +204,8 @@ def _read_text(file, format_, wanted):
         n_separators = line.count(b" ") + line.count(b"\t")
         if n_separators < format_.n_values:
             raise ValueError(
-                f"is damaged or truncated in line {number}, which has "
-                f"{n_separators} values and not {format_.n_values}. Get it anew."
+                f"is damaged or truncated in line {number}, which has {n_separators} "
+                f"values instead of {format_.n_values}. Download it again."
             )
         if line.split(None, 1)[0] in first_parts:
             word, *values = line.rsplit(None, format_.n_values)
@@ -216,7 +215,7 @@ def _read_text(file, format_, wanted):
 
 
 def _read_binary(file, format_, wanted):
-    """Yield the entries of wanted words; a vector may or may not end with a newline."""
+    """Yield the entries of wanted words from a binary file, newlines optional."""
     size = 4 * format_.n_values
     offset = len(file.readline())
     buffer, at = b"", 0
@@ -236,10 +235,10 @@ def _read_binary(file, format_, wanted):
 
 
 def _check_count(n_words, format_, byte=None):
-    """Raise an error if there are fewer words than in the header."""
+    """Raise a ValueError if the file has fewer words than its header says."""
     if format_.n_words is not None and n_words < format_.n_words:
-        place = "" if byte is None else f", behind byte {byte}"
+        place = "" if byte is None else f", at byte {byte}"
         raise ValueError(
-            f"is truncated: its header says {format_.n_words} words and it ends after "
-            f"{n_words}{place}. Get it anew."
+            f"is truncated: its header says {format_.n_words} words, but it ends after "
+            f"{n_words}{place}. Download it again."
         )

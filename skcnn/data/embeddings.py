@@ -1,4 +1,4 @@
-"""Word vectors that were trained elsewhere."""
+"""Pretrained word vectors."""
 
 import os
 from os import PathLike
@@ -15,7 +15,7 @@ N_SHOWN = 3
 
 
 def read_embeddings(embeddings, words):
-    """Return the word vectors of a vocabulary.
+    """Return pretrained word vectors of a vocabulary.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def read_embeddings(embeddings, words):
     if not found:
         raise ValueError(
             f"{name} has none of the {len(words)} words of the vocabulary "
-            f"({_shown(words)}). Words must be spelled alike: lowercase=True or False "
-            "and the tokenizer decide on those of the vocabulary."
+            f"({_shown(words)}). Set lowercase and tokenizer so that words are spelled "
+            "as in the embeddings."
         )
     vectors = np.zeros((len(words), len(next(iter(found.values())))), np.float32)
     for vector, word in zip(vectors, words, strict=True):
@@ -74,9 +74,9 @@ def _shown(words):
 
 
 def _open(embeddings, words):
-    """Return the name of a source in messages, and its entries of words.
+    """Return the name of a source for messages, and its entries.
 
-    An entry is a word, its values and their place in the source.
+    An entry is a tuple of a word, its values and their place in the source.
     """
     if isinstance(embeddings, (str, PathLike)):
         return repr(os.fspath(embeddings)), read_entries(embeddings, words)
@@ -130,12 +130,12 @@ def _collect(entries, name):
 
 
 def _as_vector(values, place):
-    """Return values as a vector of finite float32."""
+    """Convert values to a vector of finite float32."""
     try:
         vector = np.asarray(values)
         if vector.dtype.kind == "c":
             raise TypeError("complex values")
-        with np.errstate(over="ignore"):  # what overflows is named below
+        with np.errstate(over="ignore"):  # checked below
             vector = vector.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{place}: {error}. Expected numbers.") from None

@@ -10,19 +10,19 @@ from .device_transfer import send, send_ahead
 from .memory_formats import MEMORY_FORMATS, to_channels_last
 from .scaling import ChannelScaler
 
-# NumPy dtypes that torch indexes and converts as they are, and those of batches of
-# other dtypes.
+# NumPy dtypes that torch supports, and the dtypes to which batches of others are
+# converted.
 NATIVE_DTYPES = {
     np.dtype(name) for name in ("?", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
 }
 WIDER_DTYPES = {"u": np.int32, "f": np.float64, "i": np.int64}
-# Share of the free memory of a GPU that images may take; more are sent batch by batch.
+# Fraction of free GPU memory that images may take; larger arrays are sent in batches.
 DEVICE_MEMORY_SHARE = 0.5
-# Size in bytes of images that are moved as a whole even if each is read once.
+# Maximum bytes of images that are moved as a whole if each is read only once.
 SMALL = 2**26
 CHUNK_SIZE = 2**26  # bytes that are moved together
-SCALED_SIZE = 2**24  # bytes of scaled images that may be kept beside the array
-CHUNK_ROWS = 256  # images that are looked at together
+SCALED_SIZE = 2**24  # maximum bytes of scaled images that are kept beside the array
+CHUNK_ROWS = 256  # images that are searched together
 
 
 class Images(BatchReader):
@@ -35,10 +35,10 @@ class Images(BatchReader):
     Parameters
     ----------
     X : ndarray of shape (n_samples, *sample_shape)
-        Images; numbers or booleans.
+        Images of numbers or booleans.
 
     scaler : ChannelScaler or PublishedScaling
-        Layout of X, and check and scale of its pixels.
+        Scaler of the pixels, which also knows the layout of X.
 
     device : torch.device
         Device of the batches.
@@ -47,8 +47,8 @@ class Images(BatchReader):
         Dtype of the batches.
 
     once : bool, default=False
-        Whether each image is read once. If so, only a small array is moved as a
-        whole, as the first batch of a large one would wait for the last.
+        Whether each image is read only once. If so, only a small array is moved as a
+        whole; with a large one, the first batch would have to wait.
     """
 
     def __init__(self, X, scaler, device, dtype, once=False):
@@ -63,7 +63,7 @@ class Images(BatchReader):
             self.index_device = self.source.device
 
     def _moved(self, X):
-        """Return an array as a tensor on the GPU, moved in chunks."""
+        """Move an array to the GPU in chunks, and return the tensor."""
         source = torch.empty(X.shape, dtype=_convert(X[:0]).dtype, device=self.device)
         step = max(1, CHUNK_SIZE // (X[0].size * source.itemsize))
         for start in range(0, len(X), step):
@@ -111,7 +111,7 @@ class Images(BatchReader):
             Positions of the samples.
 
         batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
-            Batch that `take` returns for them.
+            Batch of these samples, as from `take`.
         """
         if self.is_resident:
             yield from super().batches(indices)
@@ -120,7 +120,7 @@ class Images(BatchReader):
             yield index, self._scaled(batch)
 
     def _read(self, index):
-        """Return a batch as it is in the array, on the device of the array."""
+        """Return an unscaled batch on the device of the array."""
         index = _as_index(index)
         if isinstance(index, torch.Tensor):
             index = index.to(self.index_device)
@@ -133,18 +133,18 @@ class Images(BatchReader):
             batch = self.source[index]
         else:
             batch = self.source.index_select(0, index)
-        if batch.device.type == "cpu":  # others were checked when they were moved
+        if batch.device.type == "cpu":  # on a GPU, pixels have been checked before
             self.scaler.check(batch)
         return batch
 
     def _scaled(self, batch):
-        """Return a batch as the network takes it."""
+        """Return a scaled batch with channels first in shape, last in memory."""
         batch = self.scaler.layout.channels_first(batch)
         return to_channels_last(self.scaler.scale_batch(batch, self.dtype))
 
 
 class ScaledImages(Images):
-    """Images on the CPU that are kept as the network takes them.
+    """Images on the CPU that are scaled once and kept.
 
     Scaling a batch of small images costs more than reading it.
 
@@ -161,7 +161,7 @@ class ScaledImages(Images):
 
     @staticmethod
     def is_worthwhile(images):
-        """Return whether images are few and small, and have a learnt scale.
+        """Return whether images are on the CPU, few, small and of a learnt scale.
 
         Parameters
         ----------
@@ -187,7 +187,7 @@ def find_farthest_value(images):
     Parameters
     ----------
     images : Images
-        Images, or what else is trained on.
+        Images, or other training samples.
 
     Returns
     -------
@@ -198,8 +198,7 @@ def find_farthest_value(images):
         The value, in the units of the array.
 
     distance : float
-        Its distance from the mean, in standard deviations; 0 if the scale of the
-        values was not learnt.
+        Its distance from the mean, in standard deviations; 0 if no scale was learnt.
     """
     scaler, farthest = getattr(images, "scaler", None), (0, np.nan, 0.0)
     if not hasattr(scaler, "mean_"):
@@ -226,13 +225,13 @@ def _as_source(X):
 
 
 def _convert(batch):
-    """Return a copy of a NumPy batch as a tensor, of a dtype that torch computes in."""
+    """Copy a NumPy batch to a tensor of a dtype that torch supports."""
     dtype = _native_dtype(batch.dtype)
     return torch.from_numpy(np.array(batch, order="C").astype(dtype, copy=False))
 
 
 def _native_dtype(dtype):
-    """Return the NumPy dtype in which torch computes with values of another one."""
+    """Return the supported dtype that replaces a NumPy dtype."""
     dtype = dtype.newbyteorder("=")
     if dtype in NATIVE_DTYPES:
         return dtype
@@ -241,7 +240,7 @@ def _native_dtype(dtype):
 
 
 def _as_index(index):
-    """Return positions as torch takes them, as a slice if they are consecutive."""
+    """Return positions as an index for torch, a slice if they are consecutive."""
     if not isinstance(index, np.ndarray):
         return index
     if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):

@@ -12,22 +12,22 @@ from PIL.ExifTags import Base as ExifTag
 from .arrays import as_array
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-# PIL reads 16-bit files of these formats in its mode of 32-bit integers.
+# PIL reads 16-bit files of these formats as 32-bit integers.
 SIXTEEN_BIT_FORMATS = ("PPM", "PNG")
-# Modes that PIL converts to one other only.
+# Modes that PIL can convert only to one other mode.
 INDIRECT_MODES = {"LAB": "RGB", "La": "LA"}
-# Formats that PIL hands to other programs, or of which it reads the size alone.
+# Formats that PIL passes to other programs, or of which it reads only the size.
 FOREIGN_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 # Formats in which further images are previews, gain maps or layers.
 STILL_FORMATS = ("MPO", "PSD")
-# JPEGs are reduced while they are decoded, to no less than this many times the short
-# side that is wanted. At 2, pixels of detailed photographs are within 14 grey levels
-# (0.5–1.0 on average) of those of the whole JPEG; at 1, within 66 (1–4).
+# JPEGs are decoded at a reduced size, at least this many times the target short side.
+# At 2, pixels of detailed photographs differ by at most 14 grey levels (0.5–1.0 on
+# average) from those of the full JPEG; at 1, by at most 66 (1–4).
 DRAFT_GAP = 2
-# And to no shorter side than this: small images are soon decoded as a whole, and edges
-# of images that are shrunk to some dozens of pixels would move by a grey level.
+# Minimum short side of a reduced JPEG: small images are decoded fast anyway, and the
+# edges of images reduced to a few dozen pixels would change by a grey level.
 MIN_DRAFT_SIDE = 512
-# ImageOps.exif_transpose writes the EXIF block anew, and many odd ones make it fail.
+# ImageOps.exif_transpose rewrites the EXIF block, and fails for many odd ones.
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,15 +40,15 @@ TRANSPOSES = {
 
 
 class ImageFileError(ValueError):
-    """An image file cannot be read; the message names it and says what to do."""
+    """Exception raised if an image file cannot be read; the message names the file."""
 
 
 def decode_image(source, mode="RGB", short_side=None):
-    """Return an image with 8 bits a channel, the right way up.
+    """Decode an image to 8 bits per channel, upright.
 
-    Transparent images are composited on white. 16-bit greys are scaled by their range,
-    0–65535. Floating-point greys are fractions in [0, 1], or whole numbers from 0 to
-    255. Of several frames, the first is read.
+    Transparent images are composited on white. 16-bit greys are scaled from 0–65535.
+    Floating-point greys must be fractions in [0, 1] or whole numbers from 0 to 255. Of
+    several frames, the first is read.
 
     Parameters
     ----------
@@ -59,9 +59,8 @@ def decode_image(source, mode="RGB", short_side=None):
         Mode of the result.
 
     short_side : int or None, default=None
-        Short side in pixels that the image will be resized to. JPEGs of at least
-        four times that size, and 1024 pixels, are reduced while they are decoded,
-        to no less than half of these.
+        Short side, in pixels, that the image will be resized to. JPEGs may be decoded
+        at a reduced size, with a short side of at least ``max(2 * short_side, 512)``.
 
     Returns
     -------
@@ -73,7 +72,7 @@ def decode_image(source, mode="RGB", short_side=None):
     ------
     ImageFileError
         If `source` cannot be read, or has more pixels than
-        ``PIL.Image.MAX_IMAGE_PIXELS``, which is checked before it is decoded.
+        ``PIL.Image.MAX_IMAGE_PIXELS``, which is checked before decoding.
     """
     with errors_naming(source):
         if isinstance(source, Image.Image):
@@ -91,10 +90,10 @@ def decode_image(source, mode="RGB", short_side=None):
 
 
 def as_pil_image(pixels):
-    """Return an array as a PIL image, with pixels in the range of its dtype.
+    """Convert an array to a PIL image, with pixels in the range of its dtype.
 
-    Ranges are those of one array for a pretrained network: floats lie in [0, 1],
-    uint16 in 0–65535, and other integers in 0–255.
+    Floats lie in [0, 1], uint16 in 0–65535, and other integers in 0–255, as in arrays
+    for pretrained networks.
 
     Parameters
     ----------
@@ -138,7 +137,7 @@ def as_pil_image(pixels):
 def open_source(source):
     """Open a path or encoded bytes as a binary file, to be closed by the caller.
 
-    Opening a pipe or device does not wait for what it may give; it is an error.
+    Pipes and devices raise an error instead of blocking.
     """
     if isinstance(source, bytes):
         return io.BytesIO(source)
@@ -159,7 +158,7 @@ def _open_at_once(path, flags):
 
 
 def _read(source, short_side):
-    """Return the pixels of a path or encoded bytes, and whether more frames follow."""
+    """Return the loaded image of a path or bytes, and whether more frames follow."""
     with open_source(source) as file:
         if not file.read(1):
             raise ImageFileError("is empty (0 bytes). Replace or remove it.")
@@ -176,7 +175,7 @@ def _read(source, short_side):
 
 
 def _check_pixel_count(size):
-    """Raise an error for an image without pixels, or with more than PIL's limit."""
+    """Raise an error if an image has no pixels, or more than PIL's limit."""
     limit, n_pixels = Image.MAX_IMAGE_PIXELS, size[0] * size[1]
     if n_pixels == 0:
         raise ImageFileError(f"has {size[0]} x {size[1]} pixels. Replace or remove it.")
@@ -185,12 +184,12 @@ def _check_pixel_count(size):
 
 
 def _has_more_frames(image):
-    """Return whether an image that was just opened is an animation, or has pages."""
+    """Return whether an opened image is animated or has several pages."""
     if image.format in STILL_FORMATS:
         return False
     try:
         return bool(getattr(image, "is_animated", False))
-    except Exception:  # whatever a damaged second frame raises, the first may be good
+    except Exception:  # a damaged second frame raises any error; the first may be good
         return False
 
 
@@ -198,12 +197,12 @@ def get_orientation(image):
     """Return the EXIF orientation of a loaded image, 1 if none can be read."""
     try:
         return image.getexif().get(ExifTag.Orientation, 1)
-    except Exception:  # whatever odd EXIF raises, the pixels are good
+    except Exception:  # odd EXIF raises any error; the pixels may be good
         return 1
 
 
 def _to_mode(image, mode):
-    """Return a loaded image of any mode as 8-bit "RGB" or "L"."""
+    """Convert a loaded image of any mode to 8-bit "RGB" or "L"."""
     if image.mode in SIXTEEN_BIT_MODES or is_sixteen_bit(image):
         image = _scale_sixteen_bits(np.asarray(image), image.info.get("transparency"))
     elif image.mode == "I":
@@ -223,30 +222,30 @@ def is_sixteen_bit(image):
 
 
 def _on_white(image):
-    """Return an RGBA image as it looks on white paper."""
+    """Composite an RGBA image on white."""
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 def _scale_sixteen_bits(pixels, transparent=None):
-    """Return greys in 0–65535 as an image in 0–255, the transparent grey as white."""
+    """Convert greys in 0–65535 to an image in 0–255, the transparent grey to white."""
     if transparent is not None:
         pixels = np.where(pixels == transparent, 65535, pixels)
     return Image.fromarray(((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
 def _check_integers(pixels):
-    """Return 32-bit greys as an image, if they are in 0–255."""
+    """Convert 32-bit greys in 0–255 to an image."""
     low, high = pixels.min(), pixels.max()
     if low < 0 or high > 255:
         raise ImageFileError(
             f"holds 32-bit integers from {low} to {high}, expected 0 to 255. Save it "
-            "with 8 or 16 bits a pixel."
+            "with 8 or 16 bits per pixel."
         )
     return Image.fromarray(pixels.astype(np.uint8))
 
 
 def _scale_floats(pixels):
-    """Return floating-point greys as an image, if they are in a range that is known."""
+    """Convert floating-point greys in [0, 1] or 0–255 to an image."""
     low, high = pixels.min(), pixels.max()
     if low >= 0 and high <= 1:
         return Image.fromarray(np.rint(pixels * 255).astype(np.uint8))
@@ -255,13 +254,13 @@ def _scale_floats(pixels):
     raise ImageFileError(
         f"holds floating-point pixels from {low:g} to {high:g}; expected fractions in "
         "[0, 1] or whole numbers from 0 to 255. Rescale it, or save it with 8 or 16 "
-        "bits a pixel."
+        "bits per pixel."
     )
 
 
 @contextmanager
 def errors_naming(source):
-    """Turn what is raised while `source` is read into an error that names it.
+    """Turn exceptions raised while `source` is read into one that names it.
 
     Parameters
     ----------
@@ -271,7 +270,7 @@ def errors_naming(source):
     Raises
     ------
     ImageFileError
-        For every error but a lack of memory.
+        For any exception except a MemoryError.
     """
     try:
         yield
@@ -284,7 +283,7 @@ def errors_naming(source):
 
 
 def name_of(source):
-    """Return the path of a source as it was given, or a description."""
+    """Return the path of a source, or a description of it."""
     if hasattr(source, "shape"):
         return f"Array of shape {tuple(source.shape)}"
     if isinstance(source, Image.Image):
@@ -295,7 +294,7 @@ def name_of(source):
 
 
 def _describe(error):
-    """Say what is wrong with an image file, and what to do."""
+    """Describe what is wrong with an image file, and how to fix it."""
     match error:
         case FileNotFoundError():
             return (
@@ -303,21 +302,21 @@ def _describe(error):
                 "folder, and ~ is not expanded."
             )
         case IsADirectoryError():
-            return "is a folder. List the files that it holds."
+            return "is a folder. Pass the files in it."
         case UnidentifiedImageError():
             return (
-                "is not an image in a format that PIL decodes itself. Convert it to "
-                "PNG or JPEG, or remove it."
+                "is not an image in a format that PIL can decode. Convert it to PNG or "
+                "JPEG, or remove it."
             )
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
             return (
                 "has too many pixels, more than the limit of "
-                f"{Image.MAX_IMAGE_PIXELS:,}. Shrink it, or raise "
+                f"{Image.MAX_IMAGE_PIXELS:,}. Resize it, or raise "
                 "PIL.Image.MAX_IMAGE_PIXELS if you trust its source."
             )
         case OSError(strerror=str(reason)):
             return f"cannot be read: {reason}. Check the file and its permissions."
-        case AssertionError() if not str(error):  # PIL's, of an image without its file
-            return "was closed before it was read. Call its load() before that."
+        case AssertionError() if not str(error):  # from PIL, if the file was closed
+            return "was closed before it was read. Call load() before closing it."
     reason = str(error) or repr(error)
     return f"is truncated or damaged: {reason}. Replace or remove it."

@@ -34,37 +34,38 @@ CHUNK_SIZE = 32
 
 
 class ImageFiles:
-    """Image files that become batches of pixels.
+    """Image files, decoded to batches of pixels.
 
     Parameters
     ----------
     sources : list of str, PathLike, bytes, PIL.Image.Image or ndarray
-        Paths, encoded images, images and arrays, see :func:`as_pil_image`. Of a PIL
-        image, the current frame is read. A missing value counts as a file that cannot
-        be read.
+        Paths, encoded images, PIL images, and arrays as for :func:`as_pil_image`. The
+        current frame of a PIL image is read. A missing value counts as a file that
+        cannot be read.
 
     resize : callable
-        Function from a PIL image to a PIL image, all of one size. It raises
-        OverflowError if an image would become too large.
+        Function from a PIL image to one of a fixed size. It raises an OverflowError if
+        an image would become too large.
 
     short_side : int or None, default=None
-        Short side in pixels of the images that `resize` returns. Much larger JPEGs are
-        reduced while they are decoded, see :func:`decode_image`.
+        Short side, in pixels, of the images that `resize` returns. Much larger JPEGs
+        are decoded at a reduced size, see :func:`decode_image`.
 
     mode : "RGB" or "L", default="RGB"
         Mode of the pixels.
 
     on_error : "raise" or "skip", default="raise"
-        Whether a file that cannot be read is an error, or is left out with a warning.
+        Whether a file that cannot be read raises an error, or is skipped with a
+        warning.
 
     n_threads : int or None, default=None
-        Number of threads that read and decode; None stands for the number of
-        cores that this process may use.
+        Number of threads that read and decode. None is the number of cores available
+        to the process.
 
     Attributes
     ----------
     failed : dict of int to str
-        Error message of each row that was left out.
+        Error message of each skipped row.
 
     Raises
     ------
@@ -96,7 +97,7 @@ class ImageFiles:
             self._fail(
                 row,
                 f"X has a missing value ({sources[row]!r}) in row {row}, expected an "
-                "image file. Drop the row or name its file.",
+                "image file. Drop the row.",
             )
 
     def __len__(self):
@@ -105,8 +106,8 @@ class ImageFiles:
     def digests(self, rows):
         """Return digests of the contents of files.
 
-        Files are hashed as they are encoded, PIL images by their pixels and what else
-        decides how they are read.
+        Files are hashed as encoded bytes, PIL images by their pixels and the metadata
+        that affect decoding.
 
         Parameters
         ----------
@@ -117,12 +118,12 @@ class ImageFiles:
         -------
         list of bytes or None
             XXH3 digests of 16 bytes; None for a file that cannot be read, which
-            :meth:`batches` leaves out and warns of.
+            :meth:`batches` skips with a warning.
 
         Raises
         ------
         ImageFileError
-            At the first file that cannot be read, if `on_error` is "raise".
+            If a file cannot be read and `on_error` is "raise".
         """
         rows = [int(row) for row in rows]
         starts = range(0, len(rows), DIGESTS_A_TASK)
@@ -133,7 +134,7 @@ class ImageFiles:
             return list(chain.from_iterable(found))
 
     def batches(self, row_arrays):
-        """Decode batches, at most two ahead of the one that is used.
+        """Decode batches in threads, at most two batches ahead of use.
 
         The threads end with the iterator: when it is exhausted, closed, or raises.
 
@@ -145,8 +146,8 @@ class ImageFiles:
         Yields
         ------
         rows : ndarray of shape (k,)
-            Rows of the batch in their order, without those that failed. A batch
-            without any row left is not yielded.
+            Rows of the batch in their order, without those that failed. A batch of
+            which all rows failed is not yielded.
 
         pixels : torch.Tensor of shape (k, height, width, n_channels), dtype uint8
             Their pixels, in 0–255.
@@ -154,13 +155,13 @@ class ImageFiles:
         Raises
         ------
         ImageFileError
-            At the first file that cannot be read, if `on_error` is "raise".
+            If a file cannot be read and `on_error` is "raise".
 
         Warns
         -----
         UserWarning
-            At the end, of files that were left out, and of files with several frames,
-            of which the first is read.
+            At the end, if files were skipped, or have several frames, of which the
+            first is read.
         """
         decode = partial(self._attempt, self._decode, threading.Lock())
         try:
@@ -171,7 +172,7 @@ class ImageFiles:
 
                 for rows, futures in ahead(row_arrays, submit):
                     yield from _stack(rows, futures)
-        except GeneratorExit:  # closed early: warn of what was seen so far
+        except GeneratorExit:  # closed early: warn about the files read so far
             pass
         self._warn()
 
@@ -179,7 +180,7 @@ class ImageFiles:
         return thread_pool(self.n_threads or joblib.cpu_count(), "skcnn-decode")
 
     def _attempt(self, step, lock, row):
-        """Return the result of a step for a row, None if it fails and is left out."""
+        """Return the result of a step for a row, None if the row is skipped."""
         if row in self.failed:
             return None
         try:
@@ -188,15 +189,15 @@ class ImageFiles:
             return self._fail(row, f"Row {row} of X: {error}", error)
 
     def _fail(self, row, message, cause=None):
-        """Leave a row out, or raise an error."""
+        """Skip a row, or raise an error."""
         if self.on_error == "raise":
             raise ImageFileError(message) from cause
         self.failed[row] = message
 
     def _get_source(self, row, lock):
-        """Return the source of a row; PIL images are loaded, by one thread at a time.
+        """Return the source of a row; arrays become PIL images.
 
-        One PIL image may be in several rows. Arrays become PIL images.
+        PIL images are loaded by one thread at a time, as rows may share an image.
         """
         source = self.sources[row]
         if hasattr(source, "shape"):
@@ -227,12 +228,12 @@ class ImageFiles:
         if row in self._hashed and _version(os.stat(source)) != self._hashed[row]:
             raise ImageFileError(
                 f"{name_of(source)} was changed while it was read. Call again when it "
-                "does not change any more."
+                "no longer changes."
             )
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
     def _warn(self):
-        """Warn of failures and animations that no warning has told of yet."""
+        """Warn about failures and animations, once for each file."""
         failed = sorted(self.failed.keys() - self._warned_of)
         animated = sorted(self._animated - self._warned_of)
         self._warned_of.update(failed, animated)
@@ -240,19 +241,19 @@ class ImageFiles:
             first = animated[0]
             warn(
                 f"{len(animated)} of {len(self)} images have several frames or pages, "
-                f"of which the first is read: row {first}, "
-                f"{name_of(self.sources[first])}, is the first of them.",
+                f"of which only the first is read. The first such image is in row "
+                f"{first}: {name_of(self.sources[first])}.",
             )
         if failed:
             shown = [self.failed[row] for row in failed[:SHOWN_FAILURES]]
             warn(
-                f"{len(failed)} of {len(self)} images cannot be read and are left out. "
+                f"{len(failed)} of {len(self)} images cannot be read and are skipped. "
                 + "\n".join(shown + ["..."] * (len(failed) > SHOWN_FAILURES)),
             )
 
 
 def _stack(rows, futures):
-    """Yield the rows and pixels of a batch, if any image of it can be read."""
+    """Yield the rows and pixels of a batch, unless all its rows failed."""
     images = [future.result() for future in futures]
     kept = [index for index, image in enumerate(images) if image is not None]
     if kept:
@@ -261,12 +262,12 @@ def _stack(rows, futures):
 
 
 def _version(status):
-    """Return what changes if a file is written to or replaced."""
+    """Return values that change if a file is written to or replaced."""
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _digest_image(image):
-    """Return the digest of a loaded PIL image, by all that decides how it is read."""
+    """Return the digest of a loaded PIL image and the metadata that affect decoding."""
     fields = (
         image.size,
         image.mode,
@@ -281,7 +282,7 @@ def _digest_image(image):
 
 
 class DecodedImages(np.ndarray):
-    """Pixels of image files in the size of a network, uint8, channels last."""
+    """Pixels of image files after resizing: uint8, channels last."""
 
 
 def decode_files(files, image_shape, memory_limit=MEMORY_LIMIT):
@@ -290,14 +291,14 @@ def decode_files(files, image_shape, memory_limit=MEMORY_LIMIT):
     Parameters
     ----------
     files : ImageFiles
-        Files, none of which is left out.
+        Files with ``on_error="raise"``.
 
     image_shape : tuple of int
-        ``(height, width, n_channels)`` of each image after its resize.
+        ``(height, width, n_channels)`` of each image after resizing.
 
     memory_limit : int, default=1073741824
-        Size in bytes above which the array is in a temporary file, which is deleted
-        with the array.
+        Size, in bytes, above which the array is stored in a temporary file, which is
+        deleted with the array.
 
     Returns
     -------
@@ -315,5 +316,5 @@ def decode_files(files, image_shape, memory_limit=MEMORY_LIMIT):
 def _allocate(shape, memory_limit):
     if np.prod(shape, dtype=np.int64) <= memory_limit:
         return np.empty(shape, np.uint8)
-    with tempfile.TemporaryFile() as file:  # the map outlives the file's name
+    with tempfile.TemporaryFile() as file:  # the memory map outlives the name
         return np.memmap(file, np.uint8, "w+", shape=shape)

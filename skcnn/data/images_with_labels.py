@@ -1,4 +1,4 @@
-"""Errors about images that come with their labels, as in the datasets of torch."""
+"""Errors about images that come with labels, as in torch datasets."""
 
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -7,23 +7,23 @@ from .columns import PATH_TYPES
 
 READERS = (
     "CNNFeatureTransformer, FineTunedClassifier and FineTunedRegressor read image "
-    "files; others take numbers, of one shape in one array."
+    "files; other estimators take one array of numbers."
 )
 
 
 def check_images_alone(X):
-    """Raise a TypeError if X is a dataset of torch, or holds labels with its images.
+    """Raise a TypeError if X is a torch dataset, or a list of images with labels.
 
     Parameters
     ----------
     X : object
-        Anything.
+        Any object.
 
     Raises
     ------
     TypeError
-        If X is a data loader or dataset of torch, or if a sample of a list is a tuple
-        or list of an image or path and something else.
+        If X is a torch data loader or dataset, or a list with a sample that is a tuple
+        or list of an image or path and another object.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def check_images_alone(X):
 
 
 def _take_the_files(X):
-    """Return the error that a dataset is a folder of images, with the code for it."""
+    """Return the error for a dataset that reads a folder of images."""
     folder = str(X.root)
     return TypeError(
         f"X is a dataset of torch ({type(X).__name__}), expected images or their "
@@ -64,17 +64,17 @@ def _take_the_files(X):
 
 
 def _advice_for_dataset(X):
-    """Say how to get the images of a dataset."""
+    """Return advice on how to get the images of a dataset."""
     if isinstance(X, (DataLoader, IterableDataset)):
         return "the images alone, in a list"
     return "the images alone, [image for image, _ in X]"
 
 
 def _is_labelled(sample):
-    """Return whether a sample holds a file, or an image beside what is none."""
+    """Return whether a sample holds a file, or an image beside another object."""
     if not isinstance(sample, (tuple, list)):
         return False
-    parts = sample[:2]  # all would take long if samples are lists of numbers
+    parts = sample[:2]  # checking all parts of lists of numbers would take long
     if any(isinstance(part, (*PATH_TYPES, bytes)) for part in parts):
         return True
     are_images = [_is_image(part) for part in parts]
@@ -83,12 +83,12 @@ def _is_labelled(sample):
 
 
 def _is_image(part):
-    """Return whether it is an image of PIL or an array, and no number."""
+    """Return whether a part is a PIL image, or an array other than a scalar."""
     return isinstance(part, Image.Image) or bool(getattr(part, "shape", ()))
 
 
 def _advice_for_row(sample):
-    """Say how to get the images of samples like this one."""
+    """Return advice on how to get the images of samples like this one."""
     if len(sample) == 2 and isinstance(sample[0], PATH_TYPES):
         return "the paths alone, [path for path, _ in X]"
     if len(sample) == 2 and (_is_image(sample[0]) or isinstance(sample[0], bytes)):

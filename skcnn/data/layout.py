@@ -1,4 +1,4 @@
-"""Layout of X: the meaning of its axes."""
+"""Layout of X: meaning of its axes."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -84,11 +84,11 @@ def find_layout(
         Shape of the images, if samples are flattened.
 
     channel_axis : int, None or "auto", default="auto"
-        Axis of X that holds the channels, counted with the sample axis as 0; None if
-        there is none.
+        Axis of X that holds the channels, the sample axis being 0; None if there is
+        none.
 
     images_only : bool, default=False
-        Whether samples of two axes are grey images of any size, and never signals with
+        Whether to read samples of two axes as grey images, never as signals with
         channels.
 
     Returns
@@ -131,7 +131,7 @@ def find_layout(
 
 
 def _image_shape(sample_shape, image_shape):
-    """Return the shape of a sample after flat rows are reshaped."""
+    """Return the shape of a sample as an image."""
     if image_shape is None:
         return sample_shape
     image_shape = tuple(image_shape)
@@ -155,7 +155,7 @@ def _image_shape(sample_shape, image_shape):
 
 
 def _check_channel_axis(shape, channel_axis):
-    """Return the axis of a sample that the axis of X is."""
+    """Convert a channel axis of X to an axis of a sample."""
     n_axes = len(shape) + 1
     if not isinstance(channel_axis, Integral) or not -n_axes <= channel_axis < n_axes:
         raise ValueError(
@@ -164,8 +164,8 @@ def _check_channel_axis(shape, channel_axis):
     axis = int(channel_axis) % n_axes
     if axis == 0:
         raise ValueError(
-            f"channel_axis={channel_axis} is the sample axis of X; the channels are "
-            "on another one, for example -1 (last) or 1 (first)."
+            f"channel_axis={channel_axis} is the sample axis of X. Set channel_axis=-1 "
+            "(channels last) or channel_axis=1 (channels first)."
         )
     return axis - 1
 
@@ -189,14 +189,14 @@ def _guess_channel_axis(shape, images_only):
 
 
 def _may_be_signals(shape):
-    """Return whether one of two axes may be channels and the other time."""
+    """Return whether one of two axes may be channels, the other time."""
     n_channels, n_steps = sorted(shape)
     is_longer = n_steps >= MIN_STEPS_PER_CHANNEL * n_channels
     return n_channels == 1 or (n_channels <= MAX_SIGNAL_CHANNELS and is_longer)
 
 
 def _readings(shape):
-    """Describe the possible layouts, each with its `channel_axis`."""
+    """Return descriptions of the possible layouts, each with its `channel_axis`."""
     custom = ", as in sktime and aeon" if len(shape) == 2 else ""
     readings = [
         f"channel_axis=-1 (channels last: {shape[-1]} channels, "

@@ -6,22 +6,22 @@ import torch
 
 from ..runtime import is_of
 
-# By the number of axes of a batch; signals have no such format.
+# Formats by the number of axes of a batch; signals have none.
 MEMORY_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def to_channels_last(batch):
-    """Return a batch with channels last in memory, contiguous if it is of signals."""
+    """Return a batch with channels last in memory; signals become contiguous."""
     memory_format = MEMORY_FORMATS.get(batch.ndim, torch.contiguous_format)
     return batch.contiguous(memory_format=memory_format)
 
 
 def with_channels_last(module, n_axes):
-    """Return a network whose filters have channels last in memory.
+    """Convert the filters of a network to channels last in memory.
 
-    If the code of the network calls ``view``, as many do to flatten feature maps, its
-    filters are not changed and its batches are copied to channels first: other
-    memory formats have no such view.
+    If the network calls ``view``, for example to flatten feature maps, its filters are
+    not changed and its batches are copied to channels first, as ``view`` fails for
+    other memory formats.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def with_channels_last(module, n_axes):
         Network, which is changed.
 
     n_axes : int
-        Number of axes of its batches. Only parameters and buffers of as many axes
+        Number of axes of a batch. Only parameters and buffers with this number of axes
         are changed.
 
     Returns
@@ -49,17 +49,17 @@ def with_channels_last(module, n_axes):
 
 
 def _with_channels_first(module, arguments):
-    """Return the arguments of a network, its batch with channels first; a hook.
+    """Copy the batch to channels first in a network's arguments (forward pre-hook).
 
-    The batch is copied: one of a single channel is contiguous in either format, and
-    its strides tell which.
+    A batch of one channel is contiguous in both formats; only a copy has the strides
+    of channels first.
     """
     batch, *others = arguments
     return batch.clone(memory_format=torch.contiguous_format), *others
 
 
 def _takes_views(part):
-    """Return whether a part of a network has code of its own that calls ``view``."""
+    """Return whether a module has code, other than a library's, that calls ``view``."""
     return any(
         "view" in getattr(getattr(value, "__code__", None), "co_names", ())
         for cls in type(part).__mro__

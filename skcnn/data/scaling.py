@@ -7,8 +7,8 @@ import torch
 
 from ..runtime import warn
 
-CHUNK_VALUES = 2**17  # a megabyte in double precision stays in the cache
-UNIT_FACTOR = 10  # between values of one unit, or less
+CHUNK_VALUES = 2**17  # a megabyte in double precision fits in the cache
+UNIT_FACTOR = 10  # maximum ratio of values in the same unit
 
 
 class ChannelScaler:
@@ -36,7 +36,7 @@ class ChannelScaler:
         self.layout = layout
 
     def __getstate__(self):
-        """Hold the dtype by name."""
+        """Store the dtype by name."""
         state = dict(vars(self))
         return state | {"dtype_": state["dtype_"].str} if "dtype_" in state else state
 
@@ -46,7 +46,7 @@ class ChannelScaler:
             self.dtype_ = np.dtype(state["dtype_"])
 
     def fit(self, X, sample_weight=None, rows=None):
-        """Learn mean and scale in two passes, in double precision.
+        """Compute the mean and scale in two passes, in double precision.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class ChannelScaler:
             Non-negative weights, not all zero.
 
         rows : ndarray of shape (n_rows,) or None, default=None
-            Rows of X to learn from; None for all.
+            Rows of X to use; None for all.
 
         Returns
         -------
@@ -96,7 +96,7 @@ class ChannelScaler:
         return total
 
     def check(self, batch):
-        """Accept pixels of any range, as the scale is learnt.
+        """Accept pixels in any range, as the scale is learnt.
 
         Parameters
         ----------
@@ -107,8 +107,8 @@ class ChannelScaler:
     def check_unit(self, X):
         """Warn if X seems to have another unit than in fit, such as 0–1 for 0–255.
 
-        X is looked at only if it has another kind of dtype (integers, floats or
-        booleans) than in fit.
+        Values are compared only if the kind of dtype (integer, float or boolean)
+        differs from fit.
 
         Parameters
         ----------
@@ -122,13 +122,13 @@ class ChannelScaler:
         factor = largest / self.largest_
         if largest and not 1 / UNIT_FACTOR < factor < UNIT_FACTOR:
             warn(
-                f"Values up to {largest:.4g} ({X.dtype}) seem to have another unit "
-                f"than those of fit, up to {self.largest_:.4g} ({self.dtype_}). "
-                "Use one unit for all data."
+                f"X has values up to {largest:.4g} ({X.dtype}), which seem to have "
+                f"another unit than in fit, up to {self.largest_:.4g} ({self.dtype_}). "
+                "Use the same unit for all data."
             )
 
     def transform(self, X):
-        """Standardise images as the network gets them.
+        """Standardise images as for the network.
 
         Parameters
         ----------
@@ -171,10 +171,9 @@ class ChannelScaler:
         Returns
         -------
         torch.Tensor
-            Scaled images, whose mean is 0 and standard deviation 1 over the training
-            set.
+            Scaled images, with mean 0 and standard deviation 1 over the training set.
         """
-        # integers of more than 16 bits and doubles may need more than float32 holds
+        # integers of more than 16 bits and doubles may exceed float32's precision
         wide = batch.dtype in (torch.float64, torch.int32, torch.int64)
         batch = batch.to(torch.float64 if wide else dtype)
         if self.layout.n_channels == 1:
@@ -195,7 +194,7 @@ def _kind(dtype):
     return dtype.kind.replace("u", "i")
 
 
-@lru_cache(maxsize=64)  # a new tensor each time would make a GPU wait for the copy
+@lru_cache(maxsize=64)  # a new tensor in each call would make a GPU wait
 def _broadcast(mean, scale, n_axes, dtype, device):
     """Return mean and scale, each (c, 1, ...), to broadcast over a batch."""
     with torch.inference_mode(False):
@@ -212,7 +211,7 @@ def find_scale(mean, variance, name):
         Mean and variance of the values, in double precision.
 
     name : str
-        Name of the values in an error.
+        Name of the values in error messages.
 
     Returns
     -------
@@ -233,7 +232,7 @@ def find_scale(mean, variance, name):
 
 
 def is_constant(mean, variance):
-    """Return which variances are so small that they are those of rounded constants.
+    """Return which columns are constant up to rounding errors.
 
     Parameters
     ----------

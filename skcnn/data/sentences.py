@@ -1,4 +1,4 @@
-"""Batches of sentences, as codes of words."""
+"""Batches of sentences, encoded as codes of words."""
 
 import copy
 
@@ -9,13 +9,13 @@ from .batch_readers import BatchReader, count_batches
 from .device_transfer import send
 
 POOL = 50  # batches whose sentences are sorted by length together
-# Maximum of sentences times the length of the longest, in a batch of several; about a
-# kilobyte is computed for each of the places.
+# Maximum number of sentences times length of the longest in a batch of several; the
+# network computes about a kilobyte for each place.
 MAX_PLACES = 2**18
 
 
 class Sentences(BatchReader):
-    """Codes of the words of sentences, read batch by batch.
+    """Sentences as codes of words, read batch by batch.
 
     Batches are assembled by NumPy, which is faster than torch at operations of this
     size.
@@ -63,7 +63,7 @@ class Sentences(BatchReader):
         return view
 
     def arrays(self):
-        """Return the codes and offsets of these sentences alone.
+        """Return the codes and offsets of the chosen sentences.
 
         Returns
         -------
@@ -91,8 +91,7 @@ class Sentences(BatchReader):
         Returns
         -------
         torch.Tensor of shape (n, length), of int64
-            Codes, 0 after the last word. The length is that of the longest sentence,
-            at least 1.
+            Codes, padded with 0 to the length of the longest sentence, at least 1.
         """
         rows = torch.arange(self.n_samples) if self.rows is None else self.rows
         rows = rows[index].numpy()
@@ -105,7 +104,7 @@ class Sentences(BatchReader):
         return send(torch.from_numpy(batch), self.device)
 
     def n_batches(self, batch_size):
-        """Return the number of batches of a pass in training.
+        """Return the number of batches of a training epoch.
 
         Parameters
         ----------
@@ -115,7 +114,7 @@ class Sentences(BatchReader):
         Returns
         -------
         int
-            Number of batches, the same in each pass.
+            Number of batches, the same in each epoch.
         """
         is_long = self._are_long(batch_size)
         n_short = len(self) - int(is_long.sum())
@@ -123,11 +122,10 @@ class Sentences(BatchReader):
         return count_batches(n_short, batch_size) + n_long
 
     def group(self, order, batch_size, generator):
-        """Return batches of sentences of about equal lengths.
+        """Split sentences into training batches of similar lengths.
 
-        Some batches are sorted by length together, so that the composition of batches
-        differs from pass to pass. Sentences that are too long for whole batches have
-        smaller ones.
+        Sentences are sorted by length within groups of 50 batches, so that batches
+        differ from epoch to epoch. Batches of very long sentences are smaller.
 
         Parameters
         ----------
@@ -138,7 +136,7 @@ class Sentences(BatchReader):
             Maximum size of a batch.
 
         generator : torch.Generator
-            Source of the order of the batches.
+            Source of random numbers for the order of the batches.
 
         Returns
         -------
@@ -158,7 +156,7 @@ class Sentences(BatchReader):
         return [batches[number] for number in numbers]
 
     def reading_batches(self, batch_size):
-        """Return batches of sentences of about equal lengths, the longest first.
+        """Split sentences into batches of similar lengths, the longest first.
 
         Parameters
         ----------
@@ -173,11 +171,11 @@ class Sentences(BatchReader):
         return self._bounded(torch.arange(len(self)), batch_size)
 
     def _are_long(self, batch_size):
-        """Return which sentences are too long for whole batches."""
+        """Return which sentences are too long for a batch of full size."""
         return self.lengths * batch_size > MAX_PLACES
 
     def _bounded(self, positions, batch_size):
-        """Return batches with at most `MAX_PLACES` places, or a single sentence."""
+        """Return batches of at most `MAX_PLACES` places, or of a single sentence."""
         lengths = self.lengths[positions]
         positions = positions[lengths.argsort(descending=True, stable=True)]
         batches = []

@@ -1,4 +1,4 @@
-"""Signals of unequal lengths, padded to one length."""
+"""Padding of signals to one length."""
 
 from math import isfinite
 from numbers import Integral, Real
@@ -8,7 +8,7 @@ from sklearn.utils import check_scalar
 
 
 def pad_signals(X, length=None, *, fill_value=0, truncate=False):
-    """Stack signals of unequal lengths in one array, padded at their ends.
+    """Pad signals of unequal lengths at their ends, and stack them in one array.
 
     Parameters
     ----------
@@ -22,29 +22,29 @@ def pad_signals(X, length=None, *, fill_value=0, truncate=False):
         ``X_train.shape[2]``.
 
     fill_value : float, default=0
-        Value after the end of a signal, in the units of X. It has to be within the
-        range of the dtype of the signals, or a float for signals of integers.
+        Padding value, in the units of X. It must lie in the range of the dtype of the
+        signals, or be a float if these are integers.
 
     truncate : bool, default=False
-        Whether to truncate signals longer than `length`, which are an error
-        otherwise.
+        Whether to truncate signals longer than `length`, which otherwise raise an
+        error.
 
     Returns
     -------
     ndarray of shape (n_samples, n_channels, length)
         Padded signals, in the common dtype of X and `fill_value`. Integers become
-        floats if `fill_value` is a float, such as NaN. Estimators read the array
-        with ``channel_axis=1``.
+        floats if `fill_value` is a float, such as NaN. Pass ``channel_axis=1`` to
+        estimators.
 
     Raises
     ------
     ValueError
-        If X or a signal is empty, an entry is no signal, numbers of channels differ, a
-        signal is longer than `length` and `truncate` is False, or `fill_value` is
+        If X or a signal is empty, an entry is not a signal, numbers of channels differ,
+        a signal is longer than `length` and `truncate` is False, or `fill_value` is
         outside the range of the dtype of the signals.
 
     TypeError
-        If `length` is no integer or `fill_value` is no number.
+        If `length` is not an integer or `fill_value` not a number.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def pad_signals(X, length=None, *, fill_value=0, truncate=False):
 
 
 def _as_signal(row, signal):
-    """Return a signal as an array with channels."""
+    """Convert a signal to an array of shape (n_channels, length)."""
     signal = np.asarray(signal)
     is_signal = signal.ndim in (1, 2) and signal.size > 0
     if not is_signal or signal.dtype.kind not in "biuf":
@@ -87,7 +87,7 @@ def _as_signal(row, signal):
 
 
 def _n_channels(signals):
-    """Return the number of channels, if it is that of all signals."""
+    """Return the number of channels, which must be the same in all signals."""
     counts = {len(signal) for signal in signals}
     if len(counts) > 1:
         raise ValueError(
@@ -98,14 +98,14 @@ def _n_channels(signals):
 
 
 def _common_dtype(signals, fill_value):
-    """Return the dtype of signals and fill value, if its range has the fill value."""
+    """Return the common dtype of signals and fill value, checking its range."""
     dtype = np.result_type(*{signal.dtype for signal in signals}, type(fill_value)(0))
     limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
     low, high = map(type(fill_value), (limits.min, limits.max))
     if isfinite(fill_value) and not low <= fill_value <= high:
         raise ValueError(
             f"fill_value={fill_value!r} is outside the range of {dtype}, the common "
-            f"dtype of the signals: {limits.min} to {limits.max}. Choose one within "
+            f"dtype of the signals: {limits.min} to {limits.max}. Choose a value in "
             "it, or convert signals to float: [np.asarray(x, float) for x in X]."
         )
     return dtype

@@ -1,4 +1,4 @@
-"""Training data: samples with targets and weights, and their shuffled batches."""
+"""Training data: samples with targets and weights, and shuffled batches of them."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from .device_transfer import send
 
 @dataclass(frozen=True)
 class Samples:
-    """Validated rows of an array, their targets and weights.
+    """Validated samples: rows of an array, with targets and weights.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Samples:
         Weights of the samples.
 
     rows : ndarray of shape (n_samples,) or None, default=None
-        Rows of X that are the samples; None for all.
+        Rows of X in which the samples are; None for all.
     """
 
     X: np.ndarray
@@ -49,7 +49,7 @@ class Samples:
         Returns
         -------
         Samples
-            The chosen samples, their weights with a mean of 1.
+            The chosen samples, with weights scaled to a mean of 1.
         """
         weights = self.weights
         if weights is not None:
@@ -129,7 +129,7 @@ class TrainingSet(Dataset):
             yield self._with_targets(index, X)
 
     def _with_targets(self, index, X):
-        """Return images, augmented, and their targets."""
+        """Return images, augmented if needed, with their targets."""
         index = send(index, self.targets.device)
         y = self.targets[index]
         if self.weights is not None:
@@ -140,7 +140,7 @@ class TrainingSet(Dataset):
         return X, mix_targets(y, mix)
 
     def plain(self, generator):
-        """Return the same samples without augmentation, in an order of their own.
+        """Return the same samples without augmentation, with another generator.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class TrainingSet(Dataset):
         Returns
         -------
         TrainingSet
-            The samples, not copied.
+            The samples, which are not copied.
         """
         view = copy.copy(self)
         view.generator, view.augment = generator, None
@@ -169,7 +169,7 @@ class Batches:
         Maximum size of a batch, see `count_batches`.
 
     shuffle : bool, default=False
-        Whether each pass has an order of its own.
+        Whether to shuffle the samples in each pass.
     """
 
     def __init__(self, dataset, batch_size, shuffle=False):

@@ -8,16 +8,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 PADDING = 0
 UNKNOWN = 1
 N_SPECIAL = 2
-# Words of any length, with their apostrophes, and punctuation marks: scikit-learn's
-# pattern drops "I", "!" and "?", which say much about a sentence.
+# Words of any length, with apostrophes, and punctuation marks. scikit-learn's pattern
+# drops "I", "!" and "?", which are informative.
 TOKEN_PATTERN = r"\w+(?:'\w+)*|[^\w\s]"
 
 
 class Vocabulary:
-    """Codes of words, learnt as :class:`CountVectorizer` learns its columns.
+    """Codes of words, learnt like the columns of a :class:`CountVectorizer`.
 
-    The code 0 stands for no word and 1 for unknown words; known words have the codes
-    from 2 on.
+    Code 0 is padding and 1 stands for unknown words; known words have codes from 2.
 
     Parameters
     ----------
@@ -25,7 +24,7 @@ class Vocabulary:
         Parameters of :class:`~sklearn.feature_extraction.text.CountVectorizer`.
 
     max_length : int or None
-        Maximum number of words of a sentence that are read; None for all.
+        Maximum number of words read from a sentence; None for all.
 
     Attributes
     ----------
@@ -90,8 +89,8 @@ class Vocabulary:
             counter.fit(texts)
         except ValueError as error:
             raise ValueError(
-                f"X gives no vocabulary ({error}). Pass sentences with words in them, "
-                "lower min_df, or change tokenizer or token_pattern."
+                f"X gives no vocabulary ({error}). Pass sentences with words, lower "
+                "min_df, or change tokenizer or token_pattern."
             ) from error
         words = counter.get_feature_names_out().tolist()
         self.words_ = ["", "<unknown>", *words]
@@ -102,7 +101,7 @@ class Vocabulary:
         return len(self.words_)
 
     def encode(self, texts):
-        """Return the codes of sentences.
+        """Encode sentences.
 
         Parameters
         ----------
@@ -125,10 +124,10 @@ class Vocabulary:
         return np.fromiter(flat, np.int32, offsets[-1]), offsets
 
     def _analyzer(self):
-        """Return the function from a sentence to its words."""
+        """Return a function that splits a sentence into words."""
         if self.tokenizer is None and self.token_pattern is None:
             raise ValueError(
-                "token_pattern=None and tokenizer=None do not say how to find words. "
+                "token_pattern and tokenizer are both None, so words cannot be found. "
                 "Pass one of them."
             )
         pattern = self.token_pattern if self.tokenizer is None else None

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.base import is_classifier
 
-# Of probabilities, and of other results times the largest one.
+# Absolute for probabilities, relative to the largest value for other results.
 TOLERANCE = 1e-4
-RESIZED_TOLERANCE = 0.05  # resized pixels are rounded to integers in another way
+RESIZED_TOLERANCE = 0.05  # resized integers are rounded differently
 
 
 def check_same_results(model, estimator, X, raw, tolerance):
@@ -17,18 +17,18 @@ def check_same_results(model, estimator, X, raw, tolerance):
         The model.
 
     estimator : BaseEstimator
-        The estimator or pipeline.
+        Estimator or pipeline.
 
     X, raw : array-like
-        Samples as the estimator and as the model takes them.
+        Input of the estimator and of the model.
 
     tolerance : float
-        What counts as rounding.
+        Maximum difference that counts as rounding.
 
     Raises
     ------
     ValueError
-        If there are differences; the message has the largest.
+        If results differ by more; the message gives the largest difference.
     """
     results = run_model(model, raw)
     if hasattr(estimator, "predict_proba"):
@@ -46,7 +46,7 @@ def check_same_results(model, estimator, X, raw, tolerance):
 
 
 def run_model(model, raw):
-    """Return the results of a model, computed with onnxruntime.
+    """Run a model with onnxruntime.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def run_model(model, raw):
         The model.
 
     raw : ndarray
-        Its input.
+        Input of the model.
 
     Returns
     -------
@@ -81,13 +81,12 @@ def _check_difference(values, expected, name, tolerance):
         raise ValueError(
             f"The exported model and the estimator differ in {name} by up to "
             f"{difference:.2g} (tolerance {tolerance:g}). Pass X, samples like those "
-            "of fit; if the difference stays, an operation is exported wrongly: "
-            "please report it."
+            "of fit. If the difference remains, please report it."
         )
 
 
 def _check_labels(labels, expected, probabilities, tolerance):
-    """Raise an error if labels differ whose probabilities are not equal."""
+    """Raise an error if labels differ, unless their probabilities are tied."""
     differs = np.reshape(labels, np.shape(expected)) != np.asarray(expected)
     if differs.ndim > 1 or probabilities is None:
         is_wrong = differs

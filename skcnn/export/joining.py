@@ -1,4 +1,4 @@
-"""A network and steps of scikit-learn as one model."""
+"""Conversion of scikit-learn steps, and their join with a network."""
 
 from sklearn.base import is_classifier
 from sklearn.pipeline import make_pipeline
@@ -9,7 +9,7 @@ FEATURES = "features"
 
 
 def models_of_steps(steps, n_features, network_model):
-    """Return the model of steps of scikit-learn, made by skl2onnx.
+    """Convert steps of scikit-learn to a model with skl2onnx.
 
     Parameters
     ----------
@@ -17,15 +17,15 @@ def models_of_steps(steps, n_features, network_model):
         Fitted estimators.
 
     n_features : int
-        Number of features of the first.
+        Number of input features of the first step.
 
     network_model : onnx.ModelProto
-        Model whose versions it has.
+        Model whose operator set version is used.
 
     Returns
     -------
     onnx.ModelProto
-        Model that takes ``features``.
+        Model with the input ``features``.
     """
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
@@ -41,18 +41,18 @@ def models_of_steps(steps, n_features, network_model):
             options=options,
             target_opset={"": opset, "ai.onnx.ml": 3},
         )
-    for entry in model.opset_import:  # which is the lowest that would do
+    for entry in model.opset_import:  # skl2onnx sets the lowest sufficient version
         entry.version = entry.version if entry.domain else opset
     return model
 
 
 def joined_models(network_model, steps_model):
-    """Return a model that runs one after the other.
+    """Join two models into one that runs them one after the other.
 
     Parameters
     ----------
     network_model, steps_model : onnx.ModelProto
-        Models; the second takes what the first returns.
+        Models; the output of the first is the input of the second.
 
     Returns
     -------

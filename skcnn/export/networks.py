@@ -1,4 +1,4 @@
-"""Estimators as networks from raw input to results."""
+"""Networks of estimators, from raw input to results."""
 
 import numpy as np
 import torch
@@ -21,17 +21,17 @@ def is_transformer(estimator):
 
 
 def is_ours(estimator):
-    """Return whether an estimator is one that this package exports itself."""
+    """Return whether this package exports an estimator itself."""
     return isinstance(estimator, BaseCNN) or is_transformer(estimator)
 
 
 def reads_text(estimator):
-    """Return whether the input of an estimator are codes of words."""
+    """Return whether the input of an estimator is word codes."""
     return isinstance(getattr(estimator, "module_", None), TextCNN)
 
 
 def exported_network(estimator, dtype, is_last, resize):
-    """Return the network of an estimator from raw input to results.
+    """Build the network of an estimator from raw input to results.
 
     Parameters
     ----------
@@ -42,10 +42,10 @@ def exported_network(estimator, dtype, is_last, resize):
         Dtype of X.
 
     is_last : bool
-        Whether predictions are its results, not features.
+        Whether the results are predictions instead of features.
 
     resize : bool
-        Whether images of any size are resized.
+        Whether to resize images of any size.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def exported_network(estimator, dtype, is_last, resize):
     Raises
     ------
     ValueError
-        If `resize` is asked for and the network has no size that was published.
+        If `resize` is True and the network has no published preprocessing.
     """
     if is_transformer(estimator):
         return _features_of_images(estimator, dtype, resize)
@@ -85,8 +85,8 @@ def _scale(estimator, scaler, preprocessing, dtype, output, resize):
     if preprocessing is None:
         if resize:
             raise ValueError(
-                "resize=True is for networks with published preprocessing, and this "
-                "one takes images of the size that fit took. Leave resize=False."
+                "resize=True is for networks with published preprocessing, but this "
+                "one takes only images of the size seen in fit. Use resize=False."
             )
         return LearntScale(scaler, dtype, output)
     kind = ResizedScale if resize else PublishedScale
@@ -108,11 +108,11 @@ def _features_of_images(transformer, dtype, resize):
 
 
 def _published_layout(estimator, preprocessing, resize):
-    """Return the layout of images, of those of fit or of the network's size."""
+    """Return the layout of the images that the model takes."""
     size, n_channels = preprocessing.crop_size, preprocessing.n_channels
     seen = getattr(estimator, "image_shape_", None)
     if seen is None:  # files, whose pixels have channels last
-        if resize:  # an example that has to be resized
+        if resize:  # an example that needs resizing
             size = [length * 4 // 3 + i for i, length in enumerate(size)]
         return find_layout((*size, n_channels), channel_axis=-1)
     layout = find_layout(seen, channel_axis=estimator.channel_axis, images_only=True)
@@ -126,7 +126,7 @@ def _published_layout(estimator, preprocessing, resize):
 
 
 def example_input(network, dtype, n_samples=3):
-    """Return noise as raw input, (n_samples, ...), of one dtype.
+    """Return random raw input.
 
     Parameters
     ----------
@@ -134,14 +134,14 @@ def example_input(network, dtype, n_samples=3):
         The network.
 
     dtype : numpy.dtype or None
-        Dtype of X; None for codes of words.
+        Dtype of X; None for word codes.
 
     n_samples : int, default=3
         Number of samples.
 
     Returns
     -------
-    ndarray
+    ndarray of shape (n_samples, ...)
         Samples.
     """
     rng = np.random.default_rng(0)

@@ -16,40 +16,40 @@ from .torch_export import export_network
 def to_onnx(estimator_or_pipeline, path=None, *, X=None, resize=False):
     """Export a fitted estimator or pipeline as one ONNX model.
 
-    The model takes what `predict` takes, in batches of any size, and contains the
-    scale of X and y and the classes. Its inputs and outputs are
+    The model takes the input of `predict`, in batches of any size, and contains the
+    scaling of X and y and the classes. Its inputs and outputs are
 
     - ``X``: images of the shape and dtype of `X`; for a network with published
-      preprocessing, images that have its size already, unless `resize` is True. For
-      text: ``codes``, int64 of shape (n_samples, length), which are filled up with 0.
-      Unknown words are 1; the entry "vocabulary" of the model's metadata has the codes
-      of the others, as JSON.
+      preprocessing, images of the network's input size, unless `resize` is True. For
+      text: ``codes``, int64 of shape (n_samples, length), padded with 0. Unknown words
+      are 1; the entry "vocabulary" of the model's metadata has the codes of all other
+      words, as JSON.
     - ``label`` and ``probabilities`` of a classifier, ``variable`` of a regressor,
-      ``features`` of a transformer. Steps of a pipeline after the first are named
-      as skl2onnx names them.
+      ``features`` of a transformer. If a pipeline has further steps, skl2onnx names
+      the outputs.
 
-    The model is run with onnxruntime before it is returned.
+    Before the model is returned, its results are computed with onnxruntime and compared
+    with those of the estimator.
 
     Parameters
     ----------
     estimator_or_pipeline : estimator or sklearn.pipeline.Pipeline
-        Fitted estimator of this package, or pipeline of one and of steps that
-        skl2onnx converts.
+        Fitted estimator of this package, or a pipeline of one followed by steps that
+        skl2onnx can convert.
 
     path : str, path-like or None, default=None
-        File to write. None writes no file.
+        Path of the file to write. None writes no file.
 
     X : array-like or None, default=None
-        Samples that the model is compared on with the estimator, and whose dtype it
-        takes. None stands for noise, of uint8 for published preprocessing and of the
-        dtype of `fit` otherwise.
+        Samples for the comparison; the model takes their dtype. None uses random
+        samples, in uint8 for published preprocessing and in the dtype seen in `fit`
+        otherwise.
 
     resize : bool, default=False
-        Whether the model resizes and crops images as was published with the weights.
-        It then takes images of any size; those of one batch have the same size.
-        Resized integers are rounded in another way than by the estimator: on 200
-        photographs of uint8, probabilities differed by at most 0.008, and on the same
-        photographs as floats by 3e-6.
+        Whether the model resizes and crops images as published with the weights. It
+        then takes images of any size; all images of a batch have the same size.
+        Resized integers are rounded differently than by the estimator, so results may
+        differ slightly.
 
     Returns
     -------
@@ -62,12 +62,12 @@ def to_onnx(estimator_or_pipeline, path=None, *, X=None, resize=False):
         If onnx, onnxruntime, onnxscript or skl2onnx is not installed.
 
     TypeError
-        If a step cannot be exported, or X are not numbers.
+        If a step cannot be exported, or X is not numeric.
 
     ValueError
-        If X has no size that the model can take, if `resize` is True for a network
-        without published preprocessing, or if results differ by more than rounding;
-        the message has the largest difference.
+        If the images in X have another size than the model takes, if `resize` is True
+        for a network without published preprocessing, or if results differ by more than
+        rounding.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def to_onnx(estimator_or_pipeline, path=None, *, X=None, resize=False):
 
 
 def _steps(estimator):
-    """Return the estimators that X goes through, this package's first."""
+    """Return the steps to export, the first of which is of this package."""
     steps = [estimator]
     if isinstance(estimator, Pipeline):
         steps = [
@@ -131,8 +131,8 @@ def _dtype(estimator, X):
         dtype = np.asarray(X).dtype
         if dtype.kind not in "buif":
             raise TypeError(
-                f"X has the dtype {dtype}, expected images as an array of numbers, "
-                "which the model takes. Read image files first."
+                f"X has dtype {dtype}, expected images as an array of numbers. Read "
+                "image files first."
             )
         return dtype
     scaler = getattr(estimator, "scaler_", None)
@@ -142,7 +142,7 @@ def _dtype(estimator, X):
 
 
 def _samples(estimator, X, example, network):
-    """Return samples as the estimator and as the model takes them."""
+    """Return samples as input of the estimator and of the model."""
     if reads_text(estimator):
         X = list(estimator._vocabulary.words_[2:12]) if X is None else X
         return X, estimator.to_input(X).numpy()
@@ -151,9 +151,9 @@ def _samples(estimator, X, example, network):
     X, scale = np.asarray(X), network.scale
     if _without(X.shape[1:], scale) != _without(scale.sample_shape, scale):
         raise ValueError(
-            f"X has images of shape {X.shape[1:]}, and the exported model takes "
-            f"{scale.sample_shape}: its network has a size of its own. Resize and crop "
-            "the images first, or let the model do it with resize=True."
+            f"X has images of shape {X.shape[1:]}, but the exported model takes "
+            f"{scale.sample_shape}. Resize and crop the images first, or export with "
+            "resize=True."
         )
     return X, X
 
@@ -165,7 +165,7 @@ def _without(shape, scale):
 
 
 def _describe(model, estimator, network):
-    """Write into the metadata what the input is."""
+    """Describe the input in the metadata of the model."""
     import onnx
 
     entries = {"estimator": type(estimator).__name__}

@@ -1,4 +1,4 @@
-"""From raw input to what a network takes, as a layer that torch exports.
+"""Layers from raw input to the input of a network, which torch can export.
 
 Each layer has the `name` of its input, the shape of one example in `sample_shape`, and
 the names of axes of any length in `free_axes`.
@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-WIDE = ("float64", "int32", "int64")  # need more than float32 holds
+WIDE = ("float64", "int32", "int64")  # need more precision than float32
 
 
 class Codes(nn.Identity):
-    """Codes of words, which need no scale."""
+    """Word codes, which need no scaling."""
 
     name, sample_shape, free_axes = "codes", (9,), {1: "length"}
 
@@ -35,12 +35,12 @@ class Images(nn.Module):
 
 
 class LearntScale(Images):
-    """Images with channels first, standardised by a learnt scale.
+    """Images with channels first, standardised by a fitted scaler.
 
     Parameters
     ----------
     scaler : ChannelScaler
-        The scale.
+        Fitted scaler.
 
     dtype : numpy.dtype
         Dtype of X.
@@ -65,7 +65,7 @@ class LearntScale(Images):
 
 
 class PublishedScale(Images):
-    """Images of the network's size, normalised as was published with the weights.
+    """Images of the network's size, normalised as published with the weights.
 
     Parameters
     ----------
@@ -100,12 +100,12 @@ class PublishedScale(Images):
 
 
 class ResizedScale(PublishedScale):
-    """Images of any size, resized, cropped and normalised as was published.
+    """Images of any size, resized, cropped and normalised as published.
 
     Parameters
     ----------
     preprocessing, layout, dtype, output
-        Parameters of `PublishedScale`.
+        See `PublishedScale`.
     """
 
     def __init__(self, preprocessing, layout, dtype, output):
@@ -132,18 +132,18 @@ class ResizedScale(PublishedScale):
 
 
 class Exported(nn.Module):
-    """Raw input to the results of an estimator, layer after layer.
+    """Network from raw input to the results of an estimator.
 
     Parameters
     ----------
     scale : torch.nn.Module
-        From raw input to that of the network.
+        Layer from raw input to the input of the network.
 
     network : torch.nn.Module
         The network.
 
     results : torch.nn.Module
-        From its output to the results.
+        Layer from the output of the network to the results.
     """
 
     def __init__(self, scale, network, results):

@@ -1,4 +1,4 @@
-"""From the output of a network to labels, probabilities, values or features."""
+"""Layers from the output of a network to predictions or features."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from ..features import pool
 
 
 class Classes(nn.Module):
-    """Codes of classes and probabilities."""
+    """Class codes and probabilities."""
 
     names = "code", "probabilities"
 
@@ -17,22 +17,22 @@ class Classes(nn.Module):
 
 
 class Indicators(nn.Module):
-    """Presence of labels and its probabilities."""
+    """Label indicators and probabilities."""
 
     names = "label", "probabilities"
 
     def forward(self, outputs):
-        """Map ``(n, n_labels)`` to two of that shape."""
+        """Map ``(n, n_labels)`` to two tensors of that shape."""
         return (outputs > 0).long(), outputs.sigmoid()
 
 
 class Values(nn.Module):
-    """Values in the unit and the shape of y.
+    """Values in the units and the shape of y.
 
     Parameters
     ----------
     targets : ValueTargets
-        The scale of y.
+        Scale of y.
     """
 
     names = ("variable",)
@@ -40,7 +40,7 @@ class Values(nn.Module):
     def __init__(self, targets):
         super().__init__()
         self.is_1d = targets.is_1d
-        scale = targets.scale * ~targets.is_constant  # what is constant stays so
+        scale = targets.scale * ~targets.is_constant  # constants stay constant
         self.register_buffer("scale", torch.tensor(scale))
         self.register_buffer("mean", torch.tensor(targets.mean))
 
@@ -51,15 +51,15 @@ class Values(nn.Module):
 
 
 class Features(nn.Module):
-    """Features of some layers, pooled and side by side.
+    """Features of some layers, pooled and concatenated.
 
     Parameters
     ----------
     pooling, n_axes
-        As of `skcnn.features.pool`.
+        See `skcnn.features.pool`.
 
     channel_axes : sequence of tuple or None
-        Of each layer.
+        Channel axes of each layer.
     """
 
     names = ("features",)
@@ -78,7 +78,7 @@ class Features(nn.Module):
 
 
 class AsTheyAre(nn.Module):
-    """Features that a network returns."""
+    """Features as the network returns them."""
 
     names = ("features",)
 

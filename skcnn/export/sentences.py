@@ -1,4 +1,4 @@
-"""The text network in operations that ONNX has."""
+"""Text network in operations that ONNX supports."""
 
 import torch
 from torch import nn
@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 
 class SentenceFeatures(nn.Module):
-    """Features of codes of words: convolutions over windows, and their maxima.
+    """Features of sentences: convolutions over windows of words, and their maxima.
 
-    In training, products of words that occur several times are computed once, which
-    takes operations that ONNX has not.
+    The trained layer computes the products of repeated words once, by operations that
+    ONNX does not support.
 
     Parameters
     ----------

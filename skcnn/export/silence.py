@@ -1,4 +1,4 @@
-"""Warnings of exporters about their own code."""
+"""Suppression of exporters' warnings about their own code."""
 
 import logging
 import warnings
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silenced_warnings():
-    """Within this context, silence what exporters warn of in their own code."""
+    """Silence exporters' warnings about their own code within this context."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

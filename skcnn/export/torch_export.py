@@ -1,14 +1,14 @@
-"""Export of a network by torch, and of what torch has no types for."""
+"""Export of a network with torch, and of class labels of any type."""
 
 import torch
 
 from .silence import silenced_warnings
 
-OPSET = 18  # the first in which torch exports all; skl2onnx has it, too
+OPSET = 18  # the first that torch exports fully; skl2onnx supports it, too
 
 
 def export_network(network, example, estimator):
-    """Return the ONNX model of a network.
+    """Export a network as an ONNX model.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def export_network(network, example, estimator):
         Input of at least two samples.
 
     estimator : BaseEstimator
-        Estimator whose classes the labels are.
+        Estimator with the class labels.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def export_network(network, example, estimator):
 
 
 def _add_labels(model, classes):
-    """Let the first output be the label of the code of a class."""
+    """Replace class codes by class labels in the first output."""
     from onnx import helper, numpy_helper
 
     classes = as_labels(classes)
@@ -60,7 +60,7 @@ def _add_labels(model, classes):
 
 
 def as_labels(classes):
-    """Return classes as an array of a dtype that ONNX has.
+    """Return classes as an array of a dtype that ONNX supports.
 
     Parameters
     ----------
@@ -70,18 +70,18 @@ def as_labels(classes):
     Returns
     -------
     ndarray
-        Strings as objects, others as they are.
+        Strings as objects, numbers unchanged.
 
     Raises
     ------
     TypeError
-        If they are objects of another kind.
+        If classes are neither numbers nor strings.
     """
     if classes.dtype.kind in "biuf":
         return classes
     if all(isinstance(label, str) for label in classes):
         return classes.astype(object)
     raise TypeError(
-        f"The classes {classes[:3]} are neither numbers nor strings, which ONNX has. "
-        "Fit with labels of one of these."
+        f"The classes {classes[:3]} are not supported by ONNX, expected numbers or "
+        "strings. Fit with such labels."
     )

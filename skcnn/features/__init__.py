@@ -1,4 +1,4 @@
-"""Features of images: extraction at full speed, and the cache that keeps them."""
+"""Extraction of image features, and the feature cache."""
 
 from .accepted_sizes import explain_refused_shape
 from .backbone_input import ArraySource, FileSource, PublishedScaling

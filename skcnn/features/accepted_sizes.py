@@ -1,15 +1,15 @@
-"""Sizes of images that a network accepts, for the error about another size."""
+"""Image sizes that a network accepts, for error messages."""
 
 from contextlib import contextmanager
 
 LARGEST_SIDE = 1024
-# Networks that accept one size assert it.
+# Networks that accept a single size check it by an assertion.
 REFUSALS = (RuntimeError, AssertionError)
 
 
 @contextmanager
 def explain_refused_shape(extractor, input_shape, name, published_side=None):
-    """Raise a ValueError that names the accepted size if a network refuses a shape.
+    """Raise a ValueError with the accepted size if a network rejects a shape.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def explain_refused_shape(extractor, input_shape, name, published_side=None):
     Raises
     ------
     ValueError
-        If the network refuses samples of that shape.
+        If the network rejects samples of that shape.
     """
     try:
         yield
@@ -66,7 +66,7 @@ def _explain(run, input_shape, name, published_side, error):
     if side is not None and side > min(sides):
         return (
             f"{name} takes {images} of at least {size(side)}, got {given}. Use larger "
-            f"{images}, or choose a layer closer to the first."
+            f"{images}, or choose an earlier layer."
         )
     return (
         f"{name} cannot take samples of shape {tuple(input_shape)}, channels first: "

@@ -1,4 +1,4 @@
-"""Input of a backbone: images of an array or of files, preprocessed."""
+"""Preprocessed input of a backbone, from an array or from image files."""
 
 from contextlib import closing
 from operator import itemgetter
@@ -14,7 +14,7 @@ MAX_EXACT = 2**53  # largest integer up to which doubles are exact
 
 
 class PublishedScaling:
-    """Preprocessing of a pretrained network, used like a learnt scale.
+    """Preprocessing of a pretrained network, with the interface of `ChannelScaler`.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ class PublishedScaling:
         Parameters
         ----------
         batch : torch.Tensor
-            Pixels as they are in X; unsigned integers of 16 and more bits in a wider
+            Pixels of X, not scaled. Unsigned integers of 16 bits or more have a wider
             dtype.
 
         Raises
         ------
         ValueError
-            See `skcnn.backbones.check_pixel_range`.
+            If a pixel is out of range, see `skcnn.backbones.check_pixel_range`.
         """
-        if not self.is_16_bit:  # which has the range of its dtype
+        if not self.is_16_bit:  # otherwise, any value is in range
             check_pixel_range(self._exact(batch))
 
     def scale_batch(self, batch, dtype):
@@ -73,7 +73,7 @@ class PublishedScaling:
         return self.preprocessing.normalize(batch, dtype)
 
     def _exact(self, batch):
-        """Return pixels in a dtype that has their range."""
+        """Convert pixels to a dtype that determines their range."""
         if self.is_16_bit:  # they come as wider integers
             return batch.to(torch.float32) / np.iinfo(np.uint16).max
         if self.is_unsigned and batch.is_floating_point():  # of 32 or 64 bits
@@ -130,13 +130,13 @@ class ArraySource:
             Rows of the batch.
 
         batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
-            Their images, scaled, on the device.
+            Scaled images of these rows, on the device.
         """
         yield from self.images.batches(chunks)
 
 
 class FileSource:
-    """Images of files, resized and cropped as they are read.
+    """Image files, resized and cropped as they are read.
 
     Parameters
     ----------
@@ -150,7 +150,8 @@ class FileSource:
         Device and dtype of the batches.
 
     on_error : {"raise", "skip"}
-        Whether a file that cannot be read is an error, or is left out with a warning.
+        Whether a file that cannot be read raises an error, or is skipped with a
+        warning.
     """
 
     def __init__(self, sources, preprocessing, device, dtype, on_error):
@@ -169,11 +170,11 @@ class FileSource:
         return len(self.files)
 
     def digests(self):
-        """Return a digest of each file, None for a file that cannot be read."""
+        """Return a digest of each file, or None for one that cannot be read."""
         return self.files.digests(np.arange(len(self)))
 
     def batches(self, chunks):
-        """Yield the rows that can be read, and their images.
+        """Yield rows and images of the files that can be read.
 
         Parameters
         ----------
@@ -186,7 +187,7 @@ class FileSource:
             Rows of the batch that can be read.
 
         batch : torch.Tensor of shape (n, n_channels, height, width)
-            Their images, normalised, on the device.
+            Normalised images of these rows, on the device.
         """
         with closing(self.files.batches(chunks)) as decoded:
             for (rows, _), batch in send_ahead(decoded, self.device, itemgetter(1)):

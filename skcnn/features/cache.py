@@ -1,10 +1,10 @@
-"""Feature cache: feature vectors by the hash of all that they depend on.
+"""Feature cache: feature vectors by the hash of everything that they depend on.
 
-It is shared by the threads, processes and later starts of Python that use the same
-folder, which holds one SQLite database and some lock files, and may hold finished fits
-as well. Images belong to one of `N_STRIPES` stripes, by their hash. A worker that holds
-the lock of a stripe looks its images up, computes those that are missing, stores them,
-and releases the lock, so that nothing is computed twice.
+All threads, processes and later sessions that use the same folder share the cache. The
+folder holds an SQLite database, lock files and, perhaps, finished fits. Each image
+belongs to one of `N_STRIPES` stripes, by its hash. A worker locks a stripe, looks up
+its images, computes and stores the missing ones, and releases the lock, so that nothing
+is computed twice.
 """
 
 import os
@@ -23,7 +23,7 @@ N_STRIPES = 16
 
 
 class FeatureCache:
-    """Folder of features that are looked up by a key.
+    """Cache of features in a folder, looked up by key.
 
     If the folder cannot be used, nothing is found or stored, and one warning is
     issued. A folder that belongs to another user, or that others may write to, is
@@ -32,11 +32,11 @@ class FeatureCache:
     Parameters
     ----------
     folder : str or path-like
-        The folder, created with access for its owner alone when first stored to.
+        Folder, created by the first `store` with access for its owner alone.
 
     bytes_limit : int, default=10737418240
         Maximum size of the database. When it is exceeded, the least recently used
-        features are removed; uses are noted to the hour.
+        features are removed; the time of a use is recorded to the hour.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class FeatureCache:
     Raises
     ------
     ValueError
-        If `folder` is empty, or in a home folder and none is known.
+        If `folder` is not valid, or in a home folder that is unknown.
 
     Examples
     --------
@@ -78,17 +78,17 @@ class FeatureCache:
         return path.stat().st_size if path.exists() else 0
 
     def lookup(self, keys):
-        """Look features up.
+        """Look up features.
 
         Parameters
         ----------
         keys : iterable of bytes
-            The keys, many at a time for speed.
+            Keys. One call for many keys is faster than many calls.
 
         Returns
         -------
         dict of bytes to ndarray of shape (n_features,)
-            The features of those keys that are stored and not damaged, read-only.
+            Features of the keys that are stored and not damaged, read-only.
         """
         keys = list(keys)
         return self._database.run(lambda db: find_vectors(db, keys), {})
@@ -99,7 +99,7 @@ class FeatureCache:
         Parameters
         ----------
         vectors : dict of bytes to ndarray of shape (n_features,)
-            The features of each key, float32 or float64.
+            Features by key, float32 or float64.
 
         Raises
         ------
@@ -133,12 +133,12 @@ class FeatureCache:
         """Lock a stripe.
 
         To avoid deadlocks, no worker should wait for a stripe while it holds another.
-        The lock ends with the process that holds it.
+        The lock is released when its process ends.
 
         Parameters
         ----------
         stripe : int
-            A stripe.
+            Stripe, see `stripe_of`.
 
         timeout : float, default=0
             Maximum time to wait, in seconds.
@@ -152,12 +152,12 @@ class FeatureCache:
         return self._database.lock(f"features-{stripe:02}.lock", timeout)
 
     def give_up(self, reason):
-        """Go on without the cache, with a warning.
+        """Stop using the cache, with a warning.
 
         Parameters
         ----------
         reason : str
-            What is wrong with it.
+            Reason, for the warning.
         """
         self._database.give_up(reason)
 
@@ -167,37 +167,37 @@ class FeatureCache:
         Raises
         ------
         OSError
-            If it cannot be removed.
+            If the database cannot be removed.
         """
         self._database.remove()
 
 
 def default_cache_folder():
-    """Return the folder in which features are kept for the user.
+    """Return the default cache folder of the user.
 
     Returns
     -------
     Path
-        The folder that the environment variable ``SKCNN_CACHE`` names, or ``skcnn``
-        where the system keeps caches: ``~/.cache`` or ``$XDG_CACHE_HOME``,
-        ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows.
+        Value of the environment variable ``SKCNN_CACHE``, or ``skcnn`` in the cache
+        folder of the system: ``~/.cache`` or ``$XDG_CACHE_HOME``, ``~/Library/Caches``
+        on macOS, ``%LOCALAPPDATA%`` on Windows.
 
     Raises
     ------
     ValueError
-        If it is in a home folder, and none is known.
+        If it is in a home folder that is unknown.
     """
     folder = os.environ.get("SKCNN_CACHE")
     return _absolute(folder) if folder else _system_cache_folder() / "skcnn"
 
 
 def find_cache_folder(memory):
-    """Return the folder that a `memory` stands for.
+    """Return the folder of a `memory` parameter.
 
     Parameters
     ----------
     memory : True, str or path-like
-        A folder; True for the user's own.
+        Folder, or True for the cache folder of the user.
 
     Returns
     -------
@@ -207,10 +207,10 @@ def find_cache_folder(memory):
     Raises
     ------
     TypeError
-        If `memory` is neither.
+        If `memory` is neither True nor a path.
 
     ValueError
-        As `default_cache_folder`.
+        If the folder is in a home folder that is unknown.
 
     Examples
     --------
@@ -222,28 +222,28 @@ def find_cache_folder(memory):
         return default_cache_folder()
     if not isinstance(memory, str | PathLike):
         raise TypeError(
-            f"memory={memory!r} is neither True, for the user's own cache, nor the "
-            "path of a folder."
+            f"memory={memory!r}, expected the path of a folder, or True for the cache "
+            "folder of the user."
         )
     return memory
 
 
 def clear_cache(memory=True):
-    """Remove the features and the fits that are kept in a folder.
+    """Remove the cached features and fits of a folder.
 
     Parameters
     ----------
     memory : True, str or path-like, default=True
-        The folder that an estimator was given as `memory`; True for the user's own.
-        Whatever else is in it stays.
+        Folder that was passed to an estimator as `memory`, or True for the cache folder
+        of the user. Other files in it are kept.
 
     Raises
     ------
     TypeError
-        If `memory` is neither True nor a folder.
+        If `memory` is neither True nor a path.
 
     OSError
-        If they cannot be removed.
+        If a file cannot be removed.
 
     Examples
     --------
@@ -266,12 +266,12 @@ def clear_cache(memory=True):
 
 
 def find_fit_files(memory):
-    """Return the store of fits in the folder that a `memory` stands for.
+    """Return the store of fits in the folder of a `memory` parameter.
 
     Parameters
     ----------
     memory : True, str or path-like
-        A folder; True for the user's own.
+        Folder, or True for the cache folder of the user.
 
     Returns
     -------
@@ -281,7 +281,7 @@ def find_fit_files(memory):
     Raises
     ------
     TypeError, ValueError
-        As `find_cache_folder`.
+        If `memory` is not valid, see `find_cache_folder`.
 
     Examples
     --------
@@ -301,9 +301,9 @@ def _system_cache_folder():
 
 
 def _absolute(folder):
-    """Return the path of a folder, the user's home filled in."""
+    """Return the absolute path of a folder, with the home folder expanded."""
     if not str(folder) or "\0" in str(folder):
-        raise ValueError(f"memory={folder!r} is the path of no folder.")
+        raise ValueError(f"memory={folder!r} is not a valid path of a folder.")
     try:
         path = Path(folder).expanduser()
         return path.absolute()
@@ -311,9 +311,9 @@ def _absolute(folder):
         return path
     except RuntimeError as error:
         raise ValueError(
-            f"The folder {str(folder)!r} of the cache is in a home folder that is not "
-            "known here. Name another one: memory='/path/of/a/folder', or the "
-            "environment variable SKCNN_CACHE for memory=True."
+            f"The cache folder {str(folder)!r} is in a home folder that is unknown. "
+            "Set memory='/path/of/a/folder', or the environment variable SKCNN_CACHE "
+            "for memory=True."
         ) from error
 
 

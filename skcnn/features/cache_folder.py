@@ -1,4 +1,4 @@
-"""Folder of a cache, which is used if it belongs to its user alone."""
+"""Folder of a cache, private to its user."""
 
 import os
 
@@ -8,21 +8,21 @@ from ..runtime import warn
 
 
 class CacheFolder:
-    """Folder, an absolute path, and the locks in it.
+    """Folder of a cache, given by its absolute path, and its locks.
 
-    After the first operation that fails, it warns, and does nothing any more.
+    After the first failure, a warning is issued and the folder is no longer used.
     """
 
     is_usable = True
-    holds, consequence = "feature cache", "Features are computed and not kept."
+    holds, consequence = "feature cache", "Features are not cached."
 
     def __init__(self, folder):
         self.folder = folder
 
     def lock(self, name, timeout):
-        """Return the lock of a file in the folder, None if others hold it for longer.
+        """Acquire and return a lock of the folder, or None after a timeout.
 
-        If the folder cannot be used, the lock is not held.
+        If the folder cannot be used, the returned lock is not acquired.
         """
         lock = self._make_lock(name)
         try:
@@ -35,16 +35,16 @@ class CacheFolder:
         return lock
 
     def give_up(self, reason):
-        """Leave the folder alone from now on, with a warning."""
+        """Stop using the folder, with a warning."""
         self.is_usable = False
         warn(
             f"The {self.holds} in {self.folder} cannot be used ({reason}). "
-            f"{self.consequence} Free some space, make the folder writable for you "
-            "alone, or choose another one.",
+            f"{self.consequence} Make the folder writable for you alone, or choose "
+            "another one.",
         )
 
     def _is_available(self, create):
-        """Return whether there is a folder that is ours alone."""
+        """Return whether the folder exists; raise an error if it is not private."""
         if not self.is_usable:
             return False
         if create:

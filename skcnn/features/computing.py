@@ -11,16 +11,16 @@ from ..data.device_transfer import BATCHES_AHEAD
 from ..runtime import warn
 from .backbone_input import FileSource
 
-# Raised whenever the same images get other features from the same network than
-# before, so that what earlier versions kept is computed anew.
+# Increased when the features of the same images and network change, so that those
+# cached by earlier versions are recomputed.
 REVISION = 5
 DIGEST_SIZE = 16
 LOOKUP_SIZE = 1024
-PATIENCE = 600  # seconds that other workers may take to store something
+PATIENCE = 600  # seconds to wait for another worker to store something
 
 
 class WidthError(ValueError):
-    """Features of one layer have different widths."""
+    """Error for features of one layer with different widths."""
 
 
 class FeatureTable:
@@ -60,13 +60,13 @@ def compute_features(source, extractor, batch_size):
         The network.
 
     batch_size : int
-        Number of images of one forward pass.
+        Number of images in a forward pass.
 
     Returns
     -------
     list of ndarray of shape (n_samples, n_features) or None
-        One for each layer; rows of files that could not be read are NaN. None
-        if no file could be read.
+        Features of each layer; rows of files that cannot be read are NaN. None if no
+        file can be read.
     """
     table = FeatureTable(len(source))
     batch_size = extractor.forward_size(batch_size, len(source))
@@ -91,41 +91,40 @@ def _run(source, extractor, batch_size, chunks):
 
 
 def _received(rows, wait, extractor):
-    """Return features as arrays, if they are numbers."""
+    """Return features as arrays; raise an error if they are not finite."""
     features = wait()
     if not all(np.isfinite(part).all() for part in features):
         if not extractor.has_finite_weights():
             raise ValueError(
-                "The weights of the network hold NaN or infinity, and so do the "
-                "features. Train or load it anew."
+                "The weights of the network hold NaN or infinity. Train or load the "
+                "network again."
             )
         raise ValueError(
-            "The network returned NaN or infinity as features. X holds values far "
-            "outside the range that it was trained on: scale them alike."
+            "The network returned NaN or infinity as features: X is far outside the "
+            "range of the training data. Scale X like the training data."
         )
     return rows, features
 
 
 class CachedFeatures:
-    """Features of a source, looked up in a cache and computed if they are missing.
+    """Features of a source, looked up in a cache or computed.
 
-    An image goes through the network once, however often it occurs and however
-    many processes ask for it at the same time. A worker computes the images of those
-    stripes of the cache that it can lock at once, and begins with another stripe
-    whenever its batch has room, so that batches are full and several workers share
-    the images. It waits for others only while it holds no lock, so that there are no
-    deadlocks.
+    Each image is computed once, even if it is repeated or requested by several
+    processes. A worker locks free stripes of the cache and computes their images,
+    taking another stripe whenever its batch has room, so that batches are full and
+    workers share the images. It waits for other workers only while it holds no lock,
+    which prevents deadlocks.
 
     Parameters
     ----------
     source, extractor, batch_size
-        As of `compute_features`.
+        See `compute_features`.
 
     cache : FeatureCache
-        Where features are kept.
+        Cache of the features.
 
     context : str
-        All that features depend on besides the image and the layer.
+        Text of everything that features depend on besides the image and the layer.
 
     Attributes
     ----------
@@ -151,18 +150,18 @@ class CachedFeatures:
                 self.rows_of.setdefault(digest, []).append(row)
 
     def compute(self):
-        """Return what `compute_features` does."""
+        """Return the same features as `compute_features`."""
         try:
             self._fill_table()
         except WidthError as error:  # damage that no checksum shows
             self.cache.clear()
             warn(
                 f"The feature cache in {self.cache.folder} held features of other "
-                f"widths ({error}) and has been emptied. They are computed again.",
+                f"widths ({error}) and was emptied. Features are recomputed.",
             )
             self.table = FeatureTable(len(self.source))
             self._fill_table()
-        deque(self.source.batches([]), maxlen=0)  # warns of files that no batch had
+        deque(self.source.batches([]), maxlen=0)  # warns of files in no batch
         return self.table.arrays
 
     def _fill_table(self):
@@ -175,7 +174,7 @@ class CachedFeatures:
                 self.cache.give_up("another process has locked it and stores nothing")
 
     def _look_up(self, digests):
-        """Fill in what is cached; return the digests of the other images."""
+        """Fill in cached features; return the digests of the other images."""
         missing = []
         for start in range(0, len(digests), LOOKUP_SIZE):
             chunk = digests[start : start + LOOKUP_SIZE]
@@ -189,7 +188,7 @@ class CachedFeatures:
         return missing
 
     def _wait(self, digest):
-        """Return whether the stripe of an image was free within some time."""
+        """Wait for the stripe of an image; return whether it became free in time."""
         lock = self.cache.lock(self.cache.stripe_of(digest), PATIENCE)
         if lock is not None:
             lock.release()
@@ -220,7 +219,7 @@ class CachedFeatures:
         yield from self._chunks_unread(tried, n_images)
 
     def _lock_free(self, stripes, locks):
-        """Move free stripes to the locks, one by one, and yield the missing digests."""
+        """Lock free stripes one by one, and yield the digests that are missing."""
         for stripe in list(stripes):
             if (lock := self.cache.lock(stripe)) is not None:
                 locks[stripe] = lock
@@ -234,15 +233,15 @@ class CachedFeatures:
             locks.pop(stripe).release()
 
     def _chunks_unread(self, digests, n_images):
-        """Yield the other rows of those digests whose first row cannot be read.
+        """Yield the other rows of the digests whose first row cannot be read.
 
-        Each of these files is to be named, and may be one that can be read: the
-        first may have been removed or changed since it was hashed.
+        They are named in the warning if they cannot be read, either. They may be
+        readable: the first file may have been removed or changed since it was hashed.
         """
         several = [rows for d in digests if len(rows := self.rows_of[d]) > 1]
         if not (several and isinstance(self.source, FileSource)):
             return
-        for _ in range(BATCHES_AHEAD):  # then all that came before is decoded
+        for _ in range(BATCHES_AHEAD):  # so that all earlier rows are decoded
             yield np.array([], dtype=int)
         failed = self.source.files.failed
         unread = sorted(
@@ -258,7 +257,7 @@ class CachedFeatures:
         for i, row in enumerate(rows):
             digest, parts = self.digests[row], [part[i] for part in features]
             equal = self.rows_of[digest]
-            # If it is not the first row, others of them failed, or come yet.
+            # If it is not the first row, the others failed or are still to come.
             self.table.fill(equal if row == equal[0] else [row], parts)
             keys = [digest + suffix for suffix in self.suffixes]
             stored.update(zip(keys, parts, strict=True))

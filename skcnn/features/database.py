@@ -1,9 +1,9 @@
 """Database of the feature cache: an SQLite file that is replaced if it is damaged.
 
-Each operation has a connection of its own, in one transaction, and holds the lock of
-the file ``features.lock``: SQLite would roll the journal of a database that was
-replaced back into its successor. Nothing waits for the disk. A process that is killed
-loses only what it was writing; the checksum of each row finds what a power cut damages.
+Each operation opens its own connection, runs in one transaction and holds the lock
+``features.lock``; otherwise, SQLite could roll back the journal of a replaced database
+into the new one. Writes do not wait for the disk: a killed process loses only what it
+was writing, and the checksums of rows detect damage by a power cut.
 """
 
 import contextlib
@@ -15,24 +15,24 @@ from ..runtime import warn
 from .cache_folder import CacheFolder  # filelock's hooks of a fork come before ours
 from .feature_vectors import SCHEMA, DamageError
 
-# Bytes. Vectors of any length fill such pages well: 512 float32 take a sixth more than
-# their own size, and would take twice of it in SQLite's pages of 4096.
+# Bytes. Vectors of any length fill small pages well: 512 float32 take a sixth more than
+# their own size, but twice their size in pages of 4096 bytes, SQLite's default.
 PAGE_SIZE = 2048
 LOCK_TIMEOUT = 10  # seconds, for the operations of other workers
 BUSY_TIMEOUT = 1  # seconds, for other programs that use the database
 POLL_INTERVAL = 0.005  # seconds
-# The statements never change: if one makes no sense, the file is damaged.
+# All statements are fixed, so an error in one of them means that the file is damaged.
 DAMAGE = {
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_CONSTRAINT,
     sqlite3.SQLITE_NOTADB,
 }
-# The last comes of a message that quotes a damaged schema.
+# UnicodeDecodeError comes from a message that quotes a damaged schema.
 ERRORS = (sqlite3.Error, OSError, UnicodeDecodeError)
 
-# SQLite notes in memory which file locks its process holds, and a fork copies the
-# note but not the locks: no thread may be inside SQLite while another one forks.
+# SQLite records in memory which file locks its process holds. A fork copies this record
+# but not the locks, so no thread may be inside SQLite while another one forks.
 process_lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -43,18 +43,17 @@ if hasattr(os, "register_at_fork"):
 
 
 class Database(CacheFolder):
-    """Database of a feature cache, in a folder that is an absolute path."""
+    """Database of a feature cache, in a folder given by its absolute path."""
 
     def __init__(self, folder):
         super().__init__(folder)
         self.path = folder / "features.sqlite"
 
     def run(self, work, default=None, write=False):
-        """Return what `work` returns for a connection, in a transaction.
+        """Call `work` with a connection, in a transaction, and return its result.
 
-        It is called twice, the second time for an empty database, if the first one is
-        damaged. If there is no database to be read, or it cannot be used, return
-        `default`.
+        A damaged database is replaced by an empty one, and `work` is called again. If
+        there is no database to read, or it cannot be used, return `default`.
         """
         try:
             if not self._is_available(create=write):
@@ -72,7 +71,7 @@ class Database(CacheFolder):
                 self._unlink()
 
     def _is_available(self, create):
-        """Return whether there is a database, in a folder that is ours alone."""
+        """Return whether there is, or may be, a database in a private folder."""
         has_one = create or self.path.exists()
         return has_one and super()._is_available(create)
 
@@ -88,13 +87,13 @@ class Database(CacheFolder):
                 raise
             self._unlink()
             warn(
-                f"The feature cache {self.path} was damaged ({error}) and has been "
-                "emptied. Its features are computed again.",
+                f"The feature cache {self.path} was damaged ({error}) and was "
+                "emptied. Features are recomputed.",
             )
         return self._transact(work, write)
 
     def _transact(self, work, write):
-        """Do the work; if it fails, closing the connection undoes it."""
+        """Call `work`; if it fails, closing the connection rolls it back."""
         if not self.path.exists():  # SQLite would let others read it
             self.path.touch(mode=0o600)
         is_new = self.path.stat().st_size == 0
@@ -115,14 +114,14 @@ class Database(CacheFolder):
             timeout=BUSY_TIMEOUT,
             isolation_level=None,
         )
-        db.text_factory = bytes  # damaged text may not be decoded
+        db.text_factory = bytes  # damaged text may not be decodable
         db.execute("PRAGMA synchronous = OFF")
         db.execute("PRAGMA cell_size_check = ON")
         return db
 
     @property
     def _files(self):
-        """The database first: without its journal it may look whole and not be."""
+        """Files to remove, the database first: it may look intact without a journal."""
         suffixes = "", "-journal", "-wal", "-shm"
         return [self.folder / (self.path.name + suffix) for suffix in suffixes]
 
@@ -133,20 +132,20 @@ class Database(CacheFolder):
     def _is_damage(self, error):
         """Return whether an error shows that the file is damaged."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
-        if code == sqlite3.SQLITE_READONLY:  # the file says so, or its permissions
+        if code == sqlite3.SQLITE_READONLY:  # by its header (damage) or its permissions
             return os.access(self.path, os.W_OK)
         is_damage = isinstance(error, (DamageError, UnicodeDecodeError))
         return is_damage or code & 0xFF in DAMAGE
 
 
 def _ensure_schema(db):
-    """Create the tables in a new database; raise an error if there are others."""
+    """Create the tables of a new database; raise an error for another schema."""
     found = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
     statements = {statement for (statement,) in found}
     if not statements:
         for statement in SCHEMA:
             db.execute(statement.decode())
     elif statements.isdisjoint(SCHEMA):
-        raise sqlite3.DatabaseError("it has a features.sqlite of some other kind")
+        raise sqlite3.DatabaseError("its features.sqlite has another schema")
     elif statements != set(SCHEMA):
-        raise DamageError("the tables are not as they were created")
+        raise DamageError("the schema was altered")

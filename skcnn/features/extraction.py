@@ -1,4 +1,4 @@
-"""Features of a batch, at full speed."""
+"""Fast computation of the features of a batch."""
 
 from itertools import chain
 from math import prod
@@ -19,52 +19,53 @@ PRECISIONS = {
     "bfloat16": torch.bfloat16,
     "float64": torch.float64,
 }
-# torch's kernels treat small images beyond a multiple of four in another way.
+# torch's kernels compute small images beyond a multiple of four differently.
 ROWS = 4
-# Pixels and images of the part of a batch that a thread of a CPU computes: of fewer,
-# Python's share of the time is large, or that of reading the weights.
+# Pixels and images in the part of a batch that one CPU thread computes. For smaller
+# parts, the overhead of Python and of reading the weights is large.
 PART_PIXELS = 2**15
 PART_ROWS = 8
 
 
 class FeatureExtractor:
-    """A network that ends at some layers, ready to be run at full speed.
+    """Network cut at some layers and prepared for fast inference.
 
-    Batch normalisation is folded into convolutions, channels are last in
-    memory, and weights have the precision that is computed in. On a CPU the
-    threads compute a part of a batch each, in less time than they would compute
-    it together, and features do not depend on the number of threads; there,
-    convolutions in float32 take fewer multiplications if they have many channels.
+    Batch normalisation is folded into convolutions, channels are last in memory, and
+    weights are converted to `precision`. On a CPU, each thread computes a part of the
+    batch, which is faster than sharing each operation and makes features independent
+    of the number of threads; float32 convolutions of many channels use Winograd's
+    algorithm.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, which is left as it is.
+        Network. It is not modified.
 
     layers : sequence of str
-        See `skcnn.backbones.cut_network`.
+        Names of layers, see `skcnn.backbones.cut_network`.
 
     pooling : str or None
-        See `skcnn.features.pool`.
+        Pooling, see `skcnn.features.pool`.
 
     n_axes : int
-        Number of spatial axes of its input.
+        Number of spatial axes of the network's input.
 
     device : torch.device
-        Where it computes.
+        Device of the computation.
 
     precision : {"float32", "bfloat16", "float64"}
-        What it computes in.
+        Precision of the computation.
 
     compile : bool, default=False
-        Whether :func:`torch.compile` makes it faster, at the cost of a warm-up.
+        Whether to compile the network with :func:`torch.compile`, which needs a
+        warm-up.
 
     fill : bool, default=False
-        Whether batches are filled up to a multiple of four samples, so that
-        the features of small images depend on no other.
+        Whether to pad batches to a multiple of four samples, so that features of
+        small images do not depend on the rest of the batch.
 
     input_shape : tuple of int or None, default=None
-        See `skcnn.backbones.cut_network`.
+        Shape of a sample, see `skcnn.backbones.cut_network`.
     """
 
     def __init__(
@@ -93,16 +94,16 @@ class FeatureExtractor:
         self.channel_axes = network.channel_axes
         self.canonical_layers = network.canonical_layers
         self.compile = compile
-        # A GPU has other kernels for each size: what is left over of many images
-        # would have other features than the rest.
+        # A GPU chooses kernels by batch size: a smaller last batch would get
+        # different features.
         self.has_one_size = compile or device.type == "cuda"
         self.fill = fill
-        # What was traced keeps no state, as other networks may.
+        # A traced network keeps no state; others may.
         is_traced = isinstance(self.network, fx.GraphModule)
         self.runs_alone = compile or device.type != "cpu" or not is_traced
         if not self.runs_alone and self.dtype == torch.float32:
             self.network = use_winograd(self.network)
-        # A traced network that is called prints to stderr what it raises.
+        # Calling a traced network prints its errors to stderr; `forward` does not.
         self._run = self.network.forward if is_traced else self.network
         if compile:
             self._run = torch.compile(
@@ -115,20 +116,20 @@ class FeatureExtractor:
         return 1 if self.runs_alone else torch.get_num_threads()
 
     def forward_size(self, batch_size, n_images):
-        """Return the number of images of each forward pass over so many images.
+        """Return the number of images in each forward pass.
 
         Parameters
         ----------
         batch_size : int
-            The largest such number.
+            Maximum number of images in a forward pass.
 
         n_images : int
-            Number of images.
+            Number of all images.
 
         Returns
         -------
         int
-            What to call the extractor with, for each batch.
+            Value of `batch_size` for calls of the extractor.
         """
         is_free = self.has_one_size and not self.compile
         return min(batch_size, n_images) if is_free else batch_size
@@ -139,16 +140,16 @@ class FeatureExtractor:
         Parameters
         ----------
         images : torch.Tensor of shape (n, c, *spatial_shape)
-            What the network takes, on its device.
+            Input of the network, on its device.
 
         batch_size : int or None, default=None
-            Number of images of one forward pass, None for all. Fewer are filled up
-            to that many where the network is compiled for it, and on a GPU.
+            Number of images in a forward pass; None is all. On a GPU, or if the
+            network is compiled, smaller batches are padded to this size.
 
         Returns
         -------
         tuple of torch.Tensor, each of shape (n, n_features)
-            One for each layer.
+            Features of each layer.
         """
         size = batch_size or max(1, len(images))
         if self.runs_alone:
@@ -178,7 +179,7 @@ class FeatureExtractor:
         ]
 
     def has_finite_weights(self):
-        """Return whether all weights, and what else it computes with, are numbers."""
+        """Return whether all parameters and buffers are finite."""
         tensors = chain(self.network.parameters(), self.network.buffers())
         return all(tensor.isfinite().all() for tensor in tensors)
 
@@ -193,7 +194,7 @@ class FeatureExtractor:
         Returns
         -------
         list of int
-            One for each layer.
+            Number of features, for each layer.
         """
         batch = torch.zeros(1, *input_shape, dtype=self.dtype, device=self.device)
         with torch.inference_mode():
@@ -201,13 +202,13 @@ class FeatureExtractor:
         return [rows.shape[1] for rows in self._pool(outputs)]
 
     def dry_run(self):
-        """Return a function that runs the network on a shape, without any numbers.
+        """Return a function that runs the network on shapes alone.
 
         Returns
         -------
         callable
-            From ``(n_channels, *spatial_shape)`` of a sample to the outputs. It
-            raises what the network raises for such a shape.
+            Function from the shape of a sample, ``(n_channels, *spatial_shape)``, to
+            the outputs. It raises the network's errors for this shape.
         """
         network = weightless_copy(self.network)
 
@@ -219,14 +220,14 @@ class FeatureExtractor:
         return run
 
     def _check(self, outputs, n_samples):
-        """Raise an error if outputs are not one for each sample."""
+        """Raise an error if an output does not have one row for each sample."""
         for layer, output in zip(self.layers, outputs, strict=True):
             shape = tuple(getattr(output, "shape", ()))
             if shape[:1] != (n_samples,):
                 raise ValueError(
                     f"layer={layer!r} gives {shape or type(output).__name__} for "
-                    f"{n_samples} samples, expected an array whose first axis is that "
-                    "of the samples. Choose another layer."
+                    f"{n_samples} samples, expected one row for each sample. Choose "
+                    "another layer."
                 )
 
 
@@ -236,20 +237,20 @@ def _check_norms(network):
         if isinstance(part, _BatchNorm) and part.running_mean is None:
             raise ValueError(
                 f"The batch normalisation {name!r} has no running statistics "
-                "(track_running_stats=False), so that the features of an image would "
-                "depend on the images around it. Train it with them, or choose a layer "
-                "before it."
+                "(track_running_stats=False): features of an image would depend on the "
+                "other images of its batch. Train the network with running statistics, "
+                "or choose an earlier layer."
             )
 
 
 def _part_rows(batch_size, n_pixels):
-    """Return the number of images of a part of a batch, by that of their pixels."""
+    """Return the number of images in a part of a batch."""
     n_parts = max(1, batch_size * n_pixels // PART_PIXELS)
     return min(batch_size, -(-batch_size // (n_parts * PART_ROWS)) * PART_ROWS)
 
 
 def _filled_up(batch, n_rows):
-    """Return a batch of `n_rows`, the last sample repeated."""
+    """Return a batch padded to `n_rows` with copies of its last sample."""
     missing = n_rows - len(batch)
     if missing <= 0:
         return batch

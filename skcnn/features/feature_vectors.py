@@ -17,13 +17,13 @@ FIND = (
     "SELECT key, coalesce(CAST(used AS REAL), 0), itemsize, checksum, data "
     "FROM features WHERE key IN ({})"
 )
-USE_RESOLUTION = 3600  # seconds; uses are noted this seldom, as it is a write
+USE_RESOLUTION = 3600  # seconds; uses are noted at most this often, as each is a write
 EVICTION_SLACK = 0.01  # of the limit, so that not every batch has to evict
 MOST_EVICTED = 2**26  # bytes at a time, so that others do not wait for long
 
 
 class DamageError(sqlite3.DatabaseError):
-    """A database does not hold what was written to it."""
+    """Error for a database that does not hold what was written to it."""
 
 
 def encode(key, vector):
@@ -41,7 +41,7 @@ def encode(key, vector):
 
 
 def find_vectors(db, keys):
-    """Return the vectors of those keys that are stored and not damaged, read-only."""
+    """Return the stored, undamaged vectors of some keys, read-only."""
     now, found, unnoted = time.time(), {}, []
     for start in range(0, len(keys), QUERY_SIZE):
         chunk = keys[start : start + QUERY_SIZE]
@@ -58,7 +58,7 @@ def find_vectors(db, keys):
 
 
 def insert_vectors(db, rows):
-    """Insert what `encode` returns, replacing rows that have the same keys."""
+    """Insert encoded rows, replacing those with the same keys."""
     db.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)", rows)
     keys = [key for key, *_ in rows]
     if find_vectors(db, keys).keys() != set(keys):
@@ -103,7 +103,7 @@ def _pragma(db, name):
 
 
 def _decode(key, size, checksum, data):
-    """Return a feature vector, or None if anything of its row is damaged."""
+    """Return a feature vector, or None if its row is damaged."""
     are_bytes = isinstance(key, bytes) and isinstance(data, bytes)
     if size not in ITEM_SIZES or not are_bytes:
         return None

@@ -1,4 +1,4 @@
-"""Files of fits: pickles of what training leaves, in a folder of the user alone."""
+"""Store of fits: pickles of training results, in a folder private to its user."""
 
 import os
 import pickle
@@ -13,15 +13,15 @@ DIGEST_SIZE = 32
 
 
 class FitFiles(CacheFolder):
-    """Values by name, each in a file of its own that is written at once or not at all.
+    """Store of named values, each in a file that is written atomically.
 
-    A file whose checksum is wrong is as good as missing.
+    Damaged files are removed with a warning.
 
     Parameters
     ----------
     folder : Path
-        The folder, an absolute path; created with access for its owner alone when
-        first stored to.
+        Absolute path of the folder, which is created by the first `store` with access
+        for its owner alone.
 
     bytes_limit : int, default=10737418240
         Maximum size of all files. When it is exceeded, the least recently used ones
@@ -39,38 +39,38 @@ class FitFiles(CacheFolder):
     ([1, 2], None)
     """
 
-    holds, consequence = "store of fits", "Fits are not kept."
+    holds, consequence = "store of fits", "Fits are not stored."
 
     def __init__(self, folder, bytes_limit=BYTES_LIMIT):
         super().__init__(folder)
         self.bytes_limit = bytes_limit
 
     def load(self, name):
-        """Return the value of a name, None if there is none or its file is damaged.
+        """Load the value of a name.
 
         Parameters
         ----------
         name : str
-            A name.
+            Name of the value.
 
         Returns
         -------
         object or None
-            The value.
+            The value; None if there is none or its file is damaged.
         """
         path = self._path(name)
         try:
             if not self._is_available(create=False) or not path.exists():
                 return None
-            os.utime(path)  # it is used
+            os.utime(path)  # the time of its last use
             return _unpickle(path.read_bytes())
         except FileNotFoundError:  # another worker has just removed it
             return None
         except OSError as error:
             self.give_up(error)
-        except Exception as error:  # whatever damaged pickles raise
+        except Exception as error:  # a damaged pickle may raise anything
             path.unlink(missing_ok=True)
-            warn(f"{path} was damaged ({error}) and was removed. The fit is repeated.")
+            warn(f"{path} was damaged ({error}) and removed. The fit is repeated.")
         return None
 
     def store(self, name, value):
@@ -79,7 +79,7 @@ class FitFiles(CacheFolder):
         Parameters
         ----------
         name : str
-            Its name.
+            Name of the value.
 
         value : object
             The value.
@@ -101,7 +101,7 @@ class FitFiles(CacheFolder):
         return self.folder / f"fit-{name}.pickle"
 
     def _write(self, path, data):
-        """Write a file under a name of its own, and then give it the right one."""
+        """Write a file atomically: under a temporary name first."""
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
             descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
@@ -113,7 +113,7 @@ class FitFiles(CacheFolder):
             part.unlink(missing_ok=True)
 
     def _evict(self):
-        """Remove the files that were not used for longest, if all are too large."""
+        """Remove the least recently used files while all exceed the limit."""
         files = [entry for entry in os.scandir(self.folder) if _is_ours(entry)]
         files = sorted((e.stat().st_mtime, e.stat().st_size, e.path) for e in files)
         excess = sum(size for _, size, _ in files) - self.bytes_limit
@@ -129,7 +129,7 @@ class FitFiles(CacheFolder):
         Raises
         ------
         OSError
-            If one cannot be removed.
+            If a file cannot be removed.
         """
         for path in self.folder.glob("fit-*"):
             path.unlink(missing_ok=True)
@@ -141,10 +141,10 @@ def _is_ours(entry):
 
 
 def _unpickle(content):
-    """Return the value of a file, if it is whole."""
+    """Return the value of a file; raise an error if it is damaged."""
     data = memoryview(content)[DIGEST_SIZE:]
     if content[:DIGEST_SIZE] != _checksum(data):
-        raise ValueError("its checksum is another one")
+        raise ValueError("its checksum is wrong")
     return pickle.loads(data)
 
 

@@ -1,4 +1,4 @@
-"""From maps to features: pooling over positions."""
+"""Pooling of feature maps over positions."""
 
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
@@ -10,12 +10,12 @@ def avg(maps):
 
 
 def max_(maps):
-    """Return the largest value over positions."""
+    """Return the maximum over positions."""
     return maps.amax(2)
 
 
 def avgmax(maps):
-    """Return the mean of the average and the largest value."""
+    """Return the mean of the average and the maximum over positions."""
     return (avg(maps) + max_(maps)) / 2
 
 
@@ -32,28 +32,28 @@ POOLINGS = {"avg": avg, "max": max_, "avgmax": avgmax, "gem": gem}
 
 
 def pool(outputs, pooling, n_axes, channel_axes=None):
-    """Return one row of features for each sample.
+    """Pool the output of a layer to one row of features for each sample.
 
     Parameters
     ----------
     outputs : torch.Tensor of shape (n, c, *spatial_shape) or (n, c) or (n,)
-        Of a layer. With one axis fewer than maps have, ``(n, tokens, c)``, they
-        are the tokens of a transformer.
+        Output of a layer. With one axis fewer than feature maps have,
+        ``(n, tokens, c)``, it holds the tokens of a transformer.
 
     pooling : {"avg", "max", "avgmax", "gem"} or None
-        Over positions or tokens; None keeps them all, flattened.
+        Pooling over positions or tokens. None keeps all values, flattened.
 
     n_axes : int
         Number of spatial axes of the network's input.
 
     channel_axes : tuple of int or None, default=None
-        Which axes are channels, all others positions. None stands for the second
-        axis of maps, and the last of tokens.
+        Axes of the channels; all others are positions. None is the second axis of
+        feature maps and the last axis of tokens.
 
     Returns
     -------
     torch.Tensor of shape (n, n_features)
-        In single precision at least.
+        Features, in at least single precision.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""Convolutions of 3 × 3 pixels with fewer multiplications.
+"""Winograd convolutions with kernels of 3 × 3 pixels.
 
 The output is computed in tiles of 4 × 4 pixels, F(4 × 4, 3 × 3) of Lavin and Gray
-2016, *Fast algorithms for convolutional neural networks*: a linear map takes the
-6 × 6 pixels that such a tile depends on to 36 values, in which the convolution is one
-product of matrices for each value; another one takes the 36 results to the tile. That
-is 36 multiplications for 144, and the maps cost little where there are many channels.
+2016, *Fast algorithms for convolutional neural networks*. A linear transform maps the
+6 × 6 input pixels of a tile to 36 values. The convolution is one matrix product for
+each of these values, and another transform maps the 36 results to the tile. This takes
+36 multiplications instead of 144; with many channels, the transforms cost little.
 """
 
 import torch
@@ -14,15 +14,15 @@ from torch.nn import functional as F
 TILE = 4
 WINDOW = TILE + 2
 SIZE = WINDOW**2
-# Tiles that are computed together: more fill the caches, fewer leave products small.
+# Tiles that are computed together: more fill the caches, fewer make products small.
 N_TILES = 256
-# Multiplications of a convolution for one of this way's. Those of the maps count
-# twice, as these move more data. Both limits are where this way took less time on a
-# processor with AVX2, of 34 shapes from 64 to 512 channels and 4 to 112 pixels.
+# Minimum ratio of multiplications, direct to Winograd, and minimum side in pixels.
+# Multiplications of the transforms count twice, as they move more data. The limits were
+# measured with AVX2, for 34 shapes from 64 to 512 channels and 4 to 112 pixels.
 MIN_GAIN = 1.85
 MIN_SIDE = 7
 
-# The three maps of one axis, by columns: of weights, of windows, to tiles.
+# Transforms of one axis, by columns: of weights, of windows, to tiles.
 OF_WEIGHTS = (
     (1 / 4, -1 / 6, -1 / 6, 1 / 24, 1 / 24, 0),
     (0, -1 / 6, 1 / 6, 1 / 12, -1 / 12, 0),
@@ -44,17 +44,17 @@ TO_TILES = (
     (1, -2, 4, -8),
     (0, 0, 0, 1.0),
 )
-# This value goes to all pixels of a tile alike, so the bias is added to it.
+# This value contributes equally to all pixels of a tile, so the bias is added to it.
 CONSTANT = WINDOW + 1
 
 
 def use_winograd(network):
-    """Replace those convolutions of a network that may be computed faster.
+    """Replace the convolutions that Winograd's algorithm computes faster.
 
     Parameters
     ----------
     network : torch.nn.Module
-        On a CPU, in float32. It is changed.
+        Network on a CPU, in float32. It is modified in place.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def use_winograd(network):
 
 
 def _suits(module):
-    """Return whether some images are faster than in the convolution itself."""
+    """Return whether a layer is faster by Winograd for some image size."""
     return (
         type(module) is nn.Conv2d
         and module.kernel_size == (3, 3)
@@ -81,7 +81,7 @@ def _suits(module):
 
 
 def _gain(conv, height, width):
-    """Return how many multiplications of a convolution one of this way's replaces."""
+    """Return the ratio of multiplications, direct to Winograd."""
     n_in, n_out = conv.in_channels, conv.out_channels
     maps = SIZE * n_in + TILE**2 * n_out
     of_tiles = _n_tiles(height) * _n_tiles(width) * SIZE * (n_in * n_out + 2 * maps)
@@ -89,20 +89,20 @@ def _gain(conv, height, width):
 
 
 def _n_tiles(side):
-    """Return how many tiles cover an axis."""
+    """Return the number of tiles that cover an axis."""
     return -(-side // TILE)
 
 
 class WinogradConv2d(nn.Module):
-    """A convolution of 3 × 3 pixels in steps of one, computed in tiles.
+    """Winograd convolution of 3 × 3 pixels and stride 1.
 
-    Maps that are too small to gain from it are computed as ever. Which way it is
-    depends on the size of an image alone.
+    Small feature maps are convolved directly. The choice depends only on the size of
+    an image.
 
     Parameters
     ----------
     conv : torch.nn.Conv2d
-        In float32, padded with zeros, without groups and dilation.
+        Convolution in float32 with zero padding, without groups or dilation.
     """
 
     def __init__(self, conv):
@@ -143,7 +143,7 @@ class WinogradConv2d(nn.Module):
         return whole[:, :height, :width].contiguous().permute(0, 3, 1, 2)
 
     def _padded(self, x, rows, columns):
-        """Return images with channels last, as large as what their tiles depend on."""
+        """Return images, channels last, padded to the input of whole tiles."""
         pads = [0, 0]
         sides, padding = x.shape[:1:-1], self.conv.padding[::-1]
         for side, pad, n_tiles in zip(sides, padding, (columns, rows), strict=True):
@@ -160,6 +160,6 @@ class WinogradConv2d(nn.Module):
 
 
 def _in_two_axes(columns):
-    """Return the matrix of a map of two axes from that of one."""
+    """Return the matrix of a transform of two axes from that of one."""
     matrix = torch.tensor(columns).T.contiguous()
     return torch.kron(matrix, matrix)

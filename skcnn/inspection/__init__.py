@@ -1,4 +1,4 @@
-"""Pictures of networks: what they look like, what they see and where they looked."""
+"""Tools for model inspection: displays, class activation maps and summaries."""
 
 from .class_activation import class_activation_maps
 from .class_activation_display import ClassActivationDisplay

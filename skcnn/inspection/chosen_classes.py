@@ -1,4 +1,4 @@
-"""Classes whose scores are looked at: predicted, true or chosen ones."""
+"""Choice of the classes to explain: predicted, true or given labels."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ WORDS = ("predicted", "true", "all")
 
 @dataclass(frozen=True)
 class ChosenClasses:
-    """Columns of scores that are looked at, and whether they have an axis.
+    """Chosen columns of the scores, and whether results have an axis for them.
 
     Parameters
     ----------
     labels : ndarray of shape (n_classes,)
-        Labels of all columns; of a regressor, their numbers.
+        Labels of all columns; for a regressor, column indices.
 
     columns : ndarray of shape (n_chosen,) or (n_samples, 1), or None
-        Chosen columns, for all samples or for each; None for the predicted ones.
+        Chosen columns, for all samples or per sample; None for the predicted ones.
 
     has_axis : bool
         Whether results have an axis for the chosen classes.
@@ -35,7 +35,7 @@ class ChosenClasses:
         Parameters
         ----------
         scores : ndarray of shape (n, n_classes)
-            Scores, by which the predicted ones are found.
+            Scores, which determine the predicted columns.
 
         rows : slice, default=slice(None)
             Rows of the samples in X.
@@ -53,7 +53,7 @@ class ChosenClasses:
 
 
 def choose_classes(est, n_outputs, X, classes, y=None):
-    """Return the classes that are meant.
+    """Find the columns of chosen classes.
 
     Parameters
     ----------
@@ -61,14 +61,14 @@ def choose_classes(est, n_outputs, X, classes, y=None):
         Fitted classifier, with `classes_`, or regressor.
 
     n_outputs : int
-        Number of its scores for a sample.
+        Number of scores per sample.
 
     X : sized
-        Samples, for which `y` is.
+        Samples.
 
     classes : {"predicted", "true", "all"}, label or list of labels
-        What is asked for. Of a regressor, "predicted" is its only output, labels are
-        the numbers of outputs.
+        Classes to explain. For a regressor, "predicted" is its only output, and labels
+        are indices of outputs.
 
     y : array-like of shape (n_samples,) or None, default=None
         True labels, for "true".
@@ -76,7 +76,7 @@ def choose_classes(est, n_outputs, X, classes, y=None):
     Returns
     -------
     ChosenClasses
-        The columns.
+        Chosen columns.
 
     Raises
     ------
@@ -97,14 +97,14 @@ def choose_classes(est, n_outputs, X, classes, y=None):
         return ChosenClasses(labels, _find(labels, column_or_1d(y))[:, None], False)
     if not hasattr(est, "classes_") and n_outputs > 1:
         raise ValueError(
-            f"The regressor has {n_outputs} outputs, and classes='predicted' chooses "
-            "none of them. Pass the number of an output, such as classes=0, or 'all'."
+            f"The regressor has {n_outputs} outputs, but classes='predicted' needs a "
+            "single one. Pass the index of an output, such as classes=0, or 'all'."
         )
     return ChosenClasses(labels, None, False)
 
 
 def _find(labels, chosen):
-    """Return the positions of chosen labels among all."""
+    """Return the column indices of chosen labels."""
     positions = {label: index for index, label in enumerate(labels.tolist())}
     unknown = [label for label in chosen.tolist() if label not in positions]
     if unknown:

@@ -1,4 +1,4 @@
-"""Class activation maps: the parts of an image that speak for a class."""
+"""Class activation maps: the parts of an image that support a class."""
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,13 +14,13 @@ from .networks import find_network
 def class_activation_maps(
     est, X, *, classes="predicted", y=None, layer=None, method="hirescam"
 ):
-    """Compute the parts of images that speak for a class.
+    """Compute class activation maps: the parts of images that support a class.
 
-    The score of a network is traced back to its feature maps: gradients are multiplied
-    with the feature maps, summed over channels, and negative sums set to 0. Of a
-    pipeline of :class:`~skcnn.CNNFeatureTransformer`, with average pooling, and linear
-    steps, such as a scaler and a logistic regression, the map is exact [1]_: its mean
-    is the decision value less the intercept.
+    Feature maps are multiplied by the gradients of the score and summed over channels,
+    and negative sums are set to 0. For a pipeline of
+    :class:`~skcnn.CNNFeatureTransformer` with average pooling and linear steps, such as
+    a scaler and a logistic regression, maps are exact [1]_: the mean of a map is the
+    decision value minus the intercept.
 
     Parameters
     ----------
@@ -31,50 +31,49 @@ def class_activation_maps(
         :class:`~skcnn.CNNFeatureTransformer` and linear steps.
 
     X : array-like or sequence of image files
-        Images, signals or volumes that `est` predicts.
+        Images, signals or volumes that `est` takes.
 
     classes : {"predicted", "true", "all"}, label or list of labels, default="predicted"
-        Classes that the maps are for. Of a regressor, "predicted" is its only output,
-        and labels are the numbers of outputs.
+        Classes to explain. For a regressor, "predicted" is its only output, and labels
+        are indices of outputs.
 
     y : array-like of shape (n_samples,) or None, default=None
         True labels, for ``classes="true"``.
 
     layer : str, list of str or None, default=None
-        Name of the part of ``module_`` whose feature maps are used, or several, whose
-        maps are multiplied; "input" is the image itself, less its median. None is the
-        last layer with at least 7 positions along each axis; for images of at most 96
-        pixels, of which a position covers much, also "input". Of a pipeline, None
-        finds the layer whose means are the features.
+        Layer of ``module_`` whose feature maps are used; the maps of several layers are
+        multiplied. "input" is the image itself minus its median. None uses the last
+        layer with at least 7 positions along each axis and, if no side of the image
+        exceeds 96 pixels, also "input". For a pipeline, None finds the layer whose
+        means are the features.
 
     method : {"hirescam", "gradcam"}, default="hirescam"
-        Weights of the feature maps: their gradients position by position [3]_, or the
-        mean gradient of each feature map [2]_. Both are the same for networks that end
-        with the mean of their feature maps. Others tell positions apart, and then
-        mean gradients mislead. Ignored for a pipeline.
+        Weights of the feature maps: the gradient at each position [3]_, or the mean
+        gradient of each feature map [2]_. Both give the same maps if global average
+        pooling follows the layer; otherwise, mean gradients can mislead. Ignored for a
+        pipeline.
 
     Returns
     -------
     ndarray of shape (n_samples, [n_chosen,] ...)
-        Maps, in float64. Those of a network are 0 or more; exact ones are positive
-        where the image speaks for the class and negative where it speaks against it.
-        The spatial shape is that of the images in X; of image files, which have any
-        size, that of the network's input, a crop of the centre. The axis of the chosen
-        classes is there for "all" and a list.
+        Maps, in float64. Maps of a network are non-negative; exact maps of a pipeline
+        are negative where the image contradicts the class. The spatial shape is that
+        of the images in X or, for image files, of the network's input, a centre crop.
+        Only "all" and a list of labels add the axis of the chosen classes.
 
     Raises
     ------
     ValueError
-        If a class or layer does not exist, or there are no feature maps, or steps after
-        the features are not linear.
+        If a class or layer does not exist, the layer returns no feature maps, or the
+        steps after the features are not linear.
 
     TypeError
         If `est` has no network.
 
     See Also
     --------
-    ClassActivationDisplay : Maps shown over the images.
-    OcclusionDisplay : Parts that matter to any classifier.
+    ClassActivationDisplay : Display of class activation maps over images.
+    OcclusionDisplay : Display of occlusion maps, for any classifier.
 
     References
     ----------
@@ -118,7 +117,7 @@ def class_activation_maps(
 
 
 def _placed(found, X, maps):
-    """Return maps in the shape of images of an array, or of the network's input."""
+    """Return maps in the shape of array images, or of the network's input for files."""
     maps = resize_maps(maps, found.input_shape[1:])
     X = found.prepared(X)
     if found.preprocessing is None or is_image_files(X):
@@ -129,7 +128,7 @@ def _placed(found, X, maps):
 
 
 def _keep_means(placed, maps):
-    """Return maps whose mean is that of the maps that were interpolated."""
+    """Return resized maps, shifted to the means of the original maps."""
     axes = tuple(range(2, maps.ndim))
     before, after = maps.mean(axes, keepdim=True), placed.mean(axes, keepdim=True)
     return placed + (before - after)

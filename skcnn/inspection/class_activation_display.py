@@ -1,4 +1,4 @@
-"""Class activation maps shown over the images."""
+"""Display of class activation maps over images."""
 
 from .class_activation import class_activation_maps
 from .input_pictures import pictures_of
@@ -14,7 +14,7 @@ from .shown_images import (
 
 
 class ClassActivationDisplay:
-    """Images, and where an estimator looked: their class activation maps.
+    """Display of class activation maps over images.
 
     It is recommended to use :meth:`from_estimator` to create a display.
 
@@ -23,7 +23,7 @@ class ClassActivationDisplay:
     maps : ndarray of shape (n_images, n_maps, ...)
         Class activation maps, see :func:`class_activation_maps`.
     pictures : list of ndarray
-        Pictures of the images, in the shape of the maps; of signals, arrays of shape
+        Pictures of the images, in the shape of the maps; for signals, arrays of shape
         (length, n_channels).
     labels : ndarray of shape (n_images, n_maps)
         Classes of the maps.
@@ -32,19 +32,19 @@ class ClassActivationDisplay:
     y_true : ndarray of shape (n_images,) or None, default=None
         True labels or values.
     rows : ndarray of shape (n_images,) or None, default=None
-        Rows of the images in X.
+        Row indices of the images in X.
 
     Attributes
     ----------
     axes_ : ndarray of shape (1 + n_maps, n_images), of matplotlib Axes
-        The images, and below them their maps.
+        Axes of the images (first row) and of their maps.
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure containing the axes.
 
     See Also
     --------
-    class_activation_maps : The maps as arrays, for any number of images.
-    OcclusionDisplay : Parts that matter to any classifier.
+    class_activation_maps : Class activation maps as arrays.
+    OcclusionDisplay : Display of occlusion maps, for any classifier.
 
     Examples
     --------
@@ -88,21 +88,21 @@ class ClassActivationDisplay:
         Parameters
         ----------
         estimator : BaseEstimator
-            Fitted estimator, as of :func:`class_activation_maps`.
+            Fitted estimator that :func:`class_activation_maps` takes.
         X : array-like or sequence of image files
-            Images, signals or volumes, of which a slice is shown.
+            Images, signals or volumes. The middle slice of a volume is shown.
         y : array-like of shape (n_samples,) or None, default=None
             True labels or values.
         classes : {"predicted", "true", "all"}, label or list, default="predicted"
-            Classes that the maps are for.
+            Classes to explain.
         show : {"all", "right", "wrong"}, default="all"
-            Whether to show only images whose predictions are right or wrong.
+            Images to show: all, or those whose predictions are right or wrong.
         n_images : int, default=4
-            Maximum number of images, the first ones of X.
+            Maximum number of images, taken from the start of X.
         layer, method : str, list of str or None, str
-            As of :func:`class_activation_maps`.
+            See :func:`class_activation_maps`.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the grid takes; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -112,8 +112,7 @@ class ClassActivationDisplay:
         Raises
         ------
         ValueError
-            If :func:`class_activation_maps` raises it, `show` needs y, or there are no
-            such images.
+            If a parameter is not valid, `show` needs y, or no image matches `show`.
         """
         found = find_network(estimator)
         X, rows, y_pred, y = choose_images(estimator, X, y, show, n_images)
@@ -125,15 +124,15 @@ class ClassActivationDisplay:
         return display.plot(ax=ax)
 
     def plot(self, ax=None):
-        """Draw the images and below them their maps.
+        """Draw the images, with their maps below.
 
-        Wrong predictions are framed. Maps are shares of their largest values, and
-        contours are at half of these.
+        Wrong predictions are framed. Each map is divided by its largest value;
+        contours are drawn at 0.5.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes whose place the grid takes; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------

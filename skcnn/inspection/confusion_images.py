@@ -1,4 +1,4 @@
-"""The images that a classifier gets wrong."""
+"""Display of misclassified images."""
 
 from math import ceil
 
@@ -9,7 +9,7 @@ from .pictures import as_pictures, make_grid, reading_of, show_picture
 
 
 class ConfusionImagesDisplay:
-    """The images that a classifier gets wrong, the most confident errors first.
+    """Display of misclassified images, the most confident errors first.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_predictions` to
     create a display.
@@ -19,22 +19,22 @@ class ConfusionImagesDisplay:
     pictures : list of ndarray
         Pictures of the images.
     rows : ndarray of shape (n_images,)
-        Their rows.
+        Row indices of the images in X.
     y_true, y_pred : ndarray of shape (n_images,)
-        Their true and predicted labels.
+        True and predicted labels of the images.
     confidence : ndarray of shape (n_images,) or None, default=None
         Confidence of the predictions.
     n_wrong : int or None, default=None
-        Number of all images that are wrong; None is that of the pictures.
+        Total number of misclassified images, for the title.
     n_samples : int or None, default=None
-        Number of all images.
+        Total number of images, for the title.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
-        Grid of the pictures.
+        Axes of the images.
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure containing the axes.
 
     See Also
     --------
@@ -86,12 +86,12 @@ class ConfusionImagesDisplay:
         channel_axis="auto",
         ax=None,
     ):
-        """Predict the labels of images and draw those that are wrong.
+        """Predict the labels of images and draw the misclassified images.
 
         Parameters
         ----------
         estimator : estimator
-            Any fitted classifier, also a pipeline or search.
+            Any fitted classifier, including pipelines and searches.
         X : array-like or sequence of image files
             Images.
         y : array-like of shape (n_samples,)
@@ -107,14 +107,14 @@ class ConfusionImagesDisplay:
             Axis of X that holds the channels, if no part of the estimator has this
             parameter.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the pictures take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
         ConfusionImagesDisplay
-            The display. Its `confidence` is the highest probability; without
-            `predict_proba`, the highest decision value, or its absolute value of two
-            classes; None without either.
+            The display. Its `confidence` is the highest probability or, without
+            `predict_proba`, the highest decision value (for two classes, its absolute
+            value). It is None if the estimator has neither.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class ConfusionImagesDisplay:
         channel_axis="auto",
         ax=None,
     ):
-        """Draw the images whose predictions are wrong.
+        """Draw the misclassified images.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class ConfusionImagesDisplay:
         X : array-like or sequence of image files
             Images.
         confidence : array-like of shape (n_samples,) or None, default=None
-            Confidence of the predictions, in any unit. None keeps the order of X.
+            Confidence of the predictions, on any scale. None keeps the order of X.
         n_images : int, default=12
             Maximum number of images.
         n_columns : int, default=4
@@ -166,7 +166,7 @@ class ConfusionImagesDisplay:
         channel_axis : int, None or "auto", default="auto"
             Axis of X that holds the channels.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the pictures take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -176,7 +176,7 @@ class ConfusionImagesDisplay:
         Raises
         ------
         ValueError, TypeError
-            If lengths differ, or labels have several columns.
+            If X and the labels differ in length, or labels have several columns.
         """
         y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
         check_consistent_length(X, y_true, y_pred, confidence)
@@ -204,7 +204,7 @@ class ConfusionImagesDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes whose place the pictures take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
         n_columns : int, default=4
             Number of columns of the grid.
 
@@ -229,7 +229,7 @@ class ConfusionImagesDisplay:
         return self
 
     def _title(self, i):
-        """Return the labels of a picture, and the confidence."""
+        """Return the title of a picture: its labels and the confidence."""
         confidence = ""
         if self.confidence is not None:
             confidence = f" ({self.confidence[i]:.2g})"
@@ -237,7 +237,7 @@ class ConfusionImagesDisplay:
 
 
 def _find_confidence(estimator, X):
-    """Return the confidence of predictions, None if nothing tells it."""
+    """Return the confidence of predictions, None if there are no scores."""
     for method in ("predict_proba", "decision_function"):
         if hasattr(estimator, method):
             values = np.asarray(getattr(estimator, method)(X))

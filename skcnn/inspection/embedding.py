@@ -1,4 +1,4 @@
-"""Images at their place in a plane, by a projection of their features."""
+"""Display of images in a two-dimensional projection of their features."""
 
 import numpy as np
 from sklearn.base import clone
@@ -18,7 +18,7 @@ TAG = {"s": 30, "linewidths": 0.8, "edgecolors": "white", "zorder": 4}
 
 
 class EmbeddingDisplay:
-    """Images at their place in a plane, by a projection of their features.
+    """Display of images in a two-dimensional projection of their features.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_features` to create a
     display.
@@ -26,11 +26,11 @@ class EmbeddingDisplay:
     Parameters
     ----------
     embedding : ndarray of shape (n_samples, 2)
-        Places of the images.
+        Coordinates of the images.
     thumbnails : dict of int to ndarray
         Pictures of some images, by row of `embedding`.
     side : float, default=0.1
-        Longer side of a thumbnail, as a fraction of the plane.
+        Longer side of a thumbnail, as a fraction of the plot.
     labels : ndarray of shape (n_samples,) or None, default=None
         Labels or values of the images.
     axis_names : tuple of str, default=("", "")
@@ -42,13 +42,13 @@ class EmbeddingDisplay:
         Left, right, bottom and top edge of each thumbnail, in units of `embedding`.
         They do not overlap.
     ax_ : matplotlib Axes
-        The plane.
+        Axes of the plot.
     figure_ : matplotlib Figure
-        Figure that holds it.
+        Figure containing the axes.
 
     See Also
     --------
-    NeighborsDisplay : Images and their nearest neighbours.
+    NeighborsDisplay : Display of images and their nearest neighbours.
 
     Examples
     --------
@@ -91,23 +91,23 @@ class EmbeddingDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted transformer, estimator of this package, pipeline with one, or search.
-            Features are what a transformer returns, or the input of the last layer or
-            of the last step.
+            Fitted transformer, estimator of this package, pipeline or search. Features
+            are the output of a transformer, or the input of the last layer of a network
+            or of the last step of a pipeline.
         X : array-like or sequence of image files
-            Images. Files without features (with ``on_error="skip"``) are left out.
+            Images. Files skipped by ``on_error="skip"`` are left out.
         y : array-like of shape (n_samples,) or None, default=None
             Labels or values, drawn as markers and colours.
         method : {"pca", "tsne", "lle"} or transformer, default="pca"
             Projection: principal components, t-SNE, locally linear embedding, or an
             estimator with `fit_transform`, which is cloned.
         side : float, default=0.1
-            Longer side of a thumbnail, as a fraction of the plane. Images nearer to
-            one that has a thumbnail have none.
+            Longer side of a thumbnail, as a fraction of the plot. Images too close to
+            another thumbnail are drawn as points only.
         random_state : int, RandomState instance or None, default=None
             Seed of "tsne" and "lle".
         ax : matplotlib Axes or None, default=None
-            Axes to draw in; None makes a new figure.
+            Axes to draw in. If None, a new figure is created.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class EmbeddingDisplay:
         channel_axis="auto",
         ax=None,
     ):
-        """Project features that are given, and draw thumbnails.
+        """Project precomputed features and draw thumbnails.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class EmbeddingDisplay:
         method : {"pca", "tsne", "lle"} or transformer, default="pca"
             Projection, as in :meth:`from_estimator`.
         side : float, default=0.1
-            Longer side of a thumbnail, as a fraction of the plane.
+            Longer side of a thumbnail, as a fraction of the plot.
         random_state : int, RandomState instance or None, default=None
             Seed of "tsne" and "lle".
         image_shape : tuple of int or None, default=None
@@ -165,7 +165,7 @@ class EmbeddingDisplay:
         channel_axis : int, None or "auto", default="auto"
             Axis of X that holds the channels.
         ax : matplotlib Axes or None, default=None
-            Axes to draw in; None makes a new figure.
+            Axes to draw in. If None, a new figure is created.
 
         Returns
         -------
@@ -194,12 +194,12 @@ class EmbeddingDisplay:
         return display.plot(ax=ax)
 
     def plot(self, ax=None):
-        """Draw the plane.
+        """Draw the points and thumbnails.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes to draw in; None makes a new figure.
+            Axes to draw in. If None, a new figure is created.
 
         Returns
         -------
@@ -219,7 +219,7 @@ class EmbeddingDisplay:
         return self
 
     def _draw_thumbnail(self, row):
-        """Draw the picture of a row in its proportions, and return its edges."""
+        """Draw the thumbnail of a row, and return its edges."""
         picture = self.thumbnails[row]
         sides = np.array([picture.shape[1], picture.shape[0]])
         half = _extent(self.embedding)[1] * self.side * 0.45 * sides / sides.max()
@@ -231,7 +231,7 @@ class EmbeddingDisplay:
         return edges
 
     def _draw_points(self):
-        """Draw a point for each image, by label or value."""
+        """Draw a point for each image, coloured by label or value."""
         rows = np.arange(len(self.embedding))
         if self.labels is None:
             self.ax_.scatter(*self.embedding.T, color="0.5", **POINT)
@@ -245,7 +245,7 @@ class EmbeddingDisplay:
                 self.ax_.legend(**place, markerscale=1.6, frameon=False)
 
     def _draw_tags(self):
-        """Draw the markers of thumbnails at their corners, as they hide the points."""
+        """Draw markers at the corners of thumbnails, which hide their points."""
         if self.labels is None or type_of_target(self.labels) == "continuous":
             return
         rows = np.array(list(self.boxes_))
@@ -253,7 +253,7 @@ class EmbeddingDisplay:
         self._draw_classes(rows, corners, TAG)
 
     def _draw_classes(self, rows, places, style):
-        """Draw a marker for each of some rows, by its label."""
+        """Draw a marker for each row, by its label."""
         for i, label in enumerate(np.unique(self.labels)):
             self.ax_.scatter(
                 *places[self.labels[rows] == label].T,
@@ -265,7 +265,7 @@ class EmbeddingDisplay:
 
 
 def make_projection(method, n_samples, random_state=None):
-    """Return a projection to a plane, not fitted.
+    """Return an unfitted projection to two dimensions.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def make_projection(method, n_samples, random_state=None):
         Projection.
 
     n_samples : int
-        Number of samples, of which the number of neighbours is less.
+        Number of samples, which limits the number of neighbours.
 
     random_state : int, RandomState instance or None, default=None
         Seed.
@@ -311,21 +311,21 @@ def make_projection(method, n_samples, random_state=None):
 
 
 def choose_apart(embedding, side):
-    """Return rows whose squares, of a side in fractions of the plane, do not overlap.
+    """Choose rows whose thumbnails do not overlap.
 
     Parameters
     ----------
     embedding : ndarray of shape (n_samples, 2)
-        Places.
+        Coordinates.
 
     side : float
-        Side of the squares.
+        Side of a thumbnail, as a fraction of the plot.
 
     Returns
     -------
     list of int
-        Rows in rising order. They are taken in an order that is drawn once for all, so
-        that none of sorted labels is preferred, if far enough from those before.
+        Rows in ascending order. Candidates are visited in a fixed random order, so that
+        no class is preferred if rows are sorted by label.
 
     Examples
     --------
@@ -344,14 +344,14 @@ def choose_apart(embedding, side):
 
 
 def _extent(embedding):
-    """Return the lower corner of a plane, and its size."""
+    """Return the lower corner and the size of the bounding box."""
     low = embedding.min(axis=0)
     size = embedding.max(axis=0) - low
     return low, np.where(size > 0, size, 1)
 
 
 def _name_axes(projection):
-    """Return names of the axes of a fitted projection."""
+    """Return the axis labels of a fitted projection."""
     if isinstance(projection, PCA):
         shares = 100 * projection.explained_variance_ratio_
         return tuple(

@@ -13,32 +13,32 @@ from .pictures import in_range, make_grid, show_picture, with_usual_channels
 
 
 class FeatureMapDisplay:
-    """What chosen layers make of one image.
+    """Display of the feature maps of one image, layer by layer.
 
-    It is recommended to use :meth:`from_estimator` to create a display. Each map has a
-    range of its own, from its minimum in black to its maximum in white. Of volumes, the
+    It is recommended to use :meth:`from_estimator` to create a display. Each map is
+    scaled separately, from its minimum (black) to its maximum (white). For volumes, the
     middle slice is drawn; maps of signals are curves.
 
     Parameters
     ----------
     pixels : ndarray of shape (n_channels, ...)
-        Image as the network sees it, after the resize and crop.
+        Image as the network sees it, after resizing and cropping.
     maps : dict of str to ndarray of shape (n_maps, ...)
-        Feature maps by name of the layer.
+        Feature maps by layer name.
     channels : dict of str to ndarray of shape (n_maps,)
-        Their channels.
+        Channel indices of the feature maps.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
         Grid with a row for each layer; the image is in the first column.
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure containing the axes.
 
     See Also
     --------
-    FilterDisplay : Filters of a layer.
-    ClassActivationDisplay : Where the network looked.
+    FilterDisplay : Display of the filters of a layer.
+    ClassActivationDisplay : Display of class activation maps over images.
 
     Examples
     --------
@@ -70,16 +70,16 @@ class FeatureMapDisplay:
         X : array-like or sequence of image files
             Images.
         layers : str, list of str or None, default=None
-            Layers, by the names of `CNNFeatureTransformer.layer_names` or of
+            Names of layers from `CNNFeatureTransformer.layer_names` or
             ``module_.named_modules()``. None chooses up to four, from fine to coarse
-            maps.
+            feature maps.
         row : int, default=0
-            Row of X that is drawn.
+            Row of X to draw.
         n_maps : int, default=6
-            Maximum number of maps of a layer. Those with the highest standard deviation
-            over positions are chosen, and drawn in the order of their channels.
+            Maximum number of feature maps per layer. The maps with the highest standard
+            deviation over positions are drawn, in the order of their channels.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the maps take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -103,12 +103,12 @@ class FeatureMapDisplay:
         return cls(seen_pixels(found, batch)[0], maps, channels).plot(ax=ax)
 
     def plot(self, ax=None):
-        """Draw the image and the maps.
+        """Draw the image and its feature maps.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes whose place the maps take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -142,14 +142,14 @@ def _take(X, row):
 
 @usual_torch()
 def _compute(found, network, X):
-    """Return what a network takes of one sample, and its outputs, on the CPU."""
+    """Return the network input of one sample, and the outputs on the CPU."""
     (batch,) = found.batches(X)
     with torch.inference_mode():
         return batch, [output[0].cpu().float() for output in network(batch)]
 
 
 def _draw_image(ax, pixels):
-    """Draw what the network sees."""
+    """Draw the input of the network."""
     if pixels.ndim == 2:
         _draw_map(ax, pixels, "input")
     else:
@@ -157,7 +157,7 @@ def _draw_image(ax, pixels):
 
 
 def _draw_map(ax, values, title, label=""):
-    """Draw one map, or curves."""
+    """Draw a feature map, or the curves of a signal."""
     if values.ndim == 1 or title == "input":
         ax.set_axis_on()
         ax.plot(np.atleast_2d(values).T, color="black", linewidth=0.8)

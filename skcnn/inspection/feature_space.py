@@ -1,4 +1,4 @@
-"""Features of images, computed by what an estimator has of a network."""
+"""Features of images, computed by transformers, networks or pipelines."""
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -9,13 +9,12 @@ from .._feature_transformer import CNNFeatureTransformer
 
 
 def compute_features(estimator, X):
-    """Return the features of images.
+    """Compute the features of images.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Fitted transformer, network of this package, pipeline that ends in either or in
-        another estimator, whose input then are the features, or search.
+        Fitted transformer, estimator of this package, pipeline or search.
 
     X : array-like or sequence of image files
         Images.
@@ -23,7 +22,8 @@ def compute_features(estimator, X):
     Returns
     -------
     ndarray of shape (n_samples, n_features)
-        What `transform` returns; for a trained network, the input of its last layer.
+        Output of a transformer, or input of the last layer of a network or of the last
+        step of a pipeline.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def compute_features(estimator, X):
         return CNNFeatureTransformer(estimator).fit(X).transform(X)
     raise TypeError(
         f"{type(estimator).__name__} computes no features, expected a transformer, an "
-        "estimator of this package, or a Pipeline with one. Compute them and call "
-        "from_features."
+        "estimator of this package, or a Pipeline with one. Compute features yourself "
+        "and call from_features."
     )
 
 
@@ -73,7 +73,7 @@ def _as_rows(features):
 
 
 def check_features(features, n_samples):
-    """Return features as an array of rows, one for each of the samples."""
+    """Return features as an array with one row for each sample."""
     features = _as_rows(features)
     if len(features) != n_samples:
         raise ValueError(

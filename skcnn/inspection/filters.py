@@ -1,4 +1,4 @@
-"""Filters of a layer as pictures."""
+"""Display of the filters of a layer."""
 
 from math import ceil
 
@@ -9,30 +9,30 @@ from .pictures import make_grid, show_picture
 
 
 class FilterDisplay:
-    """Filters of a convolutional layer.
+    """Display of the filters of a convolutional layer.
 
-    It is recommended to use :meth:`from_estimator` to create a display. Filters of
-    three channels are drawn in colour. Of other filters, one channel is drawn in grey:
-    mid-grey is 0, white is positive. One range holds for all filters.
+    It is recommended to use :meth:`from_estimator` to create a display. Filters with
+    three channels are drawn in colour. For other filters, one channel is drawn in grey:
+    mid-grey is 0, white is positive. All filters share one range.
 
     Parameters
     ----------
     filters : ndarray of shape (n_filters, n_channels, ...)
         Weights of the layer.
     layer : str
-        Its name.
+        Name of the layer.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
         Grid of the filters.
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure containing the axes.
 
     See Also
     --------
-    FeatureMapDisplay : What the filters make of an image.
-    TopPatchesDisplay : Patches of images that excite them most.
+    FeatureMapDisplay : Display of the feature maps of an image.
+    TopPatchesDisplay : Display of the image patches that activate filters most.
 
     References
     ----------
@@ -67,16 +67,16 @@ class FilterDisplay:
             Fitted estimator or transformer of the package, or a pipeline or search
             with one.
         layer : str or None, default=None
-            Name of a convolution in ``module_.named_modules()``, or of a part that
-            holds one, of which the first is taken. None is the first of the network.
+            Name of a convolution in ``module_.named_modules()``, or of a part whose
+            first convolution is used. None uses the first one of the network.
         n_filters : int, default=64
             Maximum number of filters.
         channel : int, default=0
-            Channel that is drawn, if the layer does not take three.
+            Channel to draw, if the filters do not have three channels.
         n_columns : int, default=8
             Number of columns of the grid.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the filters take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -86,7 +86,8 @@ class FilterDisplay:
         Raises
         ------
         ValueError, TypeError
-            If there is no network, layer, channel, or no convolution in the layer.
+            If the estimator has no network, the layer or channel does not exist, or
+            the layer contains no convolution.
         """
         name, part = _find_convolution(find_network(estimator).module, layer)
         weights = part.weight.detach().cpu().double().numpy()
@@ -99,9 +100,9 @@ class FilterDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes whose place the filters take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
         channel : int, default=0
-            Channel that is drawn, if there are not three.
+            Channel to draw, if the filters do not have three channels.
         n_columns : int, default=8
             Number of columns of the grid.
 
@@ -113,7 +114,7 @@ class FilterDisplay:
         Raises
         ------
         ValueError
-            If there is no such channel.
+            If the channel does not exist.
         """
         pictures = _as_pictures(self.filters, channel)
         n_columns = min(n_columns, len(pictures))
@@ -136,7 +137,7 @@ class FilterDisplay:
 
 
 def _find_convolution(module, layer):
-    """Return the name of a convolution in a layer, and the convolution."""
+    """Return the name of the first convolution in a layer, and the convolution."""
     part = module if layer is None else find_part(module, layer)
     prefix = "" if layer is None else layer
     for name, inner in part.named_modules():
@@ -151,7 +152,7 @@ def _find_convolution(module, layer):
 def _as_pictures(filters, channel):
     """Return filters as pictures, in [0, 1], with 0.5 for a weight of 0."""
     n_channels = filters.shape[1]
-    if filters.ndim == 3:  # of signals: a row for each channel
+    if filters.ndim == 3:  # signals: a row for each channel
         shown = filters
     elif n_channels == 3:
         shown = np.moveaxis(filters, 1, -1)
@@ -162,6 +163,6 @@ def _as_pictures(filters, channel):
         )
     else:
         shown = filters[:, channel]
-    if filters.ndim == 5:  # of volumes: the middle slice
+    if filters.ndim == 5:  # volumes: the middle slice
         shown = shown[:, shown.shape[1] // 2]
     return list(0.5 + shown / (2 * np.abs(filters).max() or 1))

@@ -7,10 +7,10 @@ import torch
 
 from .networks import find_part
 
-# Positions of a map along each axis. Those of ImageNet's networks have 7.
+# Minimum number of positions along each axis; ImageNet networks have 7 at the end.
 MIN_POSITIONS = 7
-# Side in pixels up to which a position of the last maps covers much of the image, so
-# that maps are sharpened by those of the image itself.
+# In images of at most this side, the last maps are coarse; they are sharpened by the
+# map of the image itself.
 SMALL_SIDE = 96
 INPUT = "input"
 METHODS = ("hirescam", "gradcam")
@@ -18,7 +18,7 @@ MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def gradient_maps(found, X, choose, layer=None, method="hirescam"):
-    """Return maps of how much positions speak for chosen scores of a network.
+    """Compute class activation maps from the gradients of chosen scores.
 
     Parameters
     ----------
@@ -29,16 +29,16 @@ def gradient_maps(found, X, choose, layer=None, method="hirescam"):
         Samples.
 
     choose : callable
-        Function from scores, (n, n_outputs), to the chosen columns, (n, n_chosen),
-        called for each batch with a slice of rows, too.
+        Function of the scores of a batch, (n, n_outputs), and the slice of its rows
+        that returns the chosen columns, (n, n_chosen).
 
     layer, method : str, list of str or None, str
-        As of `class_activation_maps`.
+        See `class_activation_maps`.
 
     Returns
     -------
     torch.Tensor of shape (n_samples, n_chosen, *spatial_shape)
-        Values of 0 and more, in the shape of the network's input.
+        Non-negative maps, in the spatial shape of the network's input.
     """
     module, parts, start = found.module.eval(), [], 0
     for batch in found.batches(X):
@@ -50,7 +50,7 @@ def gradient_maps(found, X, choose, layer=None, method="hirescam"):
 
 
 def _maps_of_batch(module, batch, layers, method, choose, rows):
-    """Return the maps of a batch, the product of those of several layers."""
+    """Return the maps of a batch, multiplied over layers."""
     layers = [layers] if isinstance(layers, str) else list(layers)
     scores, outputs = scores_and_outputs(module, batch, layers)
     columns = torch.as_tensor(choose(scores.detach().cpu().numpy(), rows))
@@ -67,7 +67,7 @@ def _maps_of_batch(module, batch, layers, method, choose, rows):
 
 
 def _map_of_layer(name, output, gradient, method):
-    """Return the map of one layer, (n, 1, *positions), of 0 and more."""
+    """Return the non-negative map of one layer, (n, 1, *positions)."""
     axes = tuple(range(2, output.ndim))
     if name == INPUT:  # the background of an image is not evidence
         median = output.flatten(2).median(2).values
@@ -78,7 +78,7 @@ def _map_of_layer(name, output, gradient, method):
 
 
 def scores_and_outputs(module, batch, layers):
-    """Return scores of a batch, and outputs of layers that have gradients.
+    """Compute the scores of a batch and differentiable outputs of layers.
 
     Parameters
     ----------
@@ -86,18 +86,18 @@ def scores_and_outputs(module, batch, layers):
         Network.
 
     batch : torch.Tensor of shape (n, *input_shape)
-        What it takes.
+        Input of the network.
 
     layers : list of str
-        Names of its parts; "input" is the batch itself.
+        Names of layers; "input" is the batch itself.
 
     Returns
     -------
     scores : torch.Tensor of shape (n, n_outputs)
-        What the network returns.
+        Output of the network.
 
     outputs : list of torch.Tensor of shape (n, n_channels, *positions)
-        What the layers return the first time that they run.
+        Outputs of the layers when they first run.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def scores_and_outputs(module, batch, layers):
             if name in kept or not isinstance(output, torch.Tensor):
                 return None
             kept[name] = output
-            return output.clone()  # which operations in place may change
+            return output.clone()  # later layers may change it in place
 
         return find_part(module, name).register_forward_hook(keep)
 
@@ -134,38 +134,38 @@ def _check_has_maps(name, output, batch):
         n_axes = batch.ndim - 2
         raise ValueError(
             f"layer={name!r} returns {shape or 'nothing'} for {len(batch)} samples, "
-            f"expected feature maps with {n_axes} spatial axes. Choose a layer before "
-            "the feature maps are flattened or averaged."
+            f"expected feature maps with {n_axes} spatial axes. Choose an earlier "
+            "layer, before flattening and global pooling."
         )
 
 
 def default_layers(module, batch):
-    """Return the layers whose maps are used if none is chosen.
+    """Return the default layers for class activation maps.
 
-    These are the last layer with at least 7 positions along each axis, or as many as
-    the image has; and, for images of at most 96 pixels, the image itself.
+    These are the last layer with at least 7 positions along each axis (or as many as
+    the image has) and, if no side of the image exceeds 96 pixels, the image itself.
 
     Parameters
     ----------
     module, batch
-        As of `scores_and_outputs`.
+        See `scores_and_outputs`.
 
     Returns
     -------
     list of str
-        The names.
+        Names of the layers.
     """
     layers = list(_layers_with_positions(module, batch[:1]))[-1:]
     if not layers:
         raise ValueError(
-            "No layer of the network returns feature maps in the form (n, n_channels, "
-            "*positions), of which a class activation map could be made."
+            "No layer of the network returns feature maps of shape (n, n_channels, "
+            "*positions), which class activation maps need. Use OcclusionDisplay."
         )
     return [*layers, INPUT] if max(batch.shape[2:]) <= SMALL_SIDE else layers
 
 
 def _layers_with_positions(module, sample):
-    """Yield the parts that return large enough maps, in the order in which they end."""
+    """Yield the names of layers with large enough maps, in order of execution."""
     shapes = {}
 
     def note(name, part, args, output):
@@ -190,12 +190,12 @@ def _layers_with_positions(module, sample):
 
 
 def resize_maps(maps, shape):
-    """Return maps interpolated linearly to another shape.
+    """Resize maps by linear interpolation.
 
     Parameters
     ----------
     maps : torch.Tensor of shape (n, c, *positions)
-        Values.
+        Maps.
 
     shape : tuple of int
         Spatial shape.

@@ -8,31 +8,31 @@ from sklearn.model_selection._search import BaseSearchCV
 
 from .pictures import COLORS, MARKERS, make_axes, make_grid
 
-# Where estimators keep those that they have trained or were given.
+# Attributes that hold inner estimators.
 INNER = ("best_estimator_", "estimator_", "regressor_", "backbone", "estimator")
 COLUMNS = ("epoch", "train_loss", "valid_loss", "valid_score")
 
 
 class HistoryDisplay:
-    """Losses and scores by epoch, of one estimator or several.
+    """Display of losses and scores by epoch, for one estimator or several.
 
     It is recommended to use :meth:`from_estimator` to create a display.
 
     Parameters
     ----------
     histories : dict of str to dict of str to ndarray of shape (n_epochs,)
-        By name of an estimator: `epoch` and `train_loss`; with validation data also
-        `valid_loss` and `valid_score`.
+        Columns by name of an estimator: `epoch` and `train_loss`; with validation data
+        also `valid_loss` and `valid_score`.
 
     Attributes
     ----------
     best_epochs : dict of str to int
-        Epoch with the highest validation score; of equal ones, that of the lowest
-        validation loss. Estimators without validation data are left out.
+        Epoch with the highest validation score; ties are broken by the validation
+        loss. Estimators without validation data are left out.
     axes_ : ndarray of matplotlib Axes
-        Losses and, if there are any, scores.
+        Axes of the losses and, with validation data, of the scores.
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure containing the axes.
 
     See Also
     --------
@@ -61,20 +61,20 @@ class HistoryDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X=None, y=None, *, n_candidates=5, ax=None):
-        """Draw the history of fitted estimators.
+        """Draw the training histories of fitted estimators.
 
         Parameters
         ----------
         estimator : estimator, list or dict of estimators
-            Fitted estimators that have trained a network, also as parts of pipelines;
-            or a fitted search.
+            Fitted estimators that trained a network, including pipelines with one, or a
+            fitted search.
         X, y : array-like or None, default=None
-            Training data of the search. A search keeps its best estimator only; with
-            data, its best candidates are trained again, and their histories drawn.
+            Training data of the search. If given, the best candidates are trained again
+            to draw their histories; otherwise, only the best estimator is drawn.
         n_candidates : int, default=5
-            Maximum number of candidates, of the best ranks.
+            Maximum number of candidates to train, the best ranks first.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the figure takes; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -84,7 +84,7 @@ class HistoryDisplay:
         Raises
         ------
         TypeError
-            If an estimator has trained no network.
+            If an estimator has not trained a network.
         """
         if isinstance(estimator, BaseSearchCV) and X is not None:
             estimator = _train_candidates(estimator, X, y, n_candidates)
@@ -100,7 +100,7 @@ class HistoryDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes whose place the figure takes; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -136,7 +136,7 @@ class HistoryDisplay:
             ax.plot([best], at, "*", color=color, markersize=13, zorder=3)
 
     def _label(self, has_room):
-        """Name the axes, and what is drawn, beside them if there is room."""
+        """Label the axes and add a legend, beside them if there is room."""
         from matplotlib.ticker import MaxNLocator
 
         for ax, label in zip(self.axes_, ("Loss", "Validation score"), strict=False):
@@ -155,13 +155,13 @@ class HistoryDisplay:
 
 
 def _find_best(history):
-    """Return the epoch that early stopping calls the best."""
+    """Return the best epoch, as in early stopping."""
     order = np.lexsort((history["valid_loss"], -history["valid_score"]))
     return int(history["epoch"][order[0]])
 
 
 def _read_history(estimator):
-    """Return the history of the network that an estimator has trained, as arrays."""
+    """Return the training history of an estimator as arrays."""
     rows = _find_history(estimator)
     if rows is None:
         raise TypeError(
@@ -174,7 +174,7 @@ def _read_history(estimator):
 
 
 def _find_history(estimator):
-    """Return the history of the first part that has one, None if there is none."""
+    """Return the first history of an estimator and its parts, None without one."""
     if hasattr(estimator, "history_"):
         return estimator.history_
     parts = [step for _, step in getattr(estimator, "steps", ())]
@@ -184,7 +184,7 @@ def _find_history(estimator):
 
 
 def _with_names(estimators):
-    """Return estimators by name; of several of one class, numbers are added."""
+    """Return estimators by name, numbered if there are several."""
     if isinstance(estimators, Mapping):
         return dict(estimators)
     if not isinstance(estimators, (list, tuple)):
@@ -196,7 +196,7 @@ def _with_names(estimators):
 
 
 def _train_candidates(search, X, y, n_candidates):
-    """Return the best candidates of a search, trained on X and y, by parameters."""
+    """Train the best candidates of a search; return them by parameters."""
     results = search.cv_results_
     metric = search.refit if search.multimetric_ else "score"
     best = np.argsort(results[f"rank_test_{metric}"], kind="stable")[:n_candidates]

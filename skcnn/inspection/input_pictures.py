@@ -1,4 +1,4 @@
-"""Pictures of what a network takes, and of images that maps are laid over."""
+"""Pictures of network inputs, and of the images below class activation maps."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ def pictures_of(found, X):
     Parameters
     ----------
     found : FoundNetwork
-        Estimator that predicts X.
+        Network and its estimator.
 
     X : array-like or sequence of image files
         Samples.
@@ -22,7 +22,7 @@ def pictures_of(found, X):
     Returns
     -------
     list of ndarray
-        Pictures; of signals, arrays of shape (length, n_channels).
+        Pictures; for signals, arrays of shape (length, n_channels).
     """
     X = found.prepared(X)
     if found.preprocessing is None or is_image_files(X):
@@ -33,20 +33,20 @@ def pictures_of(found, X):
 
 
 def input_pictures(found, batch):
-    """Return pictures of what a network takes, with the scale of the pixels undone.
+    """Return pictures of the input of a network, with pixel scaling undone.
 
     Parameters
     ----------
     found : FoundNetwork
-        Estimator of the network.
+        Network and its estimator.
 
     batch : torch.Tensor of shape (n, *input_shape)
-        What it takes.
+        Input of the network.
 
     Returns
     -------
     list of ndarray
-        Pictures; of signals, arrays of shape (length, n_channels).
+        Pictures; for signals, arrays of shape (length, n_channels).
     """
     pixels = seen_pixels(found, batch)
     if batch.ndim == 3:

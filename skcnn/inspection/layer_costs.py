@@ -1,4 +1,4 @@
-"""Multiply-adds of each layer, and weights that it would need if fully connected."""
+"""Multiply-adds of layers, and numbers of weights if they were fully connected."""
 
 from typing import NamedTuple
 
@@ -17,11 +17,11 @@ class LayerCosts(NamedTuple):
     Parameters
     ----------
     n_multiply_adds : int
-        Multiplications, each with its addition.
+        Number of multiply-adds.
 
     n_dense_weights : int
-        Weights of a fully connected layer from the same inputs to the same outputs, of
-        convolutions; 0 of other layers.
+        For convolutions, number of weights of a fully connected layer with the same
+        inputs and outputs; 0 for other layers.
     """
 
     n_multiply_adds: int
@@ -29,12 +29,12 @@ class LayerCosts(NamedTuple):
 
 
 def count_costs(module, input_shape):
-    """Return the costs of the layers of a network.
+    """Count the costs of the layers of a network.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network. It is run on shapes alone.
+        The network. It is run with tensors that have a shape but no values.
 
     input_shape : tuple of int
         ``(n_channels, *spatial_shape)`` of a sample.
@@ -42,8 +42,8 @@ def count_costs(module, input_shape):
     Returns
     -------
     dict of str to LayerCosts or None
-        By name, in running order; a layer has what ran since the layer before.
-        None if the network cannot be run on shapes alone.
+        Costs by layer name, in order of execution. Operations between two layers count
+        for the second. None if the network cannot be run without values.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def count_costs(module, input_shape):
 
 
 class CostCounter(TorchDispatchMode):
-    """Counts the costs of operations, for one sample."""
+    """Counter of the costs of operations for one sample."""
 
     def __init__(self):
         super().__init__()

@@ -9,7 +9,7 @@ N_LAYERS = 4
 
 
 def default_layers(found, n_layers=N_LAYERS):
-    """Return layers with feature maps, the last of each size, from fine to coarse.
+    """Return the last layer of each size of feature maps, from fine to coarse.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def default_layers(found, n_layers=N_LAYERS):
     Returns
     -------
     list of str
-        Their names. None, if no layer has maps of several positions.
+        Names of layers; empty if no layer has maps of several positions.
     """
     deepest = {}
     for row in found.layers_with_maps:
@@ -36,12 +36,12 @@ def default_layers(found, n_layers=N_LAYERS):
 
 
 def _depth(row):
-    """Return the number of pixels on which a position of a layer depends."""
+    """Return the number of pixels in the receptive field of a layer."""
     return np.prod(row.receptive_field or (np.inf,))
 
 
 def cut_at(found, layers):
-    """Return the network up to some layers, which return feature maps.
+    """Cut the network at layers that return feature maps.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def cut_at(found, layers):
     Returns
     -------
     torch.nn.Module
-        From a batch to a tuple of the layers' outputs.
+        Network from a batch to a tuple of the layers' outputs.
 
     Raises
     ------
@@ -69,13 +69,13 @@ def cut_at(found, layers):
         if output.ndim != 1 + len(found.input_shape):
             raise ValueError(
                 f"layer={layer!r} returns shape {tuple(output.shape[1:])}, expected "
-                f"feature maps. Choose another layer, such as {default_layers(found)}."
+                f"feature maps. Choose a layer such as one of {default_layers(found)}."
             )
     return network
 
 
 def seen_pixels(found, batch):
-    """Return a batch of the network in the units of X, or in [0, 1].
+    """Undo the pixel scaling of a batch of the network.
 
     Parameters
     ----------
@@ -83,13 +83,12 @@ def seen_pixels(found, batch):
         Network.
 
     batch : torch.Tensor of shape (n, n_channels, *spatial_shape)
-        What the network takes.
+        Input of the network.
 
     Returns
     -------
     ndarray of shape (n, n_channels, *spatial_shape)
-        Its pixels: of a published preprocessing in [0, 1], otherwise in the units of
-        X.
+        Pixels in [0, 1] for published preprocessing, otherwise in the units of X.
     """
     mean, scale = found.scale
     shape = (-1, *(1 for _ in batch.shape[2:]))

@@ -1,7 +1,7 @@
-"""Exact class activation maps of averaged features under linear steps (Zhou 2016).
+"""Exact class activation maps for average pooling and linear steps (Zhou 2016).
 
-The features are means of feature maps over their positions, and the steps after them
-are linear: so a score is the mean of the scores of the positions.
+Features are means of feature maps over positions, and the steps after them are linear,
+so a score is the mean of the scores of all positions.
 """
 
 from math import prod
@@ -19,11 +19,11 @@ from .._base.backbone_parameter import known_backbone
 from .layer_outputs import default_layers
 from .networks import innermost
 
-RTOL = 1e-3  # of the largest score; more is not rounding
+RTOL = 1e-3  # relative to the largest score, for rounding errors
 
 
 def linear_maps(found, X, choose, layer=None):
-    """Return the contributions of positions to chosen scores of a pipeline.
+    """Compute the contribution of each position to chosen scores of a pipeline.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def linear_maps(found, X, choose, layer=None):
         Samples.
 
     choose : callable
-        As of `gradient_maps`.
+        See `gradient_maps`.
 
     layer : str or None, default=None
         Layer of feature maps whose means are the features. None finds it.
@@ -42,7 +42,7 @@ def linear_maps(found, X, choose, layer=None):
     Returns
     -------
     torch.Tensor of shape (n_samples, n_chosen, *positions)
-        Maps, whose means are the scores less the intercept.
+        Maps, whose means are the scores minus the intercept.
     """
     parts, start, maps_of = [], 0, None
     for batch in found.batches(X):
@@ -59,7 +59,7 @@ def linear_maps(found, X, choose, layer=None):
 
 
 def _maps_reader(found, batch, layer):
-    """Return a function from a batch to feature maps and their means, the features."""
+    """Return a function from a batch to feature maps and features."""
     transformer, backbone = found.estimator, known_backbone(found.estimator)
     layers = asked_layers(transformer)
     if len(layers) > 1 or transformer.pooling != "avg":
@@ -83,14 +83,14 @@ def _maps_reader(found, batch, layer):
             shape = row.output_shape
             return lambda x: (whole(x)[0].view(-1, *shape), averaged(x)[0])
     raise ValueError(
-        f"The features of layer={transformer.layer!r} are not the means of feature "
-        "maps, so they have no positions. Choose a layer with feature maps, such as "
+        f"The features of layer={transformer.layer!r} are not means of feature maps, "
+        "which class activation maps need. Choose a layer with feature maps, such as "
         f"{default_layers(found)[-1]!r}, in CNNFeatureTransformer, and fit again."
     )
 
 
 def _scores_of_positions(found, maps, features):
-    """Return the scores of each position less the intercept, (n, k, *positions)."""
+    """Return the scores of each position minus the intercept, (n, k, *positions)."""
     n, width, *positions = maps.shape
     rows = maps.flatten(2).transpose(1, 2).reshape(-1, width).double().cpu().numpy()
     intercept = np.atleast_1d(_intercept(found.after[-1])) if found.after else 0
@@ -107,8 +107,8 @@ def _scores(steps, rows):
     """Return decision values, or predictions of a regressor, (n_rows, n_scores)."""
     if not steps:
         raise ValueError(
-            "CNNFeatureTransformer returns features, not scores. Pass a pipeline of it "
-            "and a linear model."
+            "CNNFeatureTransformer returns features, not scores. Pass a pipeline that "
+            "ends in a linear model."
         )
     for step in steps[:-1]:
         rows = step.transform(_as_fitted(step, rows))
@@ -139,13 +139,12 @@ def _intercept(model):
 
 
 def _check_is_linear(means, scores, steps):
-    """Raise an error if the means of positions' scores are not the scores."""
+    """Raise an error if scores are not the means over positions."""
     scale = np.abs(scores).max()
     if np.abs(means - scores).max() > RTOL * max(scale, 1):
         names = ", ".join(type(step).__name__ for step in steps)
         raise ValueError(
-            f"The steps after CNNFeatureTransformer ({names}) are not linear, so "
-            "scores are not sums over positions. Use linear ones, such as "
-            "StandardScaler and LogisticRegression, or OcclusionDisplay, which takes "
-            "any classifier."
+            f"The steps after CNNFeatureTransformer ({names}) are not linear, which "
+            "class activation maps need. Use linear steps, such as StandardScaler and "
+            "LogisticRegression, or OcclusionDisplay, which takes any classifier."
         )

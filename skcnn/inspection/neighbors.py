@@ -1,4 +1,4 @@
-"""Images and their nearest neighbours in feature space."""
+"""Display of images and their nearest neighbours in feature space."""
 
 import numpy as np
 from sklearn.metrics import euclidean_distances
@@ -13,7 +13,7 @@ N_QUERIES = 4
 
 
 class NeighborsDisplay:
-    """Images and their nearest neighbours in feature space.
+    """Display of images and their nearest neighbours in feature space.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_features` to create a
     display.
@@ -21,13 +21,13 @@ class NeighborsDisplay:
     Parameters
     ----------
     queries : list of ndarray
-        Pictures whose neighbours are shown.
+        Pictures of the queries, the images whose neighbours are shown.
     neighbors : list of list of ndarray
         Pictures of the neighbours of each query, the nearest first.
     rows : ndarray of shape (n_queries, n_neighbors)
-        Rows of the neighbours.
+        Row indices of the neighbours in X.
     distances : ndarray of shape (n_queries, n_neighbors)
-        Euclidean (L2) distances from the queries.
+        Euclidean distances to the queries.
     query_labels : ndarray of shape (n_queries,) or None, default=None
         Labels of the queries.
     labels : ndarray of shape (n_queries, n_neighbors) or None, default=None
@@ -36,13 +36,13 @@ class NeighborsDisplay:
     Attributes
     ----------
     axes_ : ndarray of shape (n_queries, 1 + n_neighbors), of matplotlib Axes
-        A row for each query, which comes first.
+        Axes with a row for each query, which is in the first column.
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure containing the axes.
 
     See Also
     --------
-    EmbeddingDisplay : Images at their place in a plane.
+    EmbeddingDisplay : Display of images in a projection of their features.
 
     Examples
     --------
@@ -78,20 +78,20 @@ class NeighborsDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted transformer, estimator of this package, pipeline with one, or search.
-            Features are what a transformer returns, or the input of the last layer or
-            of the last step.
+            Fitted transformer, estimator of this package, pipeline or search. Features
+            are the output of a transformer, or the input of the last layer of a network
+            or of the last step of a pipeline.
         X : array-like or sequence of image files
             Images.
         y : array-like of shape (n_samples,) or None, default=None
-            Labels. A neighbour with another label has a broken frame.
+            Labels. A neighbour whose label differs from the query's has a dashed frame.
         queries : array-like of int or None, default=None
-            Rows of X whose neighbours among the other rows are shown. None is four
+            Rows of X whose neighbours among all other rows are shown. None uses four
             rows at equal intervals.
         n_neighbors : int, default=5
-            Maximum number of neighbours of a query.
+            Maximum number of neighbours per query.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the pictures take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -127,27 +127,27 @@ class NeighborsDisplay:
         channel_axis="auto",
         ax=None,
     ):
-        """Draw the nearest neighbours of images whose features are given.
+        """Draw the nearest neighbours of images in precomputed features.
 
         Parameters
         ----------
         features : array-like of shape (n_samples, ...)
-            Features of the images. Rows with NaN are no neighbours.
+            Features of the images. Rows with NaN are never neighbours.
         X : array-like or sequence of image files
             Images.
         y : array-like of shape (n_samples,) or None, default=None
-            Labels. A neighbour with another label has a broken frame.
+            Labels. A neighbour whose label differs from the query's has a dashed frame.
         queries : array-like of int or None, default=None
-            Rows of X whose neighbours among the other rows are shown. None is four
+            Rows of X whose neighbours among all other rows are shown. None uses four
             rows at equal intervals.
         n_neighbors : int, default=5
-            Maximum number of neighbours of a query.
+            Maximum number of neighbours per query.
         image_shape : tuple of int or None, default=None
             Shape of one image, if X holds flattened images.
         channel_axis : int, None or "auto", default="auto"
             Axis of X that holds the channels.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the pictures take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -179,12 +179,12 @@ class NeighborsDisplay:
         return display.plot(ax=ax)
 
     def plot(self, ax=None):
-        """Draw the pictures.
+        """Draw the queries and their neighbours.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes whose place the pictures take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -210,7 +210,7 @@ class NeighborsDisplay:
 
 
 def _check_queries(queries, features):
-    """Return the rows whose neighbours are asked for."""
+    """Return the rows of the queries."""
     known = np.flatnonzero(np.isfinite(features).all(axis=1))
     if queries is None:
         at = np.linspace(0, len(known), N_QUERIES, endpoint=False).astype(int)
@@ -226,7 +226,7 @@ def _check_queries(queries, features):
 
 
 def _find_neighbors(features, queries, n_neighbors):
-    """Return rows of the nearest neighbours of some rows, and their distances."""
+    """Return the rows and distances of the nearest neighbours of each query."""
     distances = euclidean_distances(features[queries], np.nan_to_num(features))
     distances[:, ~np.isfinite(features).all(axis=1)] = np.inf
     distances[np.arange(len(queries)), queries] = np.inf

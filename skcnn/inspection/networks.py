@@ -1,4 +1,4 @@
-"""Networks of the package's estimators, also inside of pipelines and searches."""
+"""Networks of the package's estimators, also inside pipelines and searches."""
 
 import copy
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class FoundNetwork:
-    """A fitted estimator of the package, and what surrounds it.
+    """Fitted estimator of the package, and the pipeline steps around it.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class FoundNetwork:
         Estimator or transformer of the package.
 
     before, after : list of estimators, default=()
-        Steps of pipelines that run before and after it.
+        Pipeline steps that run before and after the estimator.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class FoundNetwork:
         ``(n_channels, *spatial_shape)`` of a sample as the network takes it.
 
     preprocessing : skcnn.backbones.Preprocessing or None
-        Published preprocessing, None if the scale of the pixels was learnt.
+        Published preprocessing; None if the pixel scale was learnt from data.
     """
 
     estimator: BaseEstimator
@@ -75,7 +75,7 @@ class FoundNetwork:
 
     @property
     def scale(self):
-        """Mean and scale of each channel, which are taken off and divided by."""
+        """Mean and scale by which each channel is standardised."""
         if self.preprocessing is not None:
             return np.array(self.preprocessing.mean), np.array(self.preprocessing.std)
         holder = self.estimator
@@ -86,29 +86,29 @@ class FoundNetwork:
         return scaler.mean_, scaler.scale_
 
     def prepared(self, X):
-        """Return X after the steps before the estimator.
+        """Transform X by the steps before the estimator.
 
         Parameters
         ----------
         X : array-like or sequence of image files
-            What the outermost estimator takes.
+            Input of the outermost estimator.
 
         Returns
         -------
         array-like or sequence of image files
-            What the estimator takes.
+            Input of the estimator.
         """
         for step in self.before:
             X = step.transform(X)
         return X
 
     def batches(self, X, batch_size=BATCH_SIZE):
-        """Yield what the network takes, batch by batch.
+        """Yield the input of the network, batch by batch.
 
         Parameters
         ----------
         X : array-like or sequence of image files
-            What the outermost estimator takes.
+            Input of the outermost estimator.
 
         batch_size : int, default=32
             Number of samples of a batch.
@@ -124,14 +124,14 @@ class FoundNetwork:
 
     @cached_property
     def layers_with_maps(self):
-        """Layers that return feature maps: blocks, then all, both in running order."""
+        """Layers that return feature maps in order of execution, blocks first."""
         n_axes = len(self.input_shape) - 1
         table = layer_table(self.module, self.input_shape)
         return [row for row in table if len(row.output_shape or ()) == 1 + n_axes]
 
 
 def find_network(est):
-    """Find the estimator of the package in an estimator.
+    """Find the estimator of the package in a pipeline or meta-estimator.
 
     Parameters
     ----------
@@ -147,10 +147,10 @@ def find_network(est):
     Raises
     ------
     TypeError
-        If there is none, or it reads sentences.
+        If `est` contains no estimator of the package, or one that takes sentences.
 
     sklearn.exceptions.NotFittedError
-        If it is not fitted.
+        If the estimator is not fitted.
 
     Examples
     --------
@@ -174,15 +174,15 @@ def find_network(est):
         )
     if not get_tags(found.estimator).input_tags.three_d_array:
         raise TypeError(
-            f"{type(found.estimator).__name__} reads sentences, expected an estimator "
-            "of images. Its own methods `explain` and `top_ngrams` show what it reads."
+            f"{type(found.estimator).__name__} takes sentences, expected an estimator "
+            "of images. Use its own methods `explain` and `top_ngrams`."
         )
     check_is_fitted(found.estimator)
     return found
 
 
 def find_estimator(est):
-    """Return the estimator of the package in an estimator, None if there is none.
+    """Return the estimator of the package inside another, None if there is none.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def find_estimator(est):
     Returns
     -------
     FoundNetwork or None
-        The estimator, perhaps one of sentences, and the steps around it.
+        The estimator, which may take sentences, and the steps around it.
     """
     if isinstance(est, (BaseCNN, CNNFeatureTransformer)):
         return FoundNetwork(est)
@@ -203,7 +203,7 @@ def find_estimator(est):
 
 
 def innermost(est):
-    """Return the estimator that frozen ones, fitted searches and their like hold.
+    """Unwrap frozen estimators, fitted searches and other meta-estimators.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def innermost(est):
     Returns
     -------
     BaseEstimator
-        The estimator that predicts, perhaps `est` itself.
+        The inner estimator, or `est` itself if there is none.
     """
     if isinstance(est, FrozenEstimator):
         return innermost(est.estimator)
@@ -245,7 +245,7 @@ def _read_of_estimator(estimator, X, batch_size):
 
 
 def _read_of_transformer(transformer, X, batch_size):
-    """Yield the batches of a transformer; a file that cannot be read is an error."""
+    """Yield the batches of a transformer; raise an error for unreadable files."""
     transformer = copy.copy(transformer)
     transformer.on_error = "raise"
     X = transformer._check_images(X, reset=False)
@@ -260,7 +260,7 @@ def _read_of_transformer(transformer, X, batch_size):
 
 
 def find_part(module, name):
-    """Return the part of a network that has a name.
+    """Return the part of a network with the given name.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def find_part(module, name):
         The network.
 
     name : str
-        Name of one of its ``named_modules()``.
+        Name from ``module.named_modules()``.
 
     Returns
     -------
@@ -278,13 +278,13 @@ def find_part(module, name):
     Raises
     ------
     ValueError
-        If there is no such part; the message names those that are close.
+        If there is no such part; the message suggests similar names.
     """
     parts = dict(module.named_modules())
     if name and name in parts:
         return parts[name]
     raise ValueError(
-        f"layer={name!r} is no part of the network. Close ones are "
+        f"layer={name!r} is not a part of the network. Similar names are "
         f"{close_names(str(name), [part for part in parts if part])}; "
         "module_.named_modules() lists all."
     )

@@ -1,4 +1,4 @@
-"""Scores of an estimator while patches of an image are covered."""
+"""Occlusion maps: drops of the score when patches of an image are covered."""
 
 from itertools import product
 
@@ -16,15 +16,15 @@ MAX_COPIES = 64  # covered copies of an image that are predicted together
 
 
 class ArrayImages:
-    """Images of an array, which are given back in its shape and dtype.
+    """Images of an array, copied in its shape and dtype.
 
     Parameters
     ----------
     X : array-like
-        Images, flattened ones with `image_shape`.
+        Images; flattened images need `image_shape`.
 
     image_shape, channel_axis
-        As of the estimators.
+        See `CNNClassifier`.
     """
 
     def __init__(self, X, image_shape=None, channel_axis="auto"):
@@ -36,13 +36,13 @@ class ArrayImages:
         return len(self.pixels)
 
     def copies(self, row, n_copies):
-        """Return copies of an image, channels first, and what gives them back."""
+        """Return copies of an image, channels first, and a function to restore X."""
         copies = np.repeat(self.pixels[row : row + 1], n_copies, axis=0)
         return self.layout.channels_first(copies), lambda: copies
 
 
 class FileImages:
-    """Image files, which are given back as images of PIL.
+    """Image files, copied as PIL images.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ class FileImages:
         return len(self.images)
 
     def copies(self, row, n_copies):
-        """Return copies of an image, channels first, and what gives them back."""
+        """Return copies of an image, channels first, and a function to restore X."""
         pixels = np.repeat(np.asarray(self.images[row])[None], n_copies, axis=0)
         return np.moveaxis(pixels, -1, 1), lambda: list(map(Image.fromarray, pixels))
 
 
 def occlude(estimator, X, classes, y, *, patch_size, stride, fill, **reading):
-    """Return by how much chosen scores fall while parts of images are covered.
+    """Compute occlusion maps of chosen scores.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ def occlude(estimator, X, classes, y, *, patch_size, stride, fill, **reading):
         Images.
 
     classes, y
-        As of `choose_classes`.
+        See `choose_classes`.
 
     patch_size, stride : int, tuple of int or None
         Size of the patches and step between them, see `OcclusionDisplay`.
 
     fill : float or "mean"
-        Value that covers.
+        Value of covered pixels.
 
     **reading : dict
         `image_shape` and `channel_axis` of arrays.
@@ -138,7 +138,7 @@ def _drops_of_image(estimator, images, row, columns, whole, size, stride, fill):
 
 
 def _covered(images, row, patches, fill):
-    """Return an image with one patch covered in each copy, as X holds images."""
+    """Return copies of an image, each with one patch covered, in the form of X."""
     copies, give_back = images.copies(row, len(patches))  # (n, c, *spatial_shape)
     spatial_axes = tuple(range(1, copies.ndim - 1))
     if isinstance(fill, str):
@@ -162,7 +162,7 @@ def list_patches(spatial_shape, patch_size=None, stride=None):
     Returns
     -------
     list of tuple of slice
-        The last ones end at the borders.
+        Patches, the last of which end at the borders.
 
     Examples
     --------
@@ -180,8 +180,8 @@ def list_patches(spatial_shape, patch_size=None, stride=None):
     steps = per_axis("stride", stride, n_axes)
     if any(step > size for step, size in zip(steps, sizes, strict=True)):
         raise ValueError(
-            f"stride={stride!r} is larger than patch_size={patch_size!r}, so that "
-            "positions between patches are never covered. Use a smaller stride."
+            f"stride={stride!r} is larger than patch_size={patch_size!r}, so positions "
+            "between patches are never covered. Use a smaller stride."
         )
     axes = []
     for length, size, step in zip(spatial_shape, sizes, steps, strict=True):

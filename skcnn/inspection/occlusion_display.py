@@ -1,4 +1,4 @@
-"""Images, and by how much scores fall while parts of them are covered."""
+"""Display of occlusion maps over images."""
 
 from numbers import Real
 
@@ -19,10 +19,11 @@ from .shown_images import (
 
 
 class OcclusionDisplay:
-    """Images, and by how much the score of a class falls while a patch is covered.
+    """Display of occlusion maps over images.
 
-    It takes any classifier or regressor, as nothing but its predictions is needed
-    [1]_. It is recommended to use :meth:`from_estimator` to create a display.
+    An occlusion map shows by how much the score of a class drops when a patch is
+    covered [1]_. It needs only predictions, so any classifier or regressor can be used.
+    It is recommended to use :meth:`from_estimator` to create a display.
 
     Parameters
     ----------
@@ -30,29 +31,29 @@ class OcclusionDisplay:
         Mean drop of the score over the patches that cover a position, for each image;
         negative where the score rises.
     pictures : list of ndarray
-        Pictures of the images; of signals, arrays of shape (length, n_channels).
+        Pictures of the images; for signals, arrays of shape (length, n_channels).
     labels : ndarray of shape (n_images, n_maps)
-        Classes whose scores are meant.
+        Classes of the maps.
     scores : ndarray of shape (n_images, n_maps)
-        Scores of the whole images: probabilities, or decision values of a classifier
+        Scores of the uncovered images: probabilities, decision values of a classifier
         without `predict_proba`, or predictions of a regressor.
     y_pred : ndarray of shape (n_images,)
         Predictions.
     y_true : ndarray of shape (n_images,) or None, default=None
         True labels or values.
     rows : ndarray of shape (n_images,) or None, default=None
-        Rows of the images in X.
+        Row indices of the images in X.
 
     Attributes
     ----------
     axes_ : ndarray of shape (1 + n_maps, n_images), of matplotlib Axes
-        The images, and below them their maps.
+        Axes of the images (first row) and of their maps.
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure containing the axes.
 
     See Also
     --------
-    ClassActivationDisplay : Class activation maps, of one pass through a network.
+    ClassActivationDisplay : Display of class activation maps over images.
 
     References
     ----------
@@ -101,32 +102,32 @@ class OcclusionDisplay:
         channel_axis="auto",
         ax=None,
     ):
-        """Cover parts of images, predict them and draw by how much scores fall.
+        """Compute occlusion maps and draw them over the images.
 
         Parameters
         ----------
         estimator : BaseEstimator
-            Any fitted classifier with `predict_proba` or `decision_function`, or
-            regressor, also a pipeline or search.
+            Any fitted regressor, or classifier with `predict_proba` or
+            `decision_function`, including pipelines and searches.
         X : array-like or sequence of image files
-            Images, signals or volumes that the estimator predicts. It gets covered
-            ones in the same form, image files as PIL images.
+            Images, signals or volumes that the estimator takes. Covered copies have the
+            same form, or are PIL images if X holds image files.
         y : array-like of shape (n_samples,) or None, default=None
             True labels or values.
         patch_size : int, tuple of int or None, default=None
             Size of a patch in pixels. None is a sixth of the image along each axis.
         stride : int, tuple of int or None, default=None
-            Step between patches in pixels, at most `patch_size`, of which None is a
-            half. Each patch of each image is a prediction.
+            Step between patches in pixels, at most `patch_size`. None is half of it.
+            The estimator predicts each image once per patch.
         fill : float or "mean", default="mean"
-            Value that covers, in the units of X, or the mean of each channel of the
-            image.
+            Value of covered pixels, in the units of X; "mean" is the mean of each
+            channel of the image.
         classes : {"predicted", "true", "all"}, label or list, default="predicted"
-            Classes whose scores are meant.
+            Classes to explain.
         show : {"all", "right", "wrong"}, default="all"
-            Whether to show only images whose predictions are right or wrong.
+            Images to show: all, or those whose predictions are right or wrong.
         n_images : int, default=4
-            Maximum number of images, the first ones of X.
+            Maximum number of images, taken from the start of X.
         image_shape : tuple of int or None, default=None
             Shape of one image, if X holds flattened images and no part of the estimator
             has this parameter.
@@ -134,7 +135,7 @@ class OcclusionDisplay:
             Axis of X that holds the channels, if no part of the estimator has this
             parameter.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the grid takes; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -170,16 +171,16 @@ class OcclusionDisplay:
         return display.plot(ax=ax)
 
     def plot(self, ax=None):
-        """Draw the images and below them by how much scores fall.
+        """Draw the images, with their occlusion maps below.
 
-        Wrong predictions are framed. Drops are shares of their largest absolute
-        values, which are above the maps; solid contours are at half of the largest
-        drop, dotted ones at half of the largest rise.
+        Wrong predictions are framed. The largest drop is written above each map. Each
+        map is divided by its largest absolute value; solid contours are drawn at 0.5,
+        dotted ones at -0.5.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes whose place the grid takes; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -198,7 +199,7 @@ class OcclusionDisplay:
         return self
 
     def _titles(self, i):
-        """Return the class of each map of an image, its score and the largest drop."""
+        """Return the title of each map: class, score and largest drop."""
         return [
             f"{describe(label)}: {score:.2g}\nfalls by up to {drop.max():.1g}"
             for label, score, drop in zip(
@@ -208,7 +209,7 @@ class OcclusionDisplay:
 
 
 def _pictures(X, reading):
-    """Return pictures in the shape of the maps; the channels of signals."""
+    """Return pictures in the shape of the maps; signals with channels last."""
     if is_image_files(X):
         return [np.asarray(image) for image in FileImages(X).images]
     images = ArrayImages(X, **reading)

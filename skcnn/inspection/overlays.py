@@ -1,36 +1,36 @@
-"""Maps laid over pictures, which a grey print and the colour-blind can read."""
+"""Maps drawn over pictures, legible in greyscale and for colour-blind readers."""
 
 import numpy as np
 
 from .pictures import COLORS, make_grid, show_picture
 
 LUMINANCE = (0.299, 0.587, 0.114)
-LEVEL = 0.5  # of the largest value, where contours are drawn
+LEVEL = 0.5  # of contours, relative to the largest value
 WRONG = {"color": COLORS[1], "linestyle": (0, (3, 1.5))}
 
 
 def draw_overlays(pictures, maps, titles, map_titles, *, label, wrong, ax=None):
-    """Draw pictures, and below each one its maps.
+    """Draw pictures, with their maps below.
 
     Parameters
     ----------
     pictures : list of ndarray
-        Pictures; of signals, arrays of shape (length, n_channels).
+        Pictures; for signals, arrays of shape (length, n_channels).
 
     maps : list of ndarray of shape (n_maps, *spatial_shape)
         Maps of each picture.
 
     titles, map_titles : list of str, list of list of str
-        Texts above the pictures and above their maps.
+        Titles of the pictures and of their maps.
 
     label : str
-        What the values of maps are, beside the colour bar.
+        Label of the colour bar.
 
     wrong : sequence of bool
-        Pictures to be framed.
+        Whether each picture gets a frame.
 
     ax : matplotlib Axes or None, default=None
-        Axes whose place the grid takes; None makes a new figure.
+        Axes that the grid replaces. If None, a new figure is created.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def draw_overlays(pictures, maps, titles, map_titles, *, label, wrong, ax=None):
         The figure.
 
     axes : ndarray of shape (1 + n_maps, n_pictures), of matplotlib Axes
-        Its axes.
+        Axes of the grid.
     """
     n_maps, is_signal = len(maps[0]), maps[0].ndim == 2
     show = show_signal if is_signal else show_picture
@@ -65,7 +65,7 @@ def show_signal(ax, signal, title="", *, frame=None):
     Parameters
     ----------
     ax, title, frame
-        As of `show_picture`.
+        See `show_picture`.
 
     signal : ndarray of shape (length, n_channels)
         Signal.
@@ -81,17 +81,17 @@ def show_signal(ax, signal, title="", *, frame=None):
 
 
 def in_plane(values):
-    """Return the middle slice of a map of a volume, other maps as they are."""
+    """Return the middle slice of a map of a volume, other maps unchanged."""
     return values[len(values) // 2] if values.ndim == 3 else values
 
 
 def _of_largest(values):
-    """Return a map as shares of its largest absolute value."""
+    """Divide a map by its largest absolute value."""
     return values / (np.abs(values).max() or 1)
 
 
 def _as_grey(picture):
-    """Return a picture without its colours, which would mix with those of a map."""
+    """Convert a picture to grey, so that its colours do not mix with a map."""
     if picture.ndim == 2:
         return picture
     grey = picture @ np.array(LUMINANCE)
@@ -116,11 +116,11 @@ def _lay_over_picture(ax, values, is_signed):
 
 
 def _draw_contour(ax, values, level, style, place):
-    """Draw where a map has a value, in white on black, if it has it."""
+    """Draw the contour of a map at a level, in white on black."""
     if not values.min() < level < values.max():
         return
     left, right, bottom, top = place
-    extent = (left, right, top, bottom)  # of an image, whose first row is at the top
+    extent = (left, right, top, bottom)  # the first row of an image is at the top
     for color, width in (("black", 2.2), ("white", 1)):
         ax.contour(
             values, [level], colors=color, linewidths=width, linestyles=style,

@@ -1,4 +1,4 @@
-"""Images of X as pictures, and grids of axes to show them in."""
+"""Pictures of the images in X, and grids of axes to draw them in."""
 
 from os import PathLike
 from pathlib import Path
@@ -16,28 +16,28 @@ from ..data.image_decoding import (
     errors_naming,
 )
 
-MAX_SIDE = 384  # pixels of a picture of a file, more than a figure shows
+MAX_SIDE = 384  # pixels of a picture of an image file
 GREY = "gray"
 POINTS_PER_LETTER = 4.5  # on average, in small print
-# Okabe and Ito's colours, which the colour-blind can tell apart, and line styles and
-# markers for those who see none.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and line styles
+# and markers for greyscale.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def as_pictures(X, rows=None, *, image_shape=None, channel_axis="auto"):
-    """Return images as pictures for matplotlib.
+    """Convert images to pictures for matplotlib.
 
-    Pixels of uint8 and image files keep their values, floats in [0, 1] too. Others
-    are scaled by one range for all pictures, from their minimum, or 0 if that is
-    lower, to their maximum. Of volumes, the middle slice is shown; of four channels
-    the first three, and of other numbers of channels but 3 their mean.
+    Image files, uint8 pixels and floats in [0, 1] keep their values. Other pixels are
+    scaled to [0, 1] by one range for all pictures, from the minimum, or 0 if that is
+    lower, to the maximum. Volumes are reduced to their middle slice, four channels to
+    the first three, and other numbers of channels except 3 to their mean.
 
     Parameters
     ----------
     X : array-like, torch.Tensor or sequence of image files
-        Images, as any estimator of the package takes them.
+        Images in any form that the package's estimators take.
 
     rows : array-like of int or None, default=None
         Rows of X; None for all. Other rows are not read.
@@ -96,7 +96,7 @@ def _decode(source, row):
 
 
 def with_usual_channels(batch):
-    """Return (n, c, [depth,] h, w) as grey pictures, (n, h, w), or (n, h, w, 3)."""
+    """Convert (n, c, [depth,] h, w) to grey (n, h, w) or RGB (n, h, w, 3)."""
     if batch.ndim == 5:
         batch = batch[:, :, batch.shape[2] // 2]
     n_channels = batch.shape[1]
@@ -117,17 +117,17 @@ def in_range(pictures):
 
 
 def reading_of(estimator):
-    """Return how an estimator reads X, as arguments of `as_pictures`.
+    """Return the parameters by which an estimator reads X, for `as_pictures`.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Estimator of any kind; of a pipeline or search, its steps are looked through.
+        Any estimator; the parameters of nested estimators are searched, too.
 
     Returns
     -------
     dict
-        `image_shape` and `channel_axis`, if a part of the estimator has them.
+        `image_shape` and `channel_axis`, if the estimator has them.
     """
     found = {}
     params = estimator.get_params()
@@ -139,7 +139,7 @@ def reading_of(estimator):
 
 
 def name_rows(X, rows):
-    """Return names of samples: those of their files, or the numbers of their rows."""
+    """Return names of samples: file names or row numbers."""
     sources = as_image_list(X) if is_image_files(X) else None
     named = [None if sources is None else sources[row] for row in rows]
     return [
@@ -167,13 +167,13 @@ def make_grid(n_rows, n_columns, ax=None, side=1.5, wspace=0.08):
         Size of the grid.
 
     ax : matplotlib Axes or None, default=None
-        Axes whose place the grid takes; None makes a new figure.
+        Axes that the grid replaces. If None, a new figure is created.
 
     side : float, default=1.5
-        Width and height of one place of a new figure, in inches.
+        Width and height of each cell of a new figure, in inches.
 
     wspace : float, default=0.08
-        Gap between columns that take the place of axes, in widths of a column.
+        Gap between columns that replace `ax`, as a fraction of the column width.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def make_grid(n_rows, n_columns, ax=None, side=1.5, wspace=0.08):
         The figure.
 
     axes : ndarray of shape (n_rows, n_columns), of matplotlib Axes
-        Its axes, which show nothing yet.
+        Empty axes.
     """
     if ax is None:
         size = (side * n_columns, (side + 0.25) * n_rows)
@@ -196,7 +196,7 @@ def make_grid(n_rows, n_columns, ax=None, side=1.5, wspace=0.08):
 
 
 def _divide(ax, n_rows, n_columns, wspace):
-    """Return a grid of axes in the place of `ax`, which becomes invisible."""
+    """Return a grid of axes that replaces `ax`."""
     ax.set_axis_off()
     spec, gaps = ax.get_subplotspec(), {"wspace": wspace, "hspace": 0.35}
     if spec is not None:
@@ -214,20 +214,20 @@ def show_picture(ax, picture, title="", *, label="", frame=None, **kwargs):
     Parameters
     ----------
     ax : matplotlib Axes
-        Where to show it.
+        Axes to draw in.
 
     picture : ndarray of shape (height, width) or (height, width, 3)
         Grey or RGB picture, uint8 or floats in [0, 1].
 
     title, label : str, default=""
-        Text above and on the left. Lines that are wider than the axes are cut.
+        Text above and to the left. Lines of the title are cut to the axes' width.
 
     frame : dict or None, default=None
         Properties of a frame, such as `color` and `linestyle`.
 
     **kwargs : dict
-        Arguments of `matplotlib.axes.Axes.imshow`, such as `cmap`, `vmin` and `vmax`,
-        if the picture is no picture but a map of values.
+        Arguments of `matplotlib.axes.Axes.imshow`, such as `cmap`, `vmin` and `vmax`
+        for a map of values.
 
     Returns
     -------
@@ -242,12 +242,12 @@ def show_picture(ax, picture, title="", *, label="", frame=None, **kwargs):
     ax.set_ylabel(label, fontsize="small")
     for spine in ax.spines.values():
         spine.set(visible=frame is not None, linewidth=2.5, **(frame or {}))
-        spine.set_capstyle("butt")  # so that broken lines have gaps
+        spine.set_capstyle("butt")  # so that dashed lines have gaps
     return ax.imshow(picture, **options)
 
 
 def cut_to_width(text, ax):
-    """Return a text in small print, whose lines are cut if axes are too narrow."""
+    """Cut the lines of a text in small print to the width of axes."""
     n_points = ax.get_window_extent().width / ax.figure.dpi * 72
     width = max(4, int(n_points / POINTS_PER_LETTER))
     lines = str(text).split("\n")

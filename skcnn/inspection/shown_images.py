@@ -1,4 +1,4 @@
-"""Images that a display shows, what was predicted for them, and their titles."""
+"""Choice of the images that a display shows, with predictions and titles."""
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -10,7 +10,7 @@ MAX_WIDTH = 18  # characters of a label that fit above a picture
 
 
 def choose_images(estimator, X, y, show, n_images):
-    """Return the images that are shown, and what is known of them.
+    """Choose the images to show, and predict them.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def choose_images(estimator, X, y, show, n_images):
         True labels or values.
 
     show : {"all", "right", "wrong"}
-        Which predictions are shown.
+        Predictions to show.
 
     n_images : int
         Maximum number of images.
@@ -32,10 +32,10 @@ def choose_images(estimator, X, y, show, n_images):
     Returns
     -------
     X : array-like or sequence
-        The samples.
+        Chosen samples.
 
     rows : ndarray of shape (n,)
-        Their rows.
+        Row indices of the chosen samples.
 
     y_pred, y_true : ndarray of shape (n, ...), None without `y`
         Predictions, and true labels or values.
@@ -43,7 +43,7 @@ def choose_images(estimator, X, y, show, n_images):
     Raises
     ------
     ValueError
-        If `show` needs y or is not known, or there are no such images.
+        If `show` needs y or is not known, or no image matches it.
     """
     check_consistent_length(X, y)
     rows = np.arange(_num_samples(X))
@@ -62,12 +62,12 @@ def choose_images(estimator, X, y, show, n_images):
         rows, y_pred, y_true = rows[kept], y_pred[kept], y_true[kept]
         chosen = _safe_indexing(X, rows)
     if not len(rows):
-        raise ValueError(f"X has no images to show with show={show!r}.")
+        raise ValueError(f"X has no image that matches show={show!r}.")
     return chosen, rows, y_pred, y_true
 
 
 def find_wrong(y_pred, y_true):
-    """Return whether each prediction is wrong, False of numbers and without y.
+    """Return whether each prediction is wrong; False for numbers and without y.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ def find_wrong(y_pred, y_true):
 
 
 def title_images(y_pred, y_true):
-    """Return the text above each image: what was predicted, and what is true.
+    """Return the title of each image: predicted and true label.
 
     Parameters
     ----------
     y_pred, y_true
-        As of `find_wrong`.
+        See `find_wrong`.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def title_images(y_pred, y_true):
 
 
 def label_maps(estimator, classes, y_pred, y_true):
-    """Return the class of each map, (n_images, n_maps), of objects.
+    """Return the class of each map, (n_images, n_maps), as an object array.
 
     Parameters
     ----------
@@ -111,10 +111,10 @@ def label_maps(estimator, classes, y_pred, y_true):
         Fitted classifier or regressor.
 
     classes : {"predicted", "true", "all"}, label or list of labels
-        Classes that were asked for.
+        Classes to explain.
 
     y_pred, y_true
-        As of `find_wrong`.
+        See `find_wrong`.
     """
     n_images = len(y_pred)
     if isinstance(classes, str) and classes in ("predicted", "true"):
@@ -130,7 +130,7 @@ def label_maps(estimator, classes, y_pred, y_true):
 
 
 def describe(label):
-    """Return a label, a number or several as a short text."""
+    """Return a label, a number or an array as a short text."""
     if isinstance(label, np.ndarray):
         label = np.array2string(label, precision=3, separator=",")
     is_number = isinstance(label, (float, np.floating))

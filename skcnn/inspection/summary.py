@@ -12,7 +12,7 @@ from .layer_costs import LayerCosts, count_costs
 from .networks import find_estimator
 from .trial import blank_samples, n_words_of, train_trial
 
-MAX_ROWS = 40  # of a table that is read at a glance
+MAX_ROWS = 40  # of a table by default
 HEADER = (
     "layer",
     "output shape",
@@ -33,14 +33,14 @@ class LayerSummary(NamedTuple):
         Name of the layer, or of a block of layers.
 
     output_shape : tuple of int or None
-        Shape of what it returns for one sample, channels first.
+        Shape of the output for one sample, channels first.
 
     n_parameters : int
         Number of parameters.
 
     n_multiply_adds : int or None
-        Multiplications with additions for one sample, of convolutions, fully connected
-        layers and attention. None if they depend on the sample.
+        Number of multiply-adds for one sample, in convolutions, fully connected layers
+        and attention. None if it depends on the sample.
 
     receptive_field : tuple of int or None
         Number of pixels that a position depends on, along each axis of the input.
@@ -49,8 +49,8 @@ class LayerSummary(NamedTuple):
         Whether `fit` changes the parameters; None without parameters.
 
     n_dense_weights : int or None
-        Weights of fully connected layers with the inputs and outputs of its
-        convolutions. None without convolutions.
+        Number of weights if its convolutions were fully connected layers with the same
+        inputs and outputs. None without convolutions.
     """
 
     name: str
@@ -63,22 +63,22 @@ class LayerSummary(NamedTuple):
 
 
 class NetworkSummary:
-    """Table of the layers of a network, from :func:`skcnn.summary`.
+    """Table of the layers of a network, returned by :func:`skcnn.summary`.
 
     Parameters
     ----------
     title : str
         Name of the estimator and its network.
     layers : list of LayerSummary
-        Rows.
+        Rows of the table.
     n_parameters, n_trainable : int
         Numbers of all parameters, and of those that `fit` changes.
     n_multiply_adds : int or None
-        Multiplications with additions for one sample.
+        Number of multiply-adds for one sample.
     epoch_seconds : float or None
-        Seconds of a training epoch or, of a transformer, of `transform`.
+        Seconds for a training epoch or, for a transformer, for `transform`.
     notes : list of str
-        What the numbers were found with.
+        Remarks on how the numbers were obtained.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class NetworkSummary:
     __repr__ = __str__
 
     def _repr_html_(self):
-        """Return the table as HTML, which notebooks show."""
+        """Return the table as HTML, for notebooks."""
 
         def row(cells, tag):
             return "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells)
@@ -160,26 +160,27 @@ def summary(est, X=None, y=None, *, depth="auto"):
         Estimator or transformer of this package, fitted or not, or a pipeline or
         search with one.
     X : array-like, sequence of image files or of str, default=None
-        Training data. Before `fit`, they tell the shapes, unless `image_shape` or the
-        backbone does; copies of the estimator are trained on a few batches to estimate
-        the time of an epoch.
+        Training data. If given, a copy of the estimator is trained on a few batches to
+        estimate the time of an epoch. Before `fit`, X is needed to determine shapes,
+        unless `image_shape` or the backbone does.
     y : array-like or None, default=None
-        Targets. Without them, an unfitted network gets two classes or one value.
+        Targets. If None, an unfitted classifier is assumed to have two classes, an
+        unfitted regressor one output.
     depth : int, "auto" or None, default="auto"
-        Maximum number of parts of the names of layers: 1 merges "layer1.0.conv1" and
+        Maximum depth of the names of layers: 1 merges "layer1.0.conv1" and
         "layer1.0.bn1" into "layer1". None shows all layers; "auto" is the largest
         depth with at most 40 rows, at least 1.
 
     Returns
     -------
     skcnn.inspection.NetworkSummary
-        Table of the layers, which is printed, or shown by notebooks; `to_frame()` is
-        the table as a data frame.
+        Table of the layers, shown as text or in notebooks; `to_frame()` converts it to
+        a data frame.
 
     Raises
     ------
     TypeError
-        If there is no network of this package in `est`.
+        If `est` contains no network of this package.
 
     ValueError
         If the shapes are not known, or X is not valid.
@@ -197,8 +198,8 @@ def summary(est, X=None, y=None, *, depth="auto"):
     found = find_estimator(est)
     if found is None:
         raise TypeError(
-            f"{type(est).__name__} has no network of this package, expected its "
-            "estimators, CNNFeatureTransformer, or a Pipeline or search with one."
+            f"{type(est).__name__} has no network of this package, expected one of its "
+            "estimators, or a Pipeline or search with one."
         )
     estimator, seconds, notes = found.estimator, None, []
     is_known = estimator.__sklearn_is_fitted__() or _is_pretrained(found)
@@ -208,7 +209,7 @@ def summary(est, X=None, y=None, *, depth="auto"):
         estimator = estimator if is_known else trial
     elif hasattr(estimator, "history_"):
         seconds = sum(estimator.history_[:, "dur"]) / len(estimator.history_)
-        notes = ["The time is the mean of the epochs of fit."]
+        notes = ["The time is the mean over the epochs of fit."]
     return _describe(estimator, X, depth, seconds, notes)
 
 
@@ -218,7 +219,7 @@ def _is_pretrained(found):
 
 
 def _prepare(found, X, y):
-    """Return X after the steps before the network, fitted ones or copies."""
+    """Transform X by the steps before the network; fit copies of unfitted steps."""
     if not found.before:
         return X
     from sklearn.base import clone
@@ -258,7 +259,7 @@ def _find_network(estimator, X):
 
 
 def _list_layers(module, input_shape, costs, is_trained):
-    """Return a row for each layer that is not made of others, in running order."""
+    """Return a row for each innermost layer, in order of execution."""
     parts = dict(module.named_modules())
     table = _without_containers(layer_table(module, input_shape), parts)
     if costs is not None:
@@ -283,7 +284,7 @@ def _list_layers(module, input_shape, costs, is_trained):
 
 
 def _without_containers(table, parts):
-    """Return the rows of layers that are not made of others with parameters."""
+    """Return the rows of layers that do not contain others with parameters."""
     names = [row.name for row in table]
     whole = [name for name in names if _is_whole(parts.get(name))]
     return [
@@ -296,7 +297,7 @@ def _without_containers(table, parts):
 
 
 def _is_whole(part):
-    """Return whether a part has parameters, and no part of it has others."""
+    """Return whether a part has parameters, all of them its own."""
     if part is None:
         return False
     n_own = sum(1 for _ in part.parameters(recurse=False))
@@ -310,20 +311,20 @@ def _are_trainable(part, is_trained):
 
 
 def _one_of(kinds):
-    """Return what several parts are together: True, False, "partly" or None."""
+    """Combine several values of `trainable`: True, False, "partly" or None."""
     kinds = set(kinds) - {None}
     return "partly" if len(kinds) > 1 else next(iter(kinds), None)
 
 
 def _find_depth(layers):
-    """Return the largest depth of names with a table that is read at a glance."""
+    """Return the largest depth of names with at most `MAX_ROWS` rows, at least 1."""
     deepest = max((layer.name.count(".") + 1 for layer in layers), default=1)
     depths = range(deepest, 1, -1)
     return next((d for d in depths if len(_merge(layers, d)) <= MAX_ROWS), 1)
 
 
 def _merge(layers, depth):
-    """Return layers whose names begin alike as one row."""
+    """Merge layers whose names agree up to a depth."""
     if depth is None:
         return layers
     groups = groupby(layers, lambda row: ".".join(row.name.split(".")[:depth]))
@@ -331,7 +332,7 @@ def _merge(layers, depth):
 
 
 def _merge_rows(name, rows):
-    """Return some layers as one row."""
+    """Merge layers into one row."""
     counts = [row.n_multiply_adds for row in rows]
     return LayerSummary(
         name,

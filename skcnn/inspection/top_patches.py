@@ -1,4 +1,4 @@
-"""Patches of images that excite a filter most."""
+"""Display of the image patches that activate filters most."""
 
 from collections import namedtuple
 
@@ -14,34 +14,34 @@ Excited = namedtuple("Excited", "values positions")
 
 
 class TopPatchesDisplay:
-    """Patches of given images that excite filters most, layers side by side.
+    """Display of the image patches that activate filters most.
 
-    It is recommended to use :meth:`from_estimator` to create a display. A patch is what
-    one position of a feature map depends on: the receptive field around it, cut at the
-    border of the image. An image gives each filter one patch at most.
+    It is recommended to use :meth:`from_estimator` to create a display. A patch is the
+    receptive field of one position of a feature map, cut at the border of the image.
+    Each image has at most one patch per filter. Layers are drawn side by side.
 
     Parameters
     ----------
     patches : dict of str to list of list of ndarray
-        By layer, for each filter its patches as grey or RGB pictures with values in
-        [0, 1], the highest activation first.
+        Patches of each filter by layer, as grey or RGB pictures with values in [0, 1],
+        the highest activation first.
     rows : dict of str to ndarray of shape (n_filters, n_patches)
-        Rows of X from which they come.
+        Rows of X that the patches come from.
     activations : dict of str to ndarray of shape (n_filters, n_patches)
         Activations of the filters.
     filters : dict of str to ndarray of shape (n_filters,)
-        Channels of the layers.
+        Channel indices of the filters.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
         Grid with a row for each filter.
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure containing the axes.
 
     See Also
     --------
-    FilterDisplay : Filters of a layer.
+    FilterDisplay : Display of the filters of a layer.
 
     References
     ----------
@@ -81,7 +81,7 @@ class TopPatchesDisplay:
         n_patches=5,
         ax=None,
     ):
-        """Find the patches of images that excite filters most, and draw them.
+        """Find the image patches that activate filters most, and draw them.
 
         Parameters
         ----------
@@ -89,20 +89,20 @@ class TopPatchesDisplay:
             Fitted estimator or transformer of the package, or a pipeline or search
             with one.
         X : array-like or sequence of image files
-            Images, 2-D.
+            2-D images.
         layers : str, list of str or None, default=None
-            Layers, by the names of `CNNFeatureTransformer.layer_names` or of
-            ``module_.named_modules()``. None chooses two, of fine and of coarse maps
-            whose receptive field is smaller than the image.
+            Names of layers from `CNNFeatureTransformer.layer_names` or
+            ``module_.named_modules()``. None chooses two, with fine and coarse feature
+            maps whose receptive field fits in the image.
         filters : list of int or None, default=None
-            Channels of each layer. None takes `n_filters` of those that are excited,
-            at equal intervals.
+            Channels of each layer. None takes `n_filters` channels at equal intervals
+            from those whose activation varies.
         n_filters : int, default=4
-            Number of filters of a layer.
+            Maximum number of filters per layer, if `filters` is None.
         n_patches : int, default=5
-            Maximum number of patches of a filter.
+            Maximum number of patches per filter.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the patches take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -147,7 +147,7 @@ class TopPatchesDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes whose place the patches take; None makes a new figure.
+            Axes that the grid replaces. If None, a new figure is created.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class TopPatchesDisplay:
         return self
 
     def _draw_layer(self, layer, axes):
-        """Draw the patches of a layer, its name above."""
+        """Draw the patches of a layer, with its name above."""
         for i, patches in enumerate(self.patches[layer]):
             label = f"filter {self.filters[layer][i]}"
             for ax, patch in zip(axes[i], patches, strict=True):
@@ -181,7 +181,7 @@ def _receptive_fields(found):
 
 
 def _choose_layers(found, fields):
-    """Return a layer of small and one of large patches."""
+    """Return a layer with small patches and one with large patches."""
     side = found.input_shape[1:]
     names = [
         name
@@ -193,9 +193,9 @@ def _choose_layers(found, fields):
 
 @usual_torch()
 def _find_excited(found, network, X):
-    """Return, of each layer, the highest activation of each map, and where it is.
+    """Return the highest activation of each map and its position, for each layer.
 
-    Values have shape (n_samples, n_channels). Positions are the centres, as parts of
+    Values have shape (n_samples, n_channels). Positions are centres, as fractions of
     height and width, (n_samples, n_channels, 2).
     """
     parts = []
@@ -218,7 +218,7 @@ def _highest(output):
 
 
 def _choose_filters(values, layer, filters, n_filters):
-    """Return the channels that are drawn."""
+    """Return the channels to draw."""
     n_channels = values.shape[1]
     if filters is None:
         excited = np.flatnonzero(values.max(0) > values.min(0))
@@ -246,7 +246,7 @@ def _seen_rows(found, X, rows):
 
 
 def _cut(picture, centre, field):
-    """Return the part of an image that a position depends on."""
+    """Cut the receptive field of a position out of a picture."""
     slices = []
     for size, middle, width in zip(picture.shape, centre, field, strict=False):
         low = int(np.floor(middle * size - width / 2))

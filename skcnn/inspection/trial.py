@@ -1,4 +1,4 @@
-"""Short trainings on a few batches, that tell shapes and the time of an epoch."""
+"""Short fits on a few batches, to find shapes and the time of an epoch."""
 
 import time
 import warnings
@@ -12,7 +12,7 @@ N_BATCHES = 3
 N_BLANK = 2
 USUAL_BATCH = 16
 N_WORDS = 20
-# What makes a training short, and silent.
+# Parameters that make a fit short and silent.
 SHORT = {
     "max_epochs": 2,
     "head_epochs": 0,
@@ -22,7 +22,7 @@ SHORT = {
     "verbose": 0,
     "memory": None,
 }
-BLANK_SHAPE = (32, 32, 3)  # of images for a network that resizes them
+BLANK_SHAPE = (32, 32, 3)  # for networks that resize images
 
 
 def train_trial(estimator, X, y=None, *, is_blank=False):
@@ -37,10 +37,10 @@ def train_trial(estimator, X, y=None, *, is_blank=False):
         Samples.
 
     y : array-like or None, default=None
-        Targets; None makes some up.
+        Targets. If None, placeholders are used.
 
     is_blank : bool, default=False
-        Whether X tells nothing but shapes, and the time is not measured.
+        Whether X holds only placeholders, so that the time is not measured.
 
     Returns
     -------
@@ -48,11 +48,11 @@ def train_trial(estimator, X, y=None, *, is_blank=False):
         The fitted copy.
 
     seconds : float or None
-        Estimated seconds of an epoch of all samples or, of a transformer, of the
-        features of all.
+        Estimated seconds for an epoch over all samples or, for a transformer, for
+        their features.
 
     notes : list of str
-        What was assumed.
+        Assumptions and method of the estimate.
     """
     n_samples, notes = _num_samples(X), []
     trial = clone(estimator)
@@ -78,7 +78,7 @@ def train_trial(estimator, X, y=None, *, is_blank=False):
 
 
 def _batch_size(estimator, n_samples):
-    """Return the number of samples of a step."""
+    """Return the batch size."""
     batch_size = getattr(estimator, "batch_size", "auto")
     if not isinstance(batch_size, str):
         return min(batch_size, n_samples)
@@ -87,7 +87,7 @@ def _batch_size(estimator, n_samples):
 
 
 def _choose_rows(y, n_samples, n_rows):
-    """Return the first rows, and one of each label."""
+    """Return the first rows, and one row of each label."""
     rows = np.arange(min(n_rows, n_samples))
     y = None if y is None else np.asarray(y)
     if y is not None and y.ndim == 1 and y.dtype.kind != "f":
@@ -96,14 +96,14 @@ def _choose_rows(y, n_samples, n_rows):
 
 
 def _assumption(estimator):
-    """Say what was made up for targets that are not given."""
+    """Describe the placeholder targets."""
     if is_classifier(estimator):
-        return "Two classes are assumed. Pass y for their number."
-    return "One value is assumed for each sample. Pass y for their number."
+        return "Two classes are assumed. Pass y to use the actual number."
+    return "One output is assumed. Pass y to use the actual number."
 
 
 def _measure(trial, samples):
-    """Return the seconds of an epoch, or of the features of some samples."""
+    """Return the seconds that an epoch or `transform` takes."""
     if hasattr(trial, "history_"):
         return min(trial.history_[:, "dur"])
     start = time.perf_counter()
@@ -112,7 +112,7 @@ def _measure(trial, samples):
 
 
 def blank_samples(estimator):
-    """Return samples that have the shape which an estimator knows before `fit`.
+    """Return zeros of the shape that an estimator expects before `fit`.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ def blank_samples(estimator):
     Returns
     -------
     ndarray of shape (2, ...)
-        Zeros.
+        Samples of zeros.
 
     Raises
     ------
     ValueError
-        If no shape is known.
+        If the shape is not known.
     """
     shape = getattr(estimator, "image_shape", None)
     if shape is None and isinstance(getattr(estimator, "backbone", None), str):
@@ -141,7 +141,7 @@ def blank_samples(estimator):
 
 
 def n_words_of(estimator, X=None):
-    """Return the mean number of words of sentences, 20 if there are none."""
+    """Return the mean number of words per sentence, 20 if X is None."""
     if X is None:
         return N_WORDS
     _, offsets = estimator._vocabulary.encode(np.asarray(X, dtype=object))

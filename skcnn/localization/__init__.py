@@ -1,4 +1,4 @@
-"""Boxes around objects: localisation and detection."""
+"""Localisation and detection of objects by bounding boxes."""
 
 from ._activation_localizer import ActivationLocalizer
 from ._box_regressor import BoxRegressor

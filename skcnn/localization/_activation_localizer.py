@@ -21,23 +21,22 @@ HIT_IOU = 0.5
 class ActivationLocalizer(BaseEstimator):
     """Localizer that finds objects in the class activation maps of a classifier.
 
-    The classifier never saw a box. The box of an image surrounds the largest connected
-    region in which the class activation map of the predicted class [1]_, scaled to
-    0–1, is at least `threshold`. Search for `threshold` with the boxes of a few images
-    [2]_.
+    The classifier is trained on labels, without boxes. The predicted box surrounds the
+    largest connected region where the class activation map of the predicted class
+    [1]_, scaled to [0, 1], is at least `threshold`. Tune `threshold` on a few images
+    with boxes [2]_.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted classifier that :func:`skcnn.inspection.class_activation_maps` takes. It
-        is used as it is, also by clones.
+        Fitted classifier that :func:`skcnn.inspection.class_activation_maps` supports.
+        It is not fitted again, and clones share it.
     threshold : float, default=0.3
-        Share of the range of a map, in (0, 1], from which on a position belongs to the
-        object.
+        Minimum activation of the object, in (0, 1], after the map is scaled to [0, 1].
 
     See Also
     --------
-    BoxRegressor : One box an image, learnt from boxes.
+    BoxRegressor : Regressor of one box per image, trained on boxes.
 
     References
     ----------
@@ -104,29 +103,29 @@ class ActivationLocalizer(BaseEstimator):
         Parameters
         ----------
         X : array-like or sequence of image files
-            Images, as the classifier takes them.
+            Images, as for the classifier.
 
         Returns
         -------
         ndarray of shape (n_samples, 4)
-            Boxes in pixels of the images.
+            Boxes, in pixels of each image.
         """
         self._validate_params()
         check_is_fitted(self.estimator)
         maps = class_activation_maps(self.estimator, X)
-        if is_image_files(X):  # arrays get maps of the shape of the images
+        if is_image_files(X):  # maps of arrays have the shape of the images
             maps = _place_maps(find_network(self.estimator), maps, image_sizes(X))
         return np.array([find_region(one, self.threshold) for one in maps])
 
     def score(self, X, y):
-        """Return the share of boxes with an intersection over union of at least 0.5.
+        """Return the fraction of images with an intersection over union of 0.5 or more.
 
         Parameters
         ----------
         X : array-like or sequence of image files
             Images.
         y : array-like of shape (n_samples, 4), list of dict or data frame
-            Box of each image, in its pixels.
+            Box of each image, in pixels.
 
         Returns
         -------
@@ -151,15 +150,15 @@ class ActivationLocalizer(BaseEstimator):
 
 
 def find_region(activation, threshold):
-    """Return the box around the largest region of a map that is high.
+    """Return the box around the largest region of high activation.
 
     Parameters
     ----------
     activation : ndarray of shape (height, width)
-        Map.
+        Class activation map.
 
     threshold : float
-        Share of its range.
+        Minimum activation of the region, after the map is scaled to [0, 1].
 
     Returns
     -------
@@ -174,7 +173,7 @@ def find_region(activation, threshold):
 
 
 def _place_maps(network, maps, sizes):
-    """Yield maps of the network's input as maps of the whole image files."""
+    """Yield activation maps resized to the image files, 0 where images are cropped."""
     for one, (width, height) in zip(torch.as_tensor(maps), sizes.tolist(), strict=True):
         placed = network.preprocessing.place_maps(one[None, None], height, width)
         yield placed[0, 0].numpy()

@@ -1,4 +1,4 @@
-"""Regressor of one box an image, which fine-tunes a pretrained network."""
+"""Regressor of one box per image that fine-tunes a pretrained network."""
 
 from functools import partial
 
@@ -15,22 +15,22 @@ from .box_network import BoxNetwork, make_box_head
 from .box_targets import N_SIDES, BoxTargets
 from .image_sequence import image_sizes
 
-N_HEAD_SAMPLES = 2000  # feature maps of more would fill the memory
+N_HEAD_SAMPLES = 2000  # feature maps of more samples would fill the memory
 FIXED = ("image_shape", "lr_schedule", "optimizer", "scoring", "warm_start")
 FIXED += ("weight_averaging",)
 
 
 class BoxRegressor(BaseFineTunedCNN):
-    """Regressor of one box an image, which fine-tunes a pretrained network.
+    """Regressor of one box per image that fine-tunes a pretrained network.
 
-    The last feature map of a stride of 16 pixels gets a head: each position proposes a
-    box, and the box of the image is their weighted mean. If y has several labels, the
-    class of the object is learnt as well. The loss is the generalised intersection over
-    union [1]_, and the cross-entropy of the classes.
+    The head takes the last feature map with a stride of at most 16 pixels. Each
+    position of the map proposes a box; the predicted box is their weighted mean. If y
+    has several labels, the class of the object is predicted as well. The loss is the
+    generalised intersection over union [1]_ plus the cross-entropy of the classes.
 
-    Images are resized to the network's input size as a whole, whatever their
-    proportions. Boxes are in pixels of the images as given. In training they follow
-    every geometric augmentation; what leaves the image is cut off.
+    Images are resized to the network's input size without cropping; their aspect ratio
+    is not kept. Boxes are in pixels of the original images. In training, boxes follow
+    geometric augmentations and are clipped to the image.
 
     X is an array of images, ``(n, H, W)`` or ``(n, H, W, C)``, or a sequence of image
     files, as for :class:`~skcnn.FineTunedRegressor`.
@@ -50,7 +50,7 @@ class BoxRegressor(BaseFineTunedCNN):
         Number of epochs in which the head alone is trained first, on at most 2,000
         images. Heads on random weights are not trained alone.
     augmentation : str, callable, list or None, default=None
-        Random changes of the training images, as for
+        Random transformations of the training images, as for
         :class:`~skcnn.FineTunedRegressor`, without "mixup".
     lr : float, default=3e-4
         Learning rate of the head, the maximum of a one-cycle schedule.
@@ -81,7 +81,7 @@ class BoxRegressor(BaseFineTunedCNN):
     precision : {"float32", "bfloat16", "float64"}, default="float32"
         Precision of the computation.
     memory : str, path-like, bool or None, default=None
-        Folder of the cache of feature maps that the head alone is trained on.
+        Folder of the cache of feature maps for training the head alone.
     preprocessing : str, default="auto"
         Preprocessing of images, as for :class:`~skcnn.FineTunedRegressor`.
     image_size : int, tuple of int or None, default=None
@@ -95,7 +95,7 @@ class BoxRegressor(BaseFineTunedCNN):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Labels of the boxes, sorted; 0 if none were given.
+        Sorted labels of the boxes; 0 if y has none.
     module_ : torch.nn.Module
         Trained network.
     loss_curve_ : list of float
@@ -105,8 +105,8 @@ class BoxRegressor(BaseFineTunedCNN):
 
     See Also
     --------
-    ActivationLocalizer : One box an image, learnt without boxes.
-    SlidingWindowDetector : None, one or many boxes an image.
+    ActivationLocalizer : Localizer that is trained without boxes.
+    SlidingWindowDetector : Detector of any number of objects per image.
 
     References
     ----------
@@ -202,15 +202,15 @@ class BoxRegressor(BaseFineTunedCNN):
         y_val=None,
         sample_weight_val=None,
     ):
-        """Fine-tune the network on images and a box of each.
+        """Fine-tune the network on images with one box each.
 
         Parameters
         ----------
         X : array-like or sequence of image files
             Training images.
         y : array-like of shape (n_samples, 4), list of dict or data frame
-            Box of each image, in its pixels; dicts and the frame of
-            :func:`stack_boxes` may have labels.
+            Box of each image, in pixels; dicts, and the data frame of
+            :func:`stack_boxes`, may have labels.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Non-negative weights, not all zero. None weights all samples equally.
         X_val, y_val, sample_weight_val : array-like or None, default=None
@@ -235,7 +235,7 @@ class BoxRegressor(BaseFineTunedCNN):
         return self
 
     def _make_features(self):
-        """Return None: the head takes feature maps, which are not looked up."""
+        """Return None: features of this head are never looked up in predictions."""
 
     def _prepare_net(self, net, samples=None):
         """Train the head alone on feature maps."""
@@ -261,12 +261,12 @@ class BoxRegressor(BaseFineTunedCNN):
         Parameters
         ----------
         X : array-like or sequence of image files
-            Images, arrays of the shape seen in `fit`.
+            Images; those of an array have the shape seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, 4)
-            Boxes in pixels of the images, clipped to them.
+            Boxes, in pixels and clipped to each image.
         """
         fractions = self._outputs(X)[:, :N_SIDES].clip(0, 1)
         return fractions * np.tile(image_sizes(X, self.channel_axis), 2)

@@ -1,4 +1,4 @@
-"""Detection networks of torchvision, with weights of the user."""
+"""Detector that runs a torchvision network with weights from a file."""
 
 from os import PathLike
 
@@ -16,7 +16,7 @@ from .image_sequence import ImageSequence
 
 
 class PretrainedDetector(DetectorMixin, BaseEstimator):
-    """Detection network of torchvision, with a weights file, for predictions.
+    """Detector that runs a torchvision network with weights from a file.
 
     X is an array of images, ``(n, H, W)`` or ``(n, H, W, C)``, or a sequence of image
     files, PIL images or arrays of any size.
@@ -29,14 +29,14 @@ class PretrainedDetector(DetectorMixin, BaseEstimator):
     weights : str or path-like
         Safetensors or state-dict file, read without running code.
     labels : array-like of shape (n_classes,) or None, default=None
-        Labels of the outputs, the background first. None numbers them.
+        Labels of the outputs, the background first. None uses their numbers.
     n_classes : int, default=91
-        Number of classes of the weights with the background, if `labels` is None; 91
-        for those that were trained on COCO.
+        Number of classes including the background, if `labels` is None. Weights
+        trained on COCO have 91.
     threshold : float, default=0.5
-        Score, in [0, 1), from which on `predict` returns a box.
+        Minimum score, in [0, 1), of the boxes that `predict` returns.
     device : str or torch.device, default="auto"
-        Device.
+        Device of the network, as for :class:`~skcnn.CNNFeatureTransformer`.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class PretrainedDetector(DetectorMixin, BaseEstimator):
 
     See Also
     --------
-    SlidingWindowDetector : Detector that is trained here.
+    SlidingWindowDetector : Detector that is trained by `fit`.
 
     Examples
     --------
@@ -106,14 +106,14 @@ class PretrainedDetector(DetectorMixin, BaseEstimator):
             If `name` is unknown.
 
         skcnn.backbones.WeightsError
-            If the weights file cannot be read or is of another network.
+            If the weights file cannot be read, or is for another network.
         """
         from torchvision.models import detection, get_model, list_models
 
         names = list_models(detection)
         if self.name not in names:
             raise ValueError(
-                f"name={self.name!r} is no detection network of torchvision, expected "
+                f"name={self.name!r} is not a detection network of torchvision. Choose "
                 f"one of {names}."
             )
         n_classes = self.n_classes if self.labels is None else len(self.labels)
@@ -124,7 +124,7 @@ class PretrainedDetector(DetectorMixin, BaseEstimator):
         except RuntimeError as error:
             raise WeightsError(
                 f"{self.weights} does not hold the weights of {self.name} with "
-                f"{n_classes} classes. Set n_classes, or labels, to those that it was "
+                f"{n_classes} classes. Set n_classes, or labels, to the classes it was "
                 f"trained on: {error}"
             ) from error
         self.module_ = network.eval().to(check_device(self.device))
@@ -132,7 +132,7 @@ class PretrainedDetector(DetectorMixin, BaseEstimator):
 
     @torch.inference_mode()
     def _detect(self, X, threshold):
-        """Return the detections whose score is at least a threshold."""
+        """Return the detections with a score of at least `threshold`."""
         check_is_fitted(self)
         device = next(self.module_.parameters()).device
         images = ImageSequence(self, X)
@@ -140,7 +140,7 @@ class PretrainedDetector(DetectorMixin, BaseEstimator):
         return [self._select(self.module_(batch)[0], threshold) for batch in batches]
 
     def _select(self, output, threshold):
-        """Return what the network returns for an image, as arrays."""
+        """Return the network's detections with a sufficient score, as arrays."""
         found = {
             name: output[name].cpu().numpy() for name in ("boxes", "labels", "scores")
         }
@@ -156,7 +156,7 @@ class PretrainedDetector(DetectorMixin, BaseEstimator):
 
 
 def _as_input(image):
-    """Return an image, (H, W, C), as the networks take it: RGB in [0, 1]."""
+    """Convert an image, (H, W, C), to the networks' input: (3, H, W) in [0, 1]."""
     pixels = torch.as_tensor(np.ascontiguousarray(np.moveaxis(image, -1, 0)))
     check_pixel_range(pixels)
     pixels = as_uint8_or_float(pixels)

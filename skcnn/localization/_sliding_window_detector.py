@@ -1,4 +1,4 @@
-"""Detector: a linear model on windows of a backbone's feature maps."""
+"""Sliding-window detector: a linear model on a backbone's feature maps."""
 
 from contextlib import nullcontext
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ from .pyramid import FeaturePyramid, find_map_layer
 from .training_windows import near_windows, sample_windows
 from .windows import learn_window_sizes
 
-N_CANDIDATES = 2000  # windows of an image that are compared with each other
+N_CANDIDATES = 2000  # windows of an image that enter non-maximum suppression
 CONSTRAINTS = {
     name: BACKBONE[name]
     for name in ("backbone", "weights", "preprocessing", "memory", "channel_axis")
@@ -38,14 +38,14 @@ CONSTRAINTS = {
 
 
 class SlidingWindowDetector(DetectorMixin, BaseEstimator):
-    """Detector: a linear model on windows of a backbone's feature maps.
+    """Sliding-window detector: a linear model on a backbone's feature maps.
 
-    It finds none, one or many objects, of one or several classes, in images of any
-    size. A pretrained backbone runs once over each scale of an image [1]_. A linear
-    classifier scores all windows of its feature maps. It is trained on windows that
-    overlap the boxes of y, on random windows without an object, and on the windows that
-    it takes for objects by mistake [2]_. A ridge regression moves each window to where
-    the box is [3]_. Of detections that overlap, the best one is kept.
+    It detects any number of objects, of one or several classes, in images of any size.
+    A pretrained backbone computes feature maps of an image at several scales [1]_, and
+    a linear classifier scores all windows of these maps. The classifier is trained on
+    windows that overlap the boxes of y, on random windows of the background, and on
+    hard negatives, which it mistakes for objects [2]_. A ridge regression refines the
+    boxes [3]_. Of overlapping detections, only the best one is kept.
 
     X is an array of images, ``(n, H, W)`` or ``(n, H, W, C)``, with pixels in the range
     of their dtype, as for :class:`~skcnn.CNNFeatureTransformer`; or a sequence of image
@@ -58,7 +58,8 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         ``LogisticRegression(C=0.01, max_iter=1000)``.
     backbone : str, torch.nn.Module or estimator, default="efficientnet_lite0"
         Network with published preprocessing, as for
-        :class:`~skcnn.CNNFeatureTransformer`. A fitted estimator is used as it is.
+        :class:`~skcnn.CNNFeatureTransformer`. A fitted estimator is not fitted
+        again.
     weights : str, path-like or None, default="default"
         Weights of a named backbone, as for :class:`~skcnn.CNNFeatureTransformer`.
     layer : str, default="auto"
@@ -66,19 +67,19 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         field among those with a stride of at most 16 pixels.
     preprocessing : str, default="auto"
         Name of the backbone whose preprocessing a :class:`torch.nn.Module` has; "auto"
-        for all others.
+        for other backbones.
     window_side : int, default=64
-        Side, in pixels, to which windows are scaled for the backbone.
+        Side length, in pixels, to which windows are scaled for the backbone.
     n_windows : int, default=8
         Maximum number of window sizes, which are learnt from the boxes.
     n_rounds : int, default=2
-        Number of times that hard negatives are added and the model is fitted again.
+        Number of times hard negatives are added and the classifier is fitted again.
     threshold : float, default=0.0
-        Score, the margin of a class over the background, from which on `predict`
-        returns a window. `score` uses all windows.
+        Minimum score of the boxes that `predict` returns. The score is the margin of a
+        class over the background. The `score` method uses all windows.
     nms_threshold : float, default=0.3
-        Intersection over union, in (0, 1), from which on the worse one of two
-        detections of a class is dropped.
+        Maximum intersection over union, in (0, 1), of two detections of a class. Above
+        it, the one with the lower score is dropped.
     max_detections : int, default=100
         Maximum number of detections in an image.
     channel_axis : int, None or "auto", default="auto"
@@ -90,9 +91,9 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
     device : str or torch.device, default="auto"
         Device of the backbone, as for :class:`~skcnn.CNNFeatureTransformer`.
     memory : str, path-like, bool or None, default=None
-        Folder of the feature cache; True is that of the user. With it, a search over
-        parameters of `estimator` and thresholds runs the backbone once. None keeps
-        feature maps in a temporary folder until the end of `fit`.
+        Folder of the feature cache. True is the cache folder of the user. With a cache,
+        a search over thresholds or parameters of `estimator` runs the backbone once.
+        None keeps feature maps in a temporary folder until the end of `fit`.
     random_state : int, RandomState instance or None, default=None
         Seed of the random windows.
 
@@ -103,14 +104,14 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
     estimator_ : classifier
         Fitted linear model. Its class 0 is the background.
     window_sizes_ : list of WindowSize
-        Width, height and scale of the windows.
+        Widths, heights and scales of the windows.
     layer_ : str
         Layer whose feature map is used.
 
     See Also
     --------
-    BoxRegressor : One box for each image, by fine-tuning.
-    average_precision : Score of detections.
+    BoxRegressor : Regressor of one box per image, by fine-tuning.
+    average_precision : Metric of detections.
 
     References
     ----------
@@ -149,7 +150,7 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         "nms_threshold": [FRACTION],
         "max_detections": [COUNT],
     }
-    image_size = None  # of any size
+    image_size = None  # images may have any size
 
     def __init__(
         self,
@@ -193,7 +194,7 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
     @_fit_context(prefer_skip_nested_validation=False)
     @usual_torch()
     def fit(self, X, y):
-        """Learn window sizes and the linear model.
+        """Learn the window sizes and fit the linear models.
 
         Parameters
         ----------
@@ -217,7 +218,7 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         y = check_box_targets(y, len(images))
         boxes = np.concatenate([target["boxes"] for target in y])
         if not len(boxes):
-            raise ValueError("y has no boxes, expected at least one in all images.")
+            raise ValueError("y has no boxes, expected at least one in total.")
         self.classes_ = np.unique(
             np.concatenate([t["labels"] for t in y if len(t["boxes"])])
         )
@@ -228,7 +229,7 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         return self
 
     def _learn(self, pyramid, images, y):
-        """Fit the linear model, and again with its hard negatives."""
+        """Fit the classifier, refit it with hard negatives, and fit the offsets."""
         rng = np.random.default_rng(
             check_random_state(self.random_state).randint(2**31)
         )
@@ -251,25 +252,25 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
 
     @property
     def _linear(self):
-        """The linear classifier, the default one if none is given."""
+        """Linear classifier, a logistic regression by default."""
         if self.estimator is None:
             return LogisticRegression(C=0.01, max_iter=1000)
         return self.estimator
 
     def _make_pyramid(self, memory, layer=None):
-        """Return what computes feature maps."""
+        """Return the feature pyramid of the backbone."""
         check_uses(self)
         if needs_fit(self):
             raise ValueError(
-                f"backbone={self.backbone!r} is not pretrained, expected a network "
-                "whose weights and preprocessing are known. For a torch.nn.Module, set "
+                f"backbone={self.backbone!r} is not pretrained, expected a pretrained "
+                "network with published preprocessing. For a torch.nn.Module, set "
                 "preprocessing='resnet18' or the name of another backbone."
             )
         backbone = ready_backbone(self, self.weights)
         if backbone.preprocessing is None:
             raise ValueError(
                 f"{backbone.name} takes images of one size only, expected a network "
-                "with published preprocessing."
+                "with published preprocessing, such as 'efficientnet_lite0'."
             )
         layer = layer or self.layer
         if layer == "auto":
@@ -279,7 +280,7 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         )
 
     def _count_cells(self, pyramid):
-        """Return the number of cells of the feature map along a side of a window."""
+        """Return the number of feature-map cells along a side of a window."""
         return max(1, round(self.window_side / pyramid.stride))
 
     def _windows(self, pyramid, images):
@@ -293,7 +294,7 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
 
     @usual_torch()
     def _detect(self, X, threshold):
-        """Return the detections whose score is at least a threshold."""
+        """Return the detections with a score of at least `threshold`."""
         return [self._select(*one, threshold) for one in self._scored(X)]
 
     def _scored(self, X):
@@ -305,7 +306,7 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
             yield size, [(w, self._filter.values(w)) for w in windows]
 
     def _select(self, size, scored, threshold):
-        """Return the best detections of an image, without those that overlap."""
+        """Return the detections of an image after non-maximum suppression."""
         from torchvision.ops import batched_nms
 
         windows = np.concatenate([w.boxes() for w, _ in scored])
@@ -338,8 +339,9 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         Returns
         -------
         list of list of ndarray of shape (n_classes, n_rows, n_columns)
-            Score maps of each image, one for each of `window_sizes_`: the margin of
-            each class over the background. Windows lie in a grid over the whole image.
+            Score maps of each image, one for each of `window_sizes_`. Scores are the
+            margins of the classes over the background. The windows form a grid over
+            the whole image.
         """
         return [[s.numpy() for _, s in scored] for _, scored in self._scored(X)]
 
@@ -349,7 +351,7 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         Parameters
         ----------
         **params : dict
-            Parameters; `estimator__C` and so on also of the default estimator.
+            Parameters, also nested ones like `estimator__C` of the default estimator.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Scores of boxes: intersection over union, and average precision."""
+"""Metrics of boxes: intersection over union and average precision."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from .boxes import check_box_targets
 
 
 def box_iou(first, second):
-    """Return the intersection over union of boxes.
+    """Return the intersection over union of all pairs of boxes.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def box_iou(first, second):
 
 
 def paired_iou(first, second):
-    """Return the intersection over union of each box with the one of its row.
+    """Return the intersection over union of boxes, row by row.
 
     Parameters
     ----------
@@ -51,28 +51,28 @@ def paired_iou(first, second):
 
 
 def average_precision(y_true, y_pred, *, iou_threshold=0.5):
-    """Return the mean over classes of the average precision of detections [1]_.
+    """Return the average precision of detections, averaged over classes [1]_.
 
-    A detection is right if its intersection over union with a box of its class that no
-    better detection has taken is at least `iou_threshold`. The average precision is
-    the area under the curve of precision over recall, with the precision at each
-    recall replaced by the largest one at that or a higher recall.
+    A detection is a true positive if its intersection over union with a true box of its
+    class is at least `iou_threshold`, and no detection with a higher score matches that
+    box. The average precision is the area under the precision-recall curve, with the
+    precision at each recall replaced by the maximum at that or a higher recall.
 
     Parameters
     ----------
     y_true : list of array-like or list of dict
-        Boxes, and `labels`, of each image.
+        True boxes of each image; dicts may have `labels`.
 
     y_pred : list of dict
-        `boxes`, `labels` and `scores` that were predicted for each image.
+        Predicted `boxes`, `labels` and `scores` of each image.
 
     iou_threshold : float, default=0.5
-        Intersection over union, in (0, 1], from which on a detection is right.
+        Minimum intersection over union, in (0, 1], of a true positive.
 
     Returns
     -------
     float
-        Value in [0, 1]: the mean over the classes of y_true. NaN if it has no box.
+        Mean over the classes of y_true, in [0, 1]. NaN if y_true has no boxes.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def average_precision(y_true, y_pred, *, iou_threshold=0.5):
     References
     ----------
     .. [1] M. Everingham et al., "The Pascal visual object classes (VOC) challenge",
-       IJCV 88(2), 2010; with the area under the curve that it uses since 2010.
+       IJCV 88(2), 2010; with the area under the curve, as in VOC since 2010.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def average_precision(y_true, y_pred, *, iou_threshold=0.5):
     >>> average_precision([[[0, 0, 10, 10]]], y_pred)
     1.0
 
-    It is a metric of scikit-learn's kind:
+    Make a scorer of it:
 
     >>> from sklearn.metrics import make_scorer
     >>> scorer = make_scorer(average_precision, iou_threshold=0.7)
@@ -104,7 +104,7 @@ def average_precision(y_true, y_pred, *, iou_threshold=0.5):
             "entry for each image in both."
         )
     if any("scores" not in target for target in y_pred):
-        raise ValueError("y_pred has no 'scores', by which detections are ordered.")
+        raise ValueError("y_pred has no 'scores', expected one for each detection.")
     classes = {label for target in y_true for label in target["labels"].tolist()}
     if not classes:
         return float("nan")
@@ -114,26 +114,26 @@ def average_precision(y_true, y_pred, *, iou_threshold=0.5):
 
 
 def match_detections(y_true, y_pred, iou_threshold=0.5):
-    """Return which detections are right, see :func:`average_precision`.
+    """Return which detections are true positives, see :func:`average_precision`.
 
     Parameters
     ----------
     y_true, y_pred : list of ndarray of shape (k, 4)
-        Boxes of one class, those of y_pred best first.
+        Boxes of one class in each image; those of y_pred with the best first.
 
     iou_threshold : float, default=0.5
-        Intersection over union from which on a detection is right.
+        Minimum intersection over union of a true positive.
 
     Returns
     -------
     list of ndarray of shape (k,), bool
-        For each image.
+        Whether each detection is a true positive, image by image.
     """
     return [_match(t, p, iou_threshold) for t, p in zip(y_true, y_pred, strict=True)]
 
 
 def _match(boxes_true, boxes_pred, iou_threshold):
-    """Give the best detections of an image the box that they overlap most."""
+    """Match detections of an image, best first, to the true boxes they overlap most."""
     is_right = np.zeros(len(boxes_pred), dtype=bool)
     if not len(boxes_true):
         return is_right
@@ -142,7 +142,7 @@ def _match(boxes_true, boxes_pred, iou_threshold):
         best = row.argmax()
         if row[best] >= iou_threshold:
             is_right[i] = True
-            overlaps[:, best] = 0  # taken
+            overlaps[:, best] = 0  # matched
     return is_right
 
 
@@ -161,5 +161,5 @@ def _of_class(label, y_true, y_pred, iou_threshold):
     n_right = np.cumsum(is_right[order])
     precision = n_right / np.arange(1, len(order) + 1)
     highest = np.maximum.accumulate(precision[::-1])[::-1]
-    gains = highest[is_right[order]]  # each right one adds a step of recall
+    gains = highest[is_right[order]]  # each true positive adds a step of recall
     return gains.sum() / sum(map(len, boxes_true))

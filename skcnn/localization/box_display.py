@@ -12,12 +12,12 @@ N_COLUMNS = 4
 
 
 class BoxDisplay:
-    """Boxes, true and predicted, on images.
+    """Display of true and predicted boxes on images.
 
     Parameters
     ----------
     images : list of ndarray of shape (height, width[, 3])
-        Pictures, uint8 or floats in [0, 1].
+        Images, uint8 or floats in [0, 1].
     y_true : list of array-like, list of dict or None, default=None
         True boxes, drawn with dashed lines.
     y_pred : list of array-like, list of dict or None, default=None
@@ -33,7 +33,7 @@ class BoxDisplay:
 
     See Also
     --------
-    SlidingWindowDetector : Detector whose predictions it shows.
+    SlidingWindowDetector : Detector of any number of objects per image.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class BoxDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, y=None, *, ax=None):
-        """Show what a fitted localizer or detector finds in images.
+        """Plot the boxes that a fitted localizer or detector predicts.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class BoxDisplay:
         y : list of array-like, list of dict, data frame or None, default=None
             True boxes.
         ax : matplotlib Axes or None, default=None
-            Axes whose place the images take; None makes a new figure.
+            Axes that the images replace. If None, a new figure is created.
 
         Returns
         -------
@@ -80,7 +80,7 @@ class BoxDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Axes whose place the images take; None makes a new figure.
+            Axes that the images replace. If None, a new figure is created.
 
         Returns
         -------
@@ -108,7 +108,7 @@ class BoxDisplay:
 
 
 def _texts(target):
-    """Return what is written above the boxes of an image: nothing without scores."""
+    """Return the captions of the boxes of an image, empty without scores."""
     if "scores" not in target:
         return [""] * len(target["boxes"])
     scores = np.char.mod(" %.1f", target["scores"])
@@ -116,7 +116,7 @@ def _texts(target):
 
 
 def _draw_box(ax, box, text, color, line_style):
-    """Draw a box, with a white edge so that it stands out from any image."""
+    """Draw a box, with a white outline that stands out on any image."""
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import Normal, Stroke
 

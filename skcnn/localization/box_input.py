@@ -1,4 +1,4 @@
-"""X and y of box regression: whole images, a box of each as fractions of its size."""
+"""Input of box regression: images, with one box each in fractions of the image size."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def check_X_y(estimator, X, y, is_first):
-    """Return X and y validated; y has four fractions and the code of a class."""
+    """Return validated X, and y as four fractions and a class code per image."""
     sizes = image_sizes(X, estimator.channel_axis)
     y = one_box_each(y, sizes)
     labels = np.concatenate([target["labels"] for target in y])
@@ -46,13 +46,13 @@ def check_X_y(estimator, X, y, is_first):
 
 
 def one_box_each(y, sizes):
-    """Return the boxes of images, one of each, inside of its image."""
+    """Return the boxes of images, checked to be one per image and inside it."""
     y = check_box_targets(y, len(sizes))
     for i, (target, size) in enumerate(zip(y, sizes, strict=True)):
         if len(target["boxes"]) != 1:
             raise ValueError(
                 f"y[{i}] has {len(target['boxes'])} boxes, expected one for each "
-                "image. SlidingWindowDetector finds none, one or many."
+                "image. For several objects, use SlidingWindowDetector."
             )
         check_boxes(target["boxes"], f"y[{i}]['boxes']", size)
     return y

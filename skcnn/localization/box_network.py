@@ -1,4 +1,4 @@
-"""A pretrained network with a head that returns one box."""
+"""Pretrained network with a head that predicts one box."""
 
 import torch
 from torch import nn
@@ -8,14 +8,14 @@ from ..backbones.fine_tuned import FineTunedArchitecture
 from ..modules import Dropout
 from .box_targets import N_SIDES
 
-MAX_STRIDE = 16  # a small object in a map of stride 32 has less than one position
+MAX_STRIDE = 16  # at a stride of 32, small objects cover less than one position
 
 
 class BoxHead(nn.Module):
-    """One box of a feature map: the mean of what each position proposes.
+    """Head that predicts one box, the weighted mean of the proposals of all positions.
 
-    A position proposes how far the four sides of the box are from it. Its weight is a
-    softmax over positions, so that few images suffice to learn where objects are.
+    Each position proposes its distances to the four sides of the box. Its weight is a
+    softmax over positions, so that few images suffice to learn to locate objects.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class BoxHead(nn.Module):
         ``(n_channels, height, width)`` of the feature map.
 
     n_classes : int
-        Number of values besides the box, which are averaged with the same weights.
+        Number of class outputs, which are averaged with the same weights as the box.
     """
 
     def __init__(self, map_shape, n_classes):
@@ -48,10 +48,10 @@ class BoxHead(nn.Module):
 
 
 class BoxNetwork(FineTunedNetwork):
-    """A network whose feature map of stride 16 goes to a `BoxHead`.
+    """Network with a `BoxHead` on a feature map with a stride of at most 16 pixels.
 
-    Parameters are those of `FineTunedNetwork`; `n_outputs` is 4 and the number of
-    classes. Boxes are fractions of the width and height.
+    Parameters are those of `FineTunedNetwork`; `n_outputs` is 4 plus the number of
+    classes. Boxes are in fractions of the width and height.
     """
 
     def _count_features(self, input_shape):
@@ -68,7 +68,7 @@ class BoxNetwork(FineTunedNetwork):
         return BoxArchitecture(*args)
 
     def features(self, x):
-        """Return the feature map that the head takes, (n, c, h, w)."""
+        """Return the input of the head, a feature map (n, c, h, w)."""
         kept = []
         part = self.backbone.get_submodule(self.map_layer)
         handle = part.register_forward_hook(lambda part, args, out: kept.append(out))
@@ -90,12 +90,12 @@ class BoxArchitecture(FineTunedArchitecture):
 
 
 def make_box_head(map_shape, n_outputs, dropout):
-    """Return a dropout and a `BoxHead`."""
+    """Return a dropout layer followed by a `BoxHead`."""
     return nn.Sequential(Dropout(dropout), BoxHead(map_shape, n_outputs - N_SIDES))
 
 
 def find_map_block(network, blocks, blank):
-    """Return the block of a network whose feature map suits small objects best.
+    """Find the block of a network whose feature map suits small objects best.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def find_map_block(network, blocks, blank):
         The network, in evaluation mode.
 
     blocks : sequence of str
-        Names of its blocks in running order.
+        Names of the network's blocks, in order of execution.
 
     blank : torch.Tensor of shape (1, n_channels, height, width)
         A sample.
@@ -117,7 +117,7 @@ def find_map_block(network, blocks, blank):
     Raises
     ------
     ValueError
-        If there is none.
+        If no block returns a feature map.
     """
     sides = {}
 

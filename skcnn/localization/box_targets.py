@@ -1,4 +1,4 @@
-"""Targets of box regression: one box an image, perhaps with its class."""
+"""Targets of box regression: one box per image, and optionally its class."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ N_SIDES = 4
 
 
 class BoxLoss(nn.Module):
-    """Generalised intersection over union [1]_, and cross-entropy of classes.
+    """Generalised intersection-over-union loss [1]_ plus cross-entropy of classes.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class BoxLoss(nn.Module):
 
 @dataclass(frozen=True)
 class BoxTargets:
-    """Boxes as fractions of the width and height, and codes of their classes.
+    """Boxes in fractions of the width and height, and codes of their classes.
 
     Parameters
     ----------
@@ -67,16 +67,16 @@ class BoxTargets:
 
     @classmethod
     def learn(cls, estimator, y, weights):
-        """Return the targets of an estimator whose classes are known."""
+        """Return the targets for the classes of an estimator."""
         return cls(len(estimator.classes_))
 
     def update(self, y, weights):
-        """Return what is known after more targets."""
+        """Return the targets unchanged, as further data add no classes."""
         return self
 
     @property
     def n_outputs(self):
-        """Number of outputs of the network; a single class needs none."""
+        """Number of outputs of the network; a single class adds none."""
         return N_SIDES + (self.n_classes if self.n_classes > 1 else 0)
 
     def encode(self, y):

@@ -1,13 +1,13 @@
-"""Boxes: what y may be, checks, and lists and data frames of them."""
+"""Boxes: validation, and conversion between lists and data frames."""
 
 import numpy as np
 
 SIDES = ["x_min", "y_min", "x_max", "y_max"]
-TOLERANCE = 1.0  # pixels by which a box may reach over the edge of its image
+TOLERANCE = 1.0  # pixels by which a box may exceed its image
 
 
 def check_boxes(boxes, name="boxes", image_size=None):
-    """Return boxes as an array, if they are boxes.
+    """Validate boxes and return them as an array.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def check_boxes(boxes, name="boxes", image_size=None):
     Raises
     ------
     ValueError
-        If the shape is another one, a coordinate is not finite, or a box is empty,
-        reversed or outside of its image.
+        If the shape is wrong, a coordinate is not finite, or a box is empty, reversed
+        or outside its image.
 
     Examples
     --------
@@ -48,18 +48,21 @@ def check_boxes(boxes, name="boxes", image_size=None):
         )
     _refuse(~np.isfinite(array).all(axis=1), array, name, "finite numbers. Drop it.")
     is_flat = (array[:, 2:] <= array[:, :2]).any(axis=1)
-    order = "x_min < x_max and y_min < y_max. For x, y, width and height, add up."
+    order = (
+        "x_min < x_max and y_min < y_max. For boxes with a width and height, pass "
+        "x_min + width and y_min + height."
+    )
     _refuse(is_flat, array, name, order)
     if image_size is not None:
         limits = np.array(image_size, dtype=float) + TOLERANCE
         is_out = (array[:, :2] < -TOLERANCE) | (array[:, 2:] > limits)
-        inside = f"a box inside of its image, {image_size[0]} x {image_size[1]} pixels"
+        inside = f"a box inside its image of {image_size[0]} x {image_size[1]} pixels"
         _refuse(is_out.any(axis=1), array, name, f"{inside} (width x height). Clip it.")
     return array
 
 
 def _refuse(is_wrong, boxes, name, expected):
-    """Raise an error that names the first wrong box, if there is one."""
+    """Raise a ValueError about the first wrong box, if any."""
     if is_wrong.any():
         row = int(is_wrong.argmax())
         raise ValueError(
@@ -68,14 +71,14 @@ def _refuse(is_wrong, boxes, name, expected):
 
 
 def check_box_targets(y, n_images=None, name="y"):
-    """Return the boxes and labels of images in one form.
+    """Validate the boxes of images and return them as a list of dicts.
 
     Parameters
     ----------
     y : list of array-like, list of dict, ndarray of shape (n, 4) or data frame
         Boxes of each image, of shape (k, 4); or dicts with `boxes` and, optionally,
-        `labels` and `scores`; or the frame of :func:`stack_boxes`, whose images are
-        numbered from 0. Rows of an array are one box for each image.
+        `labels` and `scores`; or the frame of :func:`stack_boxes`, with images numbered
+        from 0. An array of shape (n, 4) has one box for each image.
 
     n_images : int or None, default=None
         Number of images of X.
@@ -86,12 +89,12 @@ def check_box_targets(y, n_images=None, name="y"):
     Returns
     -------
     list of dict
-        With `boxes`, `labels` (0 if none are given) and, if given, `scores`.
+        Dicts with `boxes`, `labels` (0 if none are given) and, if given, `scores`.
 
     Raises
     ------
     ValueError, TypeError
-        If y is none of these, a box is not valid, or lengths differ.
+        If y has another type, a box is not valid, or lengths differ.
     """
     if hasattr(y, "columns"):
         last = y["image"].max() if n_images is None else n_images - 1
@@ -99,7 +102,7 @@ def check_box_targets(y, n_images=None, name="y"):
     if y is None or isinstance(y, (str, dict)) or not hasattr(y, "__len__"):
         raise TypeError(
             f"{name} is {'None' if y is None else 'a ' + type(y).__name__}, expected a "
-            "list with the boxes of each image, arrays of shape (k, 4) or dicts."
+            "list with an array of shape (k, 4) or a dict for each image."
         )
     if n_images is not None and len(y) != n_images:
         raise ValueError(
@@ -110,7 +113,7 @@ def check_box_targets(y, n_images=None, name="y"):
 
 
 def _check_target(target, name):
-    """Return the boxes of one image and what is known of each."""
+    """Return the boxes, labels and scores of one image, validated."""
     if not isinstance(target, dict):
         target = {"boxes": target}
     if "boxes" not in target:
@@ -131,7 +134,7 @@ def _check_target(target, name):
 
 
 def stack_boxes(y, images=None):
-    """Return the boxes of all images as one data frame (needs pandas).
+    """Stack the boxes of all images in one data frame (needs pandas).
 
     Parameters
     ----------
@@ -145,7 +148,7 @@ def stack_boxes(y, images=None):
     -------
     pandas.DataFrame
         A row for each box: `image`, `label`, `x_min`, `y_min`, `x_max`, `y_max` and, if
-        known, `score`. Images without boxes have no row.
+        given, `score`. Images without boxes have no row.
 
     Raises
     ------
@@ -167,7 +170,7 @@ def stack_boxes(y, images=None):
     y = check_box_targets(y)
     images = range(len(y)) if images is None else images
     if len(images) != len(y):
-        raise ValueError(f"images has {len(images)} names, but y {len(y)} images.")
+        raise ValueError(f"images has {len(images)} names, but y has {len(y)} images.")
     columns = {
         "image": [
             image for image, t in zip(images, y, strict=True) for _ in t["boxes"]
@@ -182,9 +185,9 @@ def stack_boxes(y, images=None):
 
 
 def unstack_boxes(frame, images):
-    """Return the boxes of a data frame, image by image.
+    """Return the boxes of a data frame as a list with one entry per image.
 
-    Cross-validation takes the list that it returns, as it can be indexed by image.
+    Unlike the data frame, the list can be split by image in cross-validation.
 
     Parameters
     ----------
@@ -193,17 +196,17 @@ def unstack_boxes(frame, images):
         `label` and `score`.
 
     images : array-like of shape (n_images,)
-        Names of the images in the order of X, also of those without boxes.
+        Names of all images, in the order of X, including images without boxes.
 
     Returns
     -------
     list of dict
-        `boxes`, `labels` and, if known, `scores` of each image.
+        `boxes`, `labels` and, if given, `scores` of each image.
 
     Raises
     ------
     ValueError
-        If a column is missing, or the frame has images that `images` does not name.
+        If a column is missing, or the frame has images that are not in `images`.
     """
     missing = [name for name in ["image", *SIDES] if name not in frame.columns]
     if missing:
@@ -223,7 +226,7 @@ def unstack_boxes(frame, images):
 
 
 def _unstack(rows):
-    """Return the boxes of the rows of one image."""
+    """Return the boxes of one image from its rows."""
     target = {"boxes": rows[SIDES].to_numpy(dtype=float)}
     for column, key in (("label", "labels"), ("score", "scores")):
         if column in rows:

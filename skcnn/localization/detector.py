@@ -1,4 +1,4 @@
-"""Predictions and score that all detectors share."""
+"""Mixin class for detectors."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from .boxes import check_box_targets, stack_boxes
 
 
 class DetectorMixin:
-    """Mixin of estimators that find none, one or many objects in an image.
+    """Mixin class for detectors of any number of objects per image.
 
-    A subclass has `threshold` and `_detect(X, threshold)`, which returns a dict of
+    A subclass defines `threshold` and `_detect(X, threshold)`, which returns a dict of
     `boxes`, `labels` and `scores` for each image, best first.
     """
 
     def predict(self, X):
-        """Detect objects.
+        """Detect objects in images.
 
         Parameters
         ----------
@@ -24,13 +24,13 @@ class DetectorMixin:
         Returns
         -------
         list of dict
-            For each image `boxes`, ndarray of shape (k, 4), in its pixels; `labels` and
-            `scores`, ndarrays of shape (k,), best first.
+            For each image `boxes`, ndarray of shape (k, 4), in pixels; `labels` and
+            `scores`, ndarrays of shape (k,). The highest score comes first.
         """
         return self._detect(X, self.threshold)
 
     def predict_frame(self, X, images=None):
-        """Detect objects, and return them as one data frame (needs pandas).
+        """Detect objects in images, and return a data frame (needs pandas).
 
         Parameters
         ----------
@@ -59,7 +59,7 @@ class DetectorMixin:
         Returns
         -------
         float
-            See :func:`average_precision`.
+            Mean average precision, see :func:`average_precision`.
         """
         detected = self._detect(X, -np.inf)
         return average_precision(check_box_targets(y, len(detected)), detected)

@@ -17,12 +17,12 @@ from ..data.image_decoding import (
 
 
 class ImageSequence(Sequence):
-    """Images of X, channels last, decoded when they are asked for.
+    """Images of X, channels last, decoded on access.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Estimator, which is named in messages.
+        Estimator named in error messages.
 
     X : array-like of shape (n, H, W[, C]) or sequence of image files
         Images; files and arrays in a list may have any size.
@@ -61,7 +61,7 @@ class ImageSequence(Sequence):
 
 
 def size_of(image):
-    """Return width and height of an image, (H, W, C).
+    """Return the width and height of an image.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def size_of(image):
 
 
 def image_sizes(X, channel_axis="auto"):
-    """Return width and height of images, of files without decoding them.
+    """Return the widths and heights of images, without decoding files.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def image_sizes(X, channel_axis="auto"):
 
 
 def _size_of_source(source):
-    """Return width and height of a file, a PIL image or an array, the right way up."""
+    """Return the upright width and height of a file, a PIL image or an array."""
     with errors_naming(source):
         if hasattr(source, "shape"):
             return as_pil_image(source).size
@@ -109,5 +109,5 @@ def _size_of_source(source):
 
 
 def _upright(image):
-    """Return width and height of an image after its EXIF orientation is applied."""
+    """Return the width and height of an image after its EXIF orientation is applied."""
     return image.size[:: -1 if get_orientation(image) >= 5 else 1]

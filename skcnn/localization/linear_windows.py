@@ -1,15 +1,15 @@
-"""A linear model of windows, whose scores of all windows are one convolution."""
+"""Linear models of windows, computed for all windows by one convolution."""
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from torch.nn import functional as F
 
-BACKGROUND = 0  # code of windows without an object; those of the classes follow
+BACKGROUND = 0  # code of windows without an object; classes have codes from 1
 
 
 class LinearWindows:
-    """Linear functions of windows as a filter.
+    """Linear functions of windows, as convolution filters.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class LinearWindows:
 
 
 def fit_linear(estimator, X, y, n_cells):
-    """Return a clone of a linear classifier, fitted, and the filter that it is.
+    """Fit a clone of a linear classifier, and return it with its filter.
 
     Parameters
     ----------
@@ -61,7 +61,8 @@ def fit_linear(estimator, X, y, n_cells):
         The fitted clone.
 
     filter : LinearWindows
-        Its scores: the decision value of each class less that of the background.
+        Filter that computes the score of each class: its decision value minus that of
+        the background.
 
     Raises
     ------
@@ -94,4 +95,4 @@ def standard(X):
     mean, scale : ndarray of shape (n_features,)
     """
     mean, scale = X.mean(axis=0), X.std(axis=0)
-    return mean, np.maximum(scale, 1e-2 * scale.max())  # what hardly varies stays small
+    return mean, np.maximum(scale, 1e-2 * scale.max())  # keeps near-constant ones small

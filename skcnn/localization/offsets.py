@@ -1,16 +1,16 @@
-"""Offsets of boxes from the windows that show them (Girshick et al. 2014, R-CNN)."""
+"""Bounding-box regression: offsets of boxes from windows (Girshick et al. 2014)."""
 
 import numpy as np
 from sklearn.linear_model import Ridge
 
 from .linear_windows import LinearWindows, standard
 
-SHRINKAGE = 1.0  # times the number of windows
-MAX_OFFSET = 0.5  # windows that differ more were not seen in training
+SHRINKAGE = 1.0  # ridge penalty per training window
+MAX_OFFSET = 0.5  # limit of predicted offsets
 
 
 def box_offsets(windows, boxes):
-    """Return how boxes differ from windows.
+    """Return the offsets of boxes from windows.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def box_offsets(windows, boxes):
     Returns
     -------
     ndarray of shape (n, 4)
-        Difference of the centres along x and y, as shares of the window's size, and the
+        Differences of the centres along x and y, in fractions of the window's size, and
         logarithms of the ratios of widths and heights.
     """
     size = windows[:, 2:] - windows[:, :2]
@@ -29,15 +29,15 @@ def box_offsets(windows, boxes):
 
 
 def move_boxes(windows, offsets, image_size):
-    """Return the boxes that differ from windows by some offsets.
+    """Return windows moved and scaled by offsets.
 
     Parameters
     ----------
     windows, offsets : ndarray of shape (n, 4)
-        Boxes, and their offsets from `box_offsets`, which are clipped to 0.5.
+        Windows, and offsets as from `box_offsets`, which are clipped to [-0.5, 0.5].
 
     image_size : tuple of int
-        Width and height of the image, to which boxes are clipped.
+        Width and height of the image, to which the result is clipped.
 
     Returns
     -------
@@ -51,12 +51,12 @@ def move_boxes(windows, offsets, image_size):
 
 
 def fit_offsets(X, offsets, n_cells):
-    """Return the filter that predicts how a box differs from its window.
+    """Fit a ridge regression of offsets, and return it as a filter.
 
     Parameters
     ----------
     X : ndarray of shape (n_windows, n_features)
-        Features of windows on boxes.
+        Features of windows near boxes.
 
     offsets : ndarray of shape (n_windows, 4)
         Offsets, as `box_offsets` returns them.
@@ -67,7 +67,7 @@ def fit_offsets(X, offsets, n_cells):
     Returns
     -------
     LinearWindows
-        Offsets of all windows.
+        Filter that predicts the offset of the box from each window.
     """
     mean, scale = standard(X)
     model = Ridge(SHRINKAGE * len(X)).fit((X - mean) / scale, offsets)

@@ -13,13 +13,13 @@ from ..data import find_layout
 from ..features import ArraySource, PublishedScaling
 from .image_sequence import size_of
 
-STRIDE = 16  # the largest of layer="auto"
+STRIDE = 16  # maximum for layer="auto"
 PROBE_SIDE = 256
-CHUNK_PIXELS = 2**23  # of images that are computed together
+CHUNK_PIXELS = 2**23  # maximum size of images that are computed together
 
 
 def find_map_layer(backbone):
-    """Return the name of the layer with the largest receptive field at a stride of 16.
+    """Find the layer with the largest receptive field and a stride of at most 16.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def find_map_layer(backbone):
     Returns
     -------
     str
-        The first of those with a stride of at most 16 pixels.
+        Name of the layer, the first one in a tie.
 
     Raises
     ------
@@ -47,19 +47,19 @@ def find_map_layer(backbone):
     if not rows:
         raise ValueError(
             f"{backbone.name} has no layer whose output is a feature map. Choose a "
-            "convolutional network, or name a layer."
+            "convolutional network, or set layer."
         )
     return max(rows, key=lambda row: row.receptive_field or (0, 0)).name
 
 
 @dataclass
 class FeaturePyramid:
-    """A backbone that runs once over each scale of an image.
+    """Feature maps of a backbone at several scales of an image.
 
     Parameters
     ----------
     backbone : FeatureBackbone
-        The network, with a published preprocessing.
+        Network with published preprocessing.
 
     layer : str
         Layer whose feature map is returned.
@@ -68,10 +68,10 @@ class FeaturePyramid:
         Number of images in a forward pass.
 
     device : str or torch.device
-        Where it computes.
+        Device of the backbone.
 
     precision : str
-        What it computes in.
+        Precision of the computation.
 
     memory : str, path-like, bool or None
         Folder of the feature cache.
@@ -98,14 +98,14 @@ class FeaturePyramid:
         self.stride = round(PROBE_SIDE / side)
 
     def _map_shape(self, size):
-        """Return the shape of the feature map of an image of a height and width."""
+        """Return the shape of the feature map of an image of size (height, width)."""
         shape = (self.backbone.preprocessing.n_channels, *size)
         return _output_shape(self.extractor, shape)
 
     def maps(self, images, scales):
         """Yield the feature maps of each image.
 
-        Images of one size that follow each other are computed together.
+        Consecutive images of the same size are computed together.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class FeaturePyramid:
             The images.
 
         scales : sequence of float
-            Factors of their sizes.
+            Factors by which the images are resized.
 
         Yields
         ------
@@ -121,7 +121,7 @@ class FeaturePyramid:
             Width and height of the image.
 
         maps : dict of float to torch.Tensor of shape (n_channels, height, width)
-            By scale.
+            Feature maps by scale.
         """
         sized = ((size_of(image), image) for image in images)
         for size, group in groupby(sized, key=lambda pair: pair[0]):
@@ -132,7 +132,7 @@ class FeaturePyramid:
                     yield size, {s: maps[s][row] for s in scales}
 
     def _compute(self, images, scale):
-        """Return the maps of images of one size at one scale."""
+        """Return the feature maps of images of the same size at one scale."""
         size = tuple(max(self.stride, round(n * scale)) for n in images[0].shape[:2])
         preprocessing = replace(
             self.backbone.preprocessing, crop_size=size, resize_size=size
@@ -167,7 +167,7 @@ def _output_shape(extractor, input_shape):
 
 
 def _chunks(items, n_items):
-    """Yield lists of some consecutive items."""
+    """Yield lists of at most `n_items` consecutive items."""
     chunk = []
     for item in items:
         chunk.append(item)

@@ -1,4 +1,4 @@
-"""Windows that a detector learns from: on and near boxes, and hard negatives."""
+"""Training windows of a detector: positives, windows near boxes, hard negatives."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from .average_precision import box_iou
 from .linear_windows import BACKGROUND
 from .offsets import box_offsets
 
-POSITIVE_IOU = 0.5  # of a window with the box that it shows
-WORST_IOU = 0.4  # of the best window of a box that no window fits better
-NEGATIVE_IOU = 0.4  # at most, with any box: half a window beside one is wrong
-N_POSITIVES = 10  # windows of a box
-NEAR_IOU = 0.5  # of a window that offsets are learnt from
-N_NEAR = 10  # windows of a box
-N_NEGATIVES = 20  # windows of an image, in each round
-MARGIN = -1.0  # negatives with a lower score teach nothing
+POSITIVE_IOU = 0.5  # minimum of a positive window with its box
+WORST_IOU = 0.4  # minimum of the best window of a box, if none reaches POSITIVE_IOU
+NEGATIVE_IOU = 0.4  # upper limit of a negative, as of one shifted by half a box
+N_POSITIVES = 10  # windows per box
+NEAR_IOU = 0.5  # minimum of a window that offsets are learnt from
+N_NEAR = 10  # windows per box
+N_NEGATIVES = 20  # windows per image and round
+MARGIN = -1.0  # negatives with a lower score are too easy to be useful
 
 
 def sample_windows(candidates, boxes, codes, model, rng):
-    """Return windows of an image to learn from.
+    """Sample training windows of an image.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ def sample_windows(candidates, boxes, codes, model, rng):
         All windows of the image.
 
     boxes : ndarray of shape (k, 4)
-        Boxes of its objects.
+        Boxes of the objects.
 
     codes : ndarray of shape (k,)
-        Codes of their classes.
+        Codes of the objects' classes.
 
     model : LinearWindows or None
-        Model of the round before, whose worst errors are returned; None returns
+        Model of the previous round, whose hardest negatives are returned. None returns
         positives and random negatives.
 
     rng : numpy.random.Generator
@@ -63,7 +63,7 @@ def sample_windows(candidates, boxes, codes, model, rng):
 
 
 def near_windows(candidates, boxes, rng):
-    """Return random windows near the boxes of an image, and offsets of the boxes.
+    """Sample windows near the boxes of an image, with the offsets of the boxes.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def near_windows(candidates, boxes, rng):
         All windows of the image.
 
     boxes : ndarray of shape (k, 4)
-        Boxes of its objects.
+        Boxes of the objects.
 
     rng : numpy.random.Generator
         Source of random numbers.
@@ -89,12 +89,12 @@ def near_windows(candidates, boxes, rng):
     rows = [rng.permutation(np.flatnonzero(o >= NEAR_IOU))[:N_NEAR] for o in overlaps]
     own = np.repeat(boxes, [len(some) for some in rows], axis=0)
     rows = np.concatenate([*rows, np.empty(0, int)])
-    order = np.argsort(rows)  # that of the features
+    order = np.argsort(rows)  # `_features` returns rows in this order
     return _features(candidates, rows[order]), box_offsets(windows[rows], own)[order]
 
 
 def _positives(overlap):
-    """Return the windows that show a box, at least the best one if it is good."""
+    """Return the positive windows of a box, best first."""
     rows = _top(overlap, N_POSITIVES)
     limit = min(POSITIVE_IOU, max(WORST_IOU, overlap[rows[0]]))
     return rows[overlap[rows] >= limit]
@@ -106,12 +106,12 @@ def _top(values, n):
 
 
 def _highest(model, windows):
-    """Return the highest score of each window over the classes."""
+    """Return the highest class score of each window."""
     return model.values(windows).amax(0).flatten().numpy()
 
 
 def _features(candidates, rows):
-    """Return the features of windows that are counted through all sizes."""
+    """Return the features of windows whose `rows` count through all sizes."""
     ends = np.cumsum([np.prod(windows.shape) for windows in candidates])
     starts = np.concatenate([[0], ends])
     parts = []

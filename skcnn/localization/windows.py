@@ -1,4 +1,4 @@
-"""Windows of a feature pyramid: their sizes, places and features."""
+"""Windows of a feature pyramid: sizes, positions and features."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Windows:
 
     @property
     def shape(self):
-        """Numbers of rows and of columns of windows."""
+        """Number of rows and columns of windows."""
         return tuple(n - self.n_cells + 1 for n in self.feature_map.shape[1:])
 
     def boxes(self):
@@ -49,7 +49,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class WindowSize:
-    """A size of windows, and the scale of the image at which they are looked at.
+    """Size of windows, and the image scale at which they are evaluated.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class WindowSize:
         Size in pixels of the image.
 
     scale : float
-        Scale at which a window has about the area that the model takes.
+        Image scale at which a window has about the area that the model takes.
     """
 
     width: float
@@ -65,7 +65,7 @@ class WindowSize:
     scale: float
 
     def cut(self, maps, image_size, n_cells):
-        """Return the windows of an image.
+        """Return all windows of this size in an image.
 
         Parameters
         ----------
@@ -92,10 +92,10 @@ class WindowSize:
 
 
 def learn_window_sizes(boxes, n_windows, window_side):
-    """Return sizes that suit boxes, the centres of clusters of their logarithms.
+    """Learn window sizes, by k-means on the logarithms of the sizes of boxes.
 
-    Scales are powers of the square root of 2, so that folds of cross-validation, whose
-    sizes differ a little, share feature maps.
+    Scales are powers of the square root of 2, so that cross-validation folds, whose
+    sizes differ slightly, share cached feature maps.
 
     Parameters
     ----------
@@ -106,12 +106,12 @@ def learn_window_sizes(boxes, n_windows, window_side):
         Maximum number of sizes.
 
     window_side : int
-        Side, in pixels, of the windows that the network looks at.
+        Side length, in pixels, of a scaled window.
 
     Returns
     -------
     list of WindowSize
-        Small ones first.
+        Window sizes, the smallest first.
     """
     logs = np.log(boxes[:, 2:] - boxes[:, :2])
     n_windows = min(n_windows, len(np.unique(logs, axis=0)))

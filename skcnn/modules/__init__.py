@@ -4,7 +4,7 @@ An architecture is a class or function of ``input_shape``, the shape
 ``(n_channels, *spatial_shape)`` of one sample, and ``n_outputs``. It returns a
 :class:`torch.nn.Module` that maps ``(n_samples, *input_shape)`` to
 ``(n_samples, n_outputs)``. Its other arguments are hyper-parameters, which the
-estimators fill in.
+estimators pass on.
 """
 
 from .architectures import ARCHITECTURES, build_module

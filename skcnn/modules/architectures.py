@@ -1,4 +1,4 @@
-"""Architectures by name, and the networks that they describe."""
+"""Architectures by name, and construction of their networks."""
 
 import copy
 import inspect
@@ -36,11 +36,11 @@ def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
         ``(n_channels, *spatial_shape)`` of one sample.
 
     n_outputs : int
-        Number of outputs of the network for a sample.
+        Number of outputs of the network per sample.
 
     hyperparameters : dict, default=()
-        Further arguments. Those that the signature of the architecture names are
-        passed on, unless :func:`functools.partial` has bound them.
+        Further arguments. Only those in the signature of the architecture are passed
+        on, unless :func:`functools.partial` has bound them.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
         If the name is unknown, or the architecture cannot take the shape.
 
     TypeError
-        If `architecture` is no class or function, or does not return a network.
+        If `architecture` is not a name, class or function, or returns no network.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def build_module(architecture, input_shape, n_outputs, hyperparameters=()):
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a network is built that has a name.
+    """Recipe of a network whose architecture has a name.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Architecture:
 
 
 def find_architecture(architecture):
-    """Return the class or function that `architecture` names or is."""
+    """Return the class or function of an architecture, looked up if it is a name."""
     if isinstance(architecture, str):
         if architecture not in ARCHITECTURES:
             close = get_close_matches(architecture, ARCHITECTURES, n=1)
@@ -122,9 +122,9 @@ def find_architecture(architecture):
         return ARCHITECTURES[architecture]
     if isinstance(architecture, nn.Module) or not callable(architecture):
         raise TypeError(
-            f"architecture={architecture!r} is no name, torch.nn.Module class or "
-            "function that takes (input_shape, n_outputs). If it is a network that is "
-            "already built, pass its class."
+            f"architecture={architecture!r} is not a name, torch.nn.Module class or "
+            "function that takes (input_shape, n_outputs). If the network is already "
+            "built, pass its class."
         )
     return architecture
 

@@ -69,10 +69,10 @@ def make_activation(activation):
 
 
 class Dropout(nn.Module):
-    """Dropout of units or of whole feature maps, with a random generator of its own.
+    """Dropout of units or of whole feature maps, with its own random generator.
 
-    All positions of a feature map are set to zero together: on ``(n, c)`` this is
-    the dropout of units, on ``(n, c, h, w)`` that of feature maps.
+    All positions of a feature map are set to zero together. An input of shape
+    ``(n, c)`` has units instead of feature maps.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class Dropout(nn.Module):
         return x * self.draw(x)
 
     def draw(self, x):
-        """Draw the factors of units or feature maps.
+        """Draw a random factor for each unit or feature map.
 
         Parameters
         ----------
@@ -127,9 +127,9 @@ class Dropout(nn.Module):
 
 
 class Layers(nn.Sequential):
-    """Sequence of layers of which a slice is a plain :class:`torch.nn.Sequential`.
+    """Sequence of layers whose slices are plain :class:`torch.nn.Sequential` objects.
 
-    ``net[:-1]`` is the network without its last layer and shares the others.
+    ``net[:-1]`` shares its layers with ``net`` and lacks only the last one.
     """
 
     def __getitem__(self, index):

@@ -1,4 +1,4 @@
-"""The plain convolutional network, in one, two or three dimensions."""
+"""Plain convolutional network in one, two or three dimensions."""
 
 from collections import OrderedDict
 from math import prod
@@ -84,8 +84,8 @@ class ConvBlock(nn.Module):
         shape = _convolved_shape(spatial_shape, kernel, steps)
         self.thinning = None
         if max(kernel) == 1 < max(steps):
-            # the pixels that such filters see, which is less work; and with fewer
-            # than 8 feature maps, torch's gradient writes beyond its memory
+            # Select the pixels that these filters see. This is less work, and torch's
+            # gradient would write out of bounds with fewer than 8 feature maps.
             self.thinning = (..., *(slice(None, None, s) for s in steps))
             steps = (1,) * n_axes
         padding = tuple(k // 2 for k in kernel)
@@ -147,7 +147,7 @@ class ConvNet(Layers):
         spatial axes.
 
     n_outputs : int
-        Number of outputs for a sample.
+        Number of outputs per sample.
 
     n_layers : int, default=3
         Number of blocks.
@@ -228,7 +228,7 @@ def make_norm(norm, n_channels, n_axes):
 
 
 def per_axis(name, value, n_axes):
-    """Return the size called `name` as one integer for each spatial axis."""
+    """Return the parameter `name` as one integer for each spatial axis."""
     sizes = (value,) * n_axes if isinstance(value, Integral) else tuple(value)
     if len(sizes) != n_axes or not _are_positive(sizes):
         raise ValueError(
@@ -255,12 +255,12 @@ def _are_positive(sizes):
 
 
 def _within(window, shape):
-    """Return the window, with a length of 1 along axes that are shorter than it."""
+    """Return the window, with a length of 1 along axes shorter than the window."""
     return tuple(w if s >= w else 1 for w, s in zip(window, shape, strict=True))
 
 
 def _convolved_shape(shape, kernel, steps):
-    """Return the shape of feature maps that are padded and convolved."""
+    """Return the shape of feature maps after padding and convolution."""
     return tuple(
         (length + 2 * (k // 2) - k) // s + 1
         for length, k, s in zip(shape, kernel, steps, strict=True)

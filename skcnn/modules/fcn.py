@@ -1,4 +1,4 @@
-"""The fully convolutional network for series."""
+"""Fully convolutional network for time series."""
 
 from collections import OrderedDict
 from itertools import pairwise
@@ -19,12 +19,12 @@ GLOBAL_POOLINGS = {
 
 
 class FCN(Layers):
-    """The fully convolutional network for series [1]_.
+    """Fully convolutional network for time series [1]_.
 
-    Three convolutions with 128, 256 and 128 filters of 8, 5 and 3 steps, each
-    normalised and rectified, keep the length of the series. The mean of each feature
-    map over all steps enters one linear layer. For images and volumes, filters have
-    these sizes along each axis.
+    Three convolutions with 128, 256 and 128 filters of 8, 5 and 3 time steps keep the
+    length of the series. Each is followed by normalisation and activation. Global
+    average pooling and a linear layer form the head. For images and volumes, filters
+    have these sizes along each axis.
 
     The layers are the children `block1`, `block2`, `block3`, `pool`, `flatten`
     and `output`.
@@ -36,7 +36,7 @@ class FCN(Layers):
         spatial axes of any length.
 
     n_outputs : int
-        Number of outputs for a sample.
+        Number of outputs per sample.
 
     activation : str or callable, default="relu"
         Activation function, see `skcnn.modules.ACTIVATIONS`.
@@ -84,14 +84,14 @@ class FCN(Layers):
 def make_block(in_channels, out_channels, size, n_axes, activation, norm):
     """Return a convolution with norm and activation that keeps the spatial shape.
 
-    An even filter has one more step behind its centre than before it.
+    A filter of even size has one more step after its centre than before.
     """
     padding = ((size - 1) // 2, size // 2) * n_axes
     convolution = CONVOLUTIONS[n_axes](
         in_channels, out_channels, size, bias=norm is None
     )
     return nn.Sequential(
-        PADDINGS[n_axes](padding),  # "same" padding warns of even filters
+        PADDINGS[n_axes](padding),  # torch's padding="same" warns for even sizes
         convolution,
         make_norm(norm, out_channels, n_axes),
         make_activation(activation),

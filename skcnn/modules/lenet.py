@@ -9,7 +9,7 @@ MINIMUM_SIDE = 12
 
 
 class LeNet5(Layers):
-    """LeNet-5, the network that read cheques.
+    """LeNet-5, a network for images of digits.
 
     It has two convolutions with 6 and 16 filters of 5 × 5, each followed by
     pooling, and fully connected layers of 120 and 84 units. The first convolution is
@@ -21,14 +21,14 @@ class LeNet5(Layers):
         ``(n_channels, height, width)`` of one image, each side at least 12.
 
     n_outputs : int
-        Number of outputs for an image.
+        Number of outputs per image.
 
     activation : str or callable, default="tanh"
         Activation function, see `skcnn.modules.ACTIVATIONS`. The original is a
         scaled tanh.
 
     pooling : {"avg", "max"}, default="avg"
-        Kind of pooling. The original averages.
+        Kind of pooling. The original is average pooling.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class LeNet5(Layers):
                 "Use architecture='convnet', which takes any size."
             )
         if pooling not in POOLINGS:
-            raise ValueError(f"lenet5 pools by 'avg' or 'max', got {pooling!r}.")
+            raise ValueError(f"lenet5 takes pooling='avg' or 'max', got {pooling!r}.")
         pool = POOLINGS[pooling][2]
         height, width = ((side // 2 - 4) // 2 for side in spatial)
         super().__init__(

@@ -1,4 +1,4 @@
-"""Losses that torch does not have in this form."""
+"""Loss functions that torch does not provide."""
 
 from torch import nn
 
@@ -12,7 +12,7 @@ class BinaryCrossEntropy(nn.BCEWithLogitsLoss):
         Fraction of the target, in [0, 1), that is spread over absence and presence.
 
     reduction : {"mean", "none"}, default="mean"
-        Whether to average the losses.
+        Reduction of the losses; "none" returns the loss of each label.
     """
 
     def __init__(self, label_smoothing=0.0, reduction="mean"):

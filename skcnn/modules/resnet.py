@@ -39,7 +39,7 @@ class BasicBlock(nn.Module):
         return F.relu(out + self.shortcut(x))
 
     def shortcut(self, x):
-        """Return `x` in the shape that the convolutions give it."""
+        """Return `x` in the shape of the output of the convolutions."""
         if self.stride == 1 and not self.n_added:
             return x
         x = x[:, :, :: self.stride, :: self.stride]
@@ -59,7 +59,7 @@ class CIFARResNet(nn.Module):
         ``(n_channels, height, width)`` of one image.
 
     n_outputs : int
-        Number of outputs for an image.
+        Number of outputs per image.
 
     depth : int, default=20
         Number of layers with weights, ``6 * n + 2``.
@@ -85,7 +85,7 @@ class CIFARResNet(nn.Module):
             )
         n_blocks, rest = divmod(depth - 2, 6)
         if rest or n_blocks < 1:
-            raise ValueError(f"depth is 6 * n + 2, for example 20, got {depth}.")
+            raise ValueError(f"depth must be 6 * n + 2, for example 20, got {depth}.")
         self.conv1 = nn.Conv2d(input_shape[0], WIDTHS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         self.layer1 = self._make_layer(WIDTHS[0], WIDTHS[0], n_blocks, stride=1)

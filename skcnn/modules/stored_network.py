@@ -1,4 +1,4 @@
-"""Networks as plain data: how they are built, and their tensors as arrays."""
+"""Networks as plain data: a recipe to build them, and their tensors as arrays."""
 
 import copy
 import re
@@ -18,15 +18,15 @@ COPIED_IN_THEIR_OWN_WAY = ("__reduce__", "__reduce_ex__", "__getstate__")
 
 
 def note_recipe(module, recipe):
-    """Note on a network how it is built.
+    """Attach to a network the recipe by which it was built.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, as it was just built.
+        The network, just after it was built.
 
     recipe : object
-        Plain data with a method `build` that returns such a network again.
+        Plain data with a method `build` that returns a network of the same structure.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def note_recipe(module, recipe):
 
 
 def find_recipe(module):
-    """Return how a network is built, None if that is unknown or it was changed.
+    """Return the recipe of a network, None without one or if the network was changed.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def find_recipe(module):
     Returns
     -------
     object or None
-        What `note_recipe` was given.
+        Recipe that `note_recipe` attached.
     """
     recipe, structure = vars(module).get("recipe_", (None, None))
     return recipe if recipe and structure == _structure(module) else None
 
 
 def _structure(module):
-    """Return a digest of all that tells one network from another but the weights."""
+    """Return a digest of the structure of a network, without its weights."""
     layers = [
         (name, type(part), "" if isinstance(part, Dropout) else part.extra_repr())
         for name, part in module.named_modules()
@@ -76,7 +76,7 @@ def _tensors(module):
 
 @dataclass
 class StoredNetwork:
-    """A network as plain data.
+    """Network as plain data.
 
     Parameters
     ----------
@@ -84,13 +84,13 @@ class StoredNetwork:
         Recipe of the network; None if it is kept layer by layer.
 
     layers : torch.nn.Module or None
-        Network whose tensors are `StoredTensor` objects, without a recipe.
+        Network with `StoredTensor` objects as tensors; None if there is a recipe.
 
     arrays : dict of str to ndarray
-        Values of parameters and buffers, with a recipe.
+        Values of parameters and buffers; empty without a recipe.
 
     frozen : list of str
-        Names of the parameters that are not trained, with a recipe.
+        Names of the parameters that are not trained; empty without a recipe.
     """
 
     recipe: object
@@ -101,7 +101,7 @@ class StoredNetwork:
     @classmethod
     @usual_torch()
     def of(cls, module):
-        """Return a network as plain data.
+        """Convert a network to plain data.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class StoredNetwork:
         Returns
         -------
         StoredNetwork
-            How it is built and its arrays if it has a recipe. Otherwise its layers.
+            Recipe and arrays of the network, or its layers if it has no recipe.
         """
         recipe = find_recipe(module)
         if recipe is None:
@@ -122,7 +122,7 @@ class StoredNetwork:
 
     @usual_torch()
     def build(self):
-        """Return the network.
+        """Build the network again.
 
         Returns
         -------
@@ -152,26 +152,26 @@ class StoredNetwork:
         if stored != expected:
             names = sorted({name for name, _ in stored.items() ^ expected.items()})
             raise ValueError(
-                f"The stored arrays do not fit the network {self.recipe}, {names[0]!r} "
-                f"among them: {stored.get(names[0])}, expected "
+                f"The stored arrays do not fit the network {self.recipe}: {names[0]!r} "
+                f"has the shape {stored.get(names[0])}, expected "
                 f"{expected.get(names[0])}. The file was altered, or was written with "
                 "another version of the library that builds the network."
             )
 
 
 def tensor_to_array(tensor):
-    """Return the values of a dense tensor on any device as an array of its own."""
+    """Copy a dense tensor on any device to an array."""
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format).numpy()
 
 
 def array_to_tensor(array):
-    """Return the values of an array as a tensor on the CPU."""
+    """Copy an array to a tensor on the CPU."""
     return torch.from_numpy(array.copy())
 
 
 @dataclass(eq=False)
 class StoredTensor:
-    """A dense tensor as bytes, of any dtype of torch.
+    """Dense tensor of any torch dtype as bytes.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ class StoredTensor:
 
 
 def _without_tensors(module):
-    """Return a copy whose tensors are bytes; the network itself if it cannot be."""
+    """Return a copy with tensors as bytes, or the network if it has its own copying."""
     if any(map(_is_copied_in_its_own_way, module.modules())):
         return module
     held = chain.from_iterable(map(_held, module.modules()))
@@ -236,7 +236,7 @@ def _is_dense(value):
 
 
 def _with_tensors(module):
-    """Return a copy of a network in which stored tensors are tensors again."""
+    """Return a copy of a network with stored tensors as tensors again."""
     built = {}
     module = copy.deepcopy(module)
     for part in module.modules():

@@ -11,10 +11,10 @@ from .building_blocks import Dropout, Layers
 from .stored_network import note_recipe
 
 VECTOR_RANGE = 0.25  # of random word vectors, as in the paper
-# Products of fewer rows are rounded in another way, and the outputs of a sentence would
-# depend on the others of its batch.
+# Products of fewer rows are rounded differently, so the outputs of a sentence would
+# depend on the other sentences of its batch.
 ROWS = 4
-# Sets of word vectors of each mode: learnt, or kept as they are given.
+# Sets of word vectors of each mode: learnt, or kept fixed.
 CHANNELS = {
     "rand": ("learnt",),
     "static": ("kept",),
@@ -24,9 +24,10 @@ CHANNELS = {
 
 
 class TextCNN(Layers):
-    """Features of sentences, dropout and a linear layer.
+    """Convolutional network for sentences.
 
-    Words are codes: 0 stands for no word, 1 for an unknown word.
+    Features of sentences are followed by dropout and a linear layer. Words are encoded
+    as integers: 0 stands for no word, 1 for an unknown word.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ class TextCNN(Layers):
         Number of codes, including 0 and 1.
 
     n_outputs : int
-        Number of outputs for a sentence.
+        Number of outputs per sentence.
 
     embedding_dim : int, default=300
         Length of a random word vector; ignored if `vectors` are given.
@@ -53,9 +54,8 @@ class TextCNN(Layers):
         rescaled after each training step.
 
     mode : {"rand", "static", "non-static", "multichannel"}, default="rand"
-        Word vectors: random and learnt, given and kept, given and learnt, or both of
-        the latter. In the last case, the responses to the two vectors of a word are
-        added.
+        Word vectors: "rand", random and learnt; "static", `vectors`, kept fixed;
+        "non-static", `vectors`, learnt; "multichannel", the sum of the last two.
 
     vectors : torch.Tensor of shape (n_words, embedding_dim) or None, default=None
         Word vectors by code; random if None.
@@ -112,7 +112,7 @@ class TextCNN(Layers):
 
 @dataclass(frozen=True)
 class TextArchitecture:
-    """How a :class:`TextCNN` is built.
+    """Recipe of a :class:`TextCNN`.
 
     Parameters
     ----------
@@ -132,16 +132,15 @@ class TextArchitecture:
 class SentenceFeatures(nn.Module):
     """Word vectors, filters over windows of words, and their largest responses.
 
-    Each filter responds to each window of as many words as it has; its largest
-    response in a sentence is a feature of the sentence. Windows reach over both ends
-    of the sentence by all but one word, so that sentences that are shorter than a
-    filter have windows, too. The features of a sentence without words are zeros.
+    The largest response of a filter over all windows of a sentence is a feature.
+    Windows extend over both ends of the sentence by all but one word, so sentences
+    shorter than a filter have windows, too. Features of an empty sentence are zeros.
 
     Parameters
     ----------
     vectors : torch.Tensor of shape (n_words, embedding_dim)
-        Word vectors by code. Those of the codes 0 (no word) and 1 (unknown words)
-        start as zeros; that of 1 may be learnt.
+        Word vectors by code. The vectors of codes 0 (no word) and 1 (unknown words)
+        start as zeros; only the latter can be learnt.
 
     channels : sequence of {"learnt", "kept"}
         Sets of word vectors.
@@ -167,17 +166,17 @@ class SentenceFeatures(nn.Module):
         return self.filters(vectors, positions, lengths) * (lengths > 0)
 
     def strongest_windows(self, codes):
-        """Return the windows of words that each filter responds to most.
+        """Return the window of words with the largest response of each filter.
 
         Parameters
         ----------
         codes : torch.Tensor of shape (n, length), of int64
-            Words of the sentences, 0 after the last one.
+            Word codes of the sentences, padded with 0.
 
         Returns
         -------
         list of torch.Tensor of shape (n, n_filters, size)
-            For each size, codes of the words, 0 for no word.
+            Codes of the words for each filter size, 0 for no word.
         """
         words, vectors, positions = self._look_up(codes)
         sizes, lengths = self.filters.sizes, (codes > 0).sum(1, keepdim=True)
@@ -191,10 +190,10 @@ class SentenceFeatures(nn.Module):
         return strongest
 
     def _look_up(self, codes):
-        """Return the words that occur, their vectors, and the positions of words.
+        """Return the distinct words, their vectors, and indices of words at positions.
 
-        Each word is taken once, so its responses are computed once and its gradient
-        is complete. Sentences are padded with the code 0 at both ends.
+        Each distinct word is looked up once, so its responses are computed once and
+        its gradient is complete. Sentences are padded with the code 0 at both ends.
         """
         margin = max(self.filters.sizes) - 1
         codes = F.pad(codes, (margin, margin))
@@ -205,12 +204,12 @@ class SentenceFeatures(nn.Module):
         return words, vectors, positions
 
     def responses(self, codes, index):
-        """Return the response of one filter to each window of words, rectified.
+        """Return the rectified response of one filter to each window of words.
 
         Parameters
         ----------
         codes : torch.Tensor of shape (n, length), of int64
-            Words of the sentences, 0 after the last one.
+            Word codes of the sentences, padded with 0.
 
         index : int
             Column of the filter in the features.
@@ -233,7 +232,7 @@ class SentenceFeatures(nn.Module):
 
 
 def make_embedding(vectors, is_kept):
-    """Return a layer of word vectors, whose gradient is sparse if they are learnt."""
+    """Return an embedding layer, with a sparse gradient if it is learnt."""
     vectors = vectors.clone()
     vectors[:2] = 0  # no word, and unknown words
     return nn.Embedding.from_pretrained(
@@ -244,8 +243,8 @@ def make_embedding(vectors, is_kept):
 class WindowFilters(nn.Module):
     """Filters over windows of words, and their largest responses.
 
-    The products of all words with all places of all filters are one matrix product;
-    a response is a sum over the places of a filter.
+    One matrix product computes the products of all words with all positions of all
+    filters; a response is their sum over the positions of a filter.
 
     Parameters
     ----------
@@ -264,7 +263,7 @@ class WindowFilters(nn.Module):
         self.sizes = tuple(sizes)
         weights, biases = [], []
         for size in sizes:
-            bound = (size * embedding_dim) ** -0.5  # as torch's convolutions have it
+            bound = (size * embedding_dim) ** -0.5  # as in torch's convolutions
             shape = size, n_filters, embedding_dim
             weights.append(torch.empty(shape).uniform_(-bound, bound))
             biases.append(torch.empty(n_filters).uniform_(-bound, bound))
@@ -277,12 +276,12 @@ class WindowFilters(nn.Module):
         return F.relu(LargestSums.apply(table, rows, lengths, self.sizes) + self.bias)
 
     def places(self, vectors, positions, lengths):
-        """Return which windows have the largest responses, (n, n_filters) by size."""
+        """Return indices of the strongest windows, (n, n_filters) for each size."""
         table, rows = self._products(vectors, positions)
         return [where for *_, where in largest_sums(table, rows, lengths, self.sizes)]
 
     def _products(self, vectors, positions):
-        """Return products of words and places, and the first row of each position."""
+        """Return products of words and filter positions, and first rows of words."""
         n_places, n_filters, _ = self.weight.shape
         table = F.linear(vectors, self.weight.flatten(0, 1)).to(vectors.dtype)
         return table.view(-1, n_filters), positions * n_places
@@ -295,7 +294,7 @@ class WindowFilters(nn.Module):
 
 
 def windows_of(values, margin_size, size):
-    """Return all windows of some size, the first of which ends with the first word.
+    """Return all windows of one size; the first window ends with the first word.
 
     From ``(n, margin + length + margin)``, with margins for windows of
     `margin_size`, to ``(n, length + size - 1, size)``.
@@ -305,14 +304,14 @@ def windows_of(values, margin_size, size):
 
 
 class LargestSums(torch.autograd.Function):
-    """Largest sums, over windows, of rows of a table."""
+    """Largest sums of table rows over windows."""
 
     @staticmethod
     def forward(ctx, table, rows, lengths, sizes):
         """Return ``(n, len(sizes) * n_filters)``.
 
-        The sum of a window is over the rows of its words for their places in it.
-        Windows that begin after the last word do not count.
+        The sum of a window adds the rows of its words for their positions in the
+        window. Windows that begin after the last word are ignored.
         """
         sums = largest_sums(table, rows, lengths, sizes)
         largest, windows, places = zip(*sums, strict=True)
@@ -322,7 +321,7 @@ class LargestSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        """Return the gradient of the table, which the largest sums alone have."""
+        """Return the gradient of the table, from the largest sums only."""
         n_filters = ctx.shape[1]
         saved = ctx.saved_tensors
         table = gradient.new_zeros(ctx.shape).flatten()
@@ -338,7 +337,7 @@ class LargestSums(torch.autograd.Function):
 
 
 def largest_sums(table, rows, lengths, sizes):
-    """Yield the largest sums for each size, the rows of all windows, and places."""
+    """Yield largest sums, rows of all windows, and strongest windows for each size."""
     first = 0
     for size in sizes:
         members = torch.arange(first, first + size, device=rows.device)
@@ -360,7 +359,7 @@ def sum_rows(table, members):
 
 def largest_of(sums):
     """Return the maxima over the second of three axes, and their positions."""
-    # pooling with channels last in memory; max() takes longer
+    # max pooling with channels last in memory is faster than max()
     maps = sums.unsqueeze(1).permute(0, 3, 1, 2)
     largest, where = F.max_pool2d(maps, maps.shape[2:], return_indices=True)
     return largest.flatten(1), where.flatten(1)

@@ -1,8 +1,8 @@
-"""Memory that is kept between the steps of a fit on the CPU.
+"""Reuse of memory between the steps of a fit on the CPU.
 
-Every step allocates the same large tensors. GNU's allocator gives them back to the
-system when they are freed, and gets them again page by page, which can take a fifth
-of the time of a fit.
+Every step allocates the same large tensors. GNU's allocator returns freed tensors to
+the system and requests the memory again page by page, which can take a fifth of the
+time of a fit.
 """
 
 import os
@@ -13,8 +13,8 @@ from ctypes import CDLL
 # From malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-# The largest value that the allocator takes, and the one that its own rule comes to
-# in a process that frees tensors of that size. The rule ends if a value is set.
+# The largest value that the allocator accepts. Its own rule reaches the same value in a
+# process that frees tensors of that size, but ends when any value is set.
 MMAP_THRESHOLD = 2**25
 NEVER = -1
 KEPT_AFTERWARDS = 2 * MMAP_THRESHOLD
@@ -22,7 +22,7 @@ SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"
 
 
 class MemoryKeeper:
-    """Whether the allocator of this process keeps what is freed."""
+    """Switch that makes the allocator of this process keep freed memory."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -30,10 +30,10 @@ class MemoryKeeper:
 
     @contextmanager
     def keep(self):
-        """Within this context, what is freed is kept for what is allocated next.
+        """Keep freed memory for later allocations within this context.
 
-        Afterwards it goes back to the system, but for 64 MiB. Where the environment
-        says how to allocate, and with allocators other than GNU's, nothing changes.
+        Afterwards, all but 64 MiB is returned to the system. Nothing changes if
+        environment variables configure the allocator, or if it is not GNU's.
         """
         self._add_users(1)
         try:
@@ -49,17 +49,17 @@ class MemoryKeeper:
 
 
 def _set_thresholds(trim):
-    """Say what size of free memory goes back to the system, and give back the rest."""
+    """Set the size of free memory that is kept, and return the rest to the system."""
     if _allocator is None or any(name in os.environ for name in SETTINGS):
         return
     _allocator.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
     _allocator.mallopt(M_TRIM_THRESHOLD, trim)
-    if trim != NEVER:  # also what lies below memory that is in use
+    if trim != NEVER:  # also free memory below blocks in use
         _allocator.malloc_trim(trim)
 
 
 def _find_allocator():
-    """Return the library with the functions of GNU's allocator, None without it."""
+    """Return the library with GNU's allocator, None if there is none."""
     if os.name != "posix":
         return None
     library = CDLL(None)

@@ -1,4 +1,4 @@
-"""Which of several GPUs a fit takes, so that fits at the same time share them."""
+"""Leases of GPUs, which spread simultaneous fits over several of them."""
 
 import os
 import tempfile
@@ -14,20 +14,20 @@ except ImportError:  # Windows
 
 @contextmanager
 def lease(names):
-    """Hold a place on the device that has the fewest, within this context.
+    """Lease the device with the fewest leases.
 
-    A place is a file that is locked; the lock ends with the process at the latest.
-    All processes and threads of a user that name the same devices share them.
+    A lease is a locked file, which is released when the context or the process ends.
+    All processes and threads of a user that use the same names share the devices.
 
     Parameters
     ----------
     names : sequence of str
-        One name for each device, the same in all processes of the machine.
+        Names of the devices, the same in all processes of the machine.
 
     Yields
     ------
     int
-        Position of the device in `names`. It is 0 if files cannot be locked.
+        Position of the device in `names`; 0 if files cannot be locked.
     """
     try:
         index, descriptor = _take_place(names)
@@ -41,7 +41,7 @@ def lease(names):
 
 
 def _take_place(names):
-    """Return the position of a device, and the descriptor of the lock held on it."""
+    """Return the position of a device and the descriptor of the lock on it."""
     if fcntl is None:
         return 0, None
     folder = Path(tempfile.gettempdir()) / f"skcnn-leases-{os.getuid()}"
@@ -54,7 +54,7 @@ def _take_place(names):
 
 
 def _lock(path):
-    """Return the descriptor of a file that is now locked, None if it was before."""
+    """Lock a file and return its descriptor, or None if it is locked already."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Batches that do not fit in memory: smaller ones, or an error that says so."""
+"""Smaller batches, or helpful errors, if a batch does not fit in memory."""
 
 import gc
 import os
@@ -9,28 +9,28 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .warnings_of_callers import warn
 
-# What torch says in other errors if memory does not suffice.
+# Texts of other errors that torch raises if memory runs out.
 WORDS = (
     "can't allocate memory",
     "not enough memory",
     "Storage size calculation overflow",
 )
-MIN_BATCH_SIZE = 4  # below, the statistics of a batch are too noisy to learn from
+MIN_BATCH_SIZE = 4  # batch statistics are too noisy below
 
 
 class NetworkMemoryError(MemoryError):
-    """The network itself does not fit in memory, whatever the size of a batch."""
+    """Error raised if the network itself does not fit in memory."""
 
 
 class _Room(TorchDispatchMode):
-    """Raises a MemoryError if more memory is set aside than there is.
+    """Memory limit that raises a MemoryError if it is exceeded.
 
-    An operating system may promise more than it has, and end the process that uses it.
+    An operating system may grant more memory than it has, and kill the process later.
 
     Parameters
     ----------
     n_bytes : float
-        How much there is.
+        Available memory in bytes.
     """
 
     def __init__(self, n_bytes):
@@ -47,19 +47,19 @@ class _Room(TorchDispatchMode):
 
 
 def find_memory_size():
-    """Return the bytes of memory of this machine, infinity if it does not say."""
+    """Return the memory of this machine in bytes, infinity if it is not known."""
     try:
         n_pages = os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # on Windows, for one
+    except (AttributeError, OSError, ValueError):  # for example, on Windows
         n_pages = -1
     return n_pages * os.sysconf("SC_PAGE_SIZE") if n_pages > 0 else float("inf")
 
 
 @contextmanager
 def explain_large_network():
-    """Raise a NetworkMemoryError if a network is built that memory cannot hold."""
+    """Raise a NetworkMemoryError if a network that is built does not fit in memory."""
     try:
-        with _Room(find_memory_size() / 2):  # as much again is taken by gradients
+        with _Room(find_memory_size() / 2):  # gradients take as much again
             yield
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
@@ -77,7 +77,7 @@ def explain_out_of_memory(batch_size):
     Parameters
     ----------
     batch_size : int
-        Named in the message.
+        Batch size named in the message.
     """
     try:
         yield
@@ -98,7 +98,7 @@ def _is_out_of_memory(error):
 
 
 def halve_until_it_fits(function, batch_size):
-    """Call a function with smaller and smaller batches until memory suffices.
+    """Call a function, and halve the batch size until a batch fits in memory.
 
     Parameters
     ----------
@@ -106,17 +106,17 @@ def halve_until_it_fits(function, batch_size):
         Called with a batch size. It starts from the beginning each time.
 
     batch_size : int
-        What is tried first.
+        Batch size to try first.
 
     Returns
     -------
     object
-        What the function returns.
+        Result of the function.
 
     Raises
     ------
     MemoryError
-        If a batch of four samples does not fit, either.
+        If a batch of four samples does not fit.
 
     Warns
     -----
@@ -131,10 +131,10 @@ def halve_until_it_fits(function, batch_size):
             raise
         except MemoryError:
             smaller = max(batch_size // 2, MIN_BATCH_SIZE)
-        _free_memory()  # the error, which held on to tensors, is gone by now
+        _free_memory()  # the error, which held tensors, is gone by now
         warn(
             f"Out of memory with batch_size={batch_size}, which batch_size='auto' "
-            f"chose. Going on with batch_size={smaller}; set it to save the attempts.",
+            f"chose. Going on with batch_size={smaller}; set it to avoid the attempts.",
             RuntimeWarning,
         )
         batch_size = smaller

@@ -1,8 +1,8 @@
-"""Random numbers of one estimator, out of reach of everything else.
+"""Private random numbers of a fit.
 
-Seeding torch's global generator is not enough if several fits share a
-process: threads draw from it in turns. Every random operation of a network,
-its initialisation included, draws from a generator that belongs to the fit.
+Seeding torch's global generator is not enough if several fits share a process, because
+their threads draw from it in turns. Every random operation of a network, including its
+initialisation, draws from a generator that belongs to the fit.
 """
 
 from functools import cache
@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
-# Operations that take no generator, as the in-place draw that does the same.
+# In-place draws that replace operations without a generator.
 LIKE = {
     aten.rand_like.default: aten.uniform_.default,
     aten.randn_like.default: aten.normal_.default,
@@ -19,15 +19,15 @@ LIKE = {
 
 
 def make_generator(seed, device="cpu"):
-    """Return a generator of its own, seeded.
+    """Return a new generator with a seed.
 
     Parameters
     ----------
     seed : int
-        From 0 to 2 ** 63 - 1.
+        Seed, from 0 to 2 ** 63 - 1.
 
     device : str or torch.device, default="cpu"
-        Where its numbers are wanted.
+        Device of the random numbers.
 
     Returns
     -------
@@ -38,20 +38,20 @@ def make_generator(seed, device="cpu"):
 
 
 class PrivateRandomness(TorchDispatchMode):
-    """Within this context, torch draws random numbers from one generator.
+    """Context in which torch draws random numbers from one generator.
 
-    The context holds for the thread that entered it and leaves torch's global
-    generators as they are.
+    The context holds for the thread that enters it and does not change torch's global
+    generators.
 
     Parameters
     ----------
     generator : torch.Generator
-        Where random numbers come from.
+        Source of the random numbers.
 
     Attributes
     ----------
     n_draws : int
-        How many random operations without a generator ran so far.
+        Number of random operations so far that were called without a generator.
 
     Examples
     --------
@@ -89,37 +89,37 @@ class PrivateRandomness(TorchDispatchMode):
         return overload(*args, **kwargs)
 
     def _generator_on(self, device):
-        """Return the generator for a device: another one, elsewhere than its own."""
+        """Return the generator for a device, created for each new type of device."""
         if device.type not in self._generators:
             seed = self.generator.initial_seed()
             self._generators[device.type] = make_generator(seed, device)
         return self._generators[device.type]
 
     def _run_parts(self, func, args, kwargs):
-        """Run an operation that inference mode has not taken apart."""
+        """Run an operation that inference mode has not decomposed."""
         with self:
             out = func.decompose(*args, **kwargs)
         return func(*args, **kwargs) if out is NotImplemented else out
 
 
 def draw_privately(randomness, function, *args, **kwargs):
-    """Call a function that draws random numbers within a context of its own.
+    """Call a function with private random numbers.
 
     Parameters
     ----------
     randomness : PrivateRandomness
-        The context, which may be entered again and again.
+        Context of the random numbers, which can be used repeatedly.
 
     function : callable
-        What is called.
+        Function to call.
 
     *args, **kwargs : objects
-        What it is called with.
+        Arguments of the function.
 
     Returns
     -------
     object
-        What it returns.
+        Result of the function.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def _draws(func):
 
 
 def _drop_out(x, p, train, generator):
-    """Do what the fused kernel does, which cannot be given a generator."""
+    """Replace the fused dropout kernel, which takes no generator."""
     if not train or p == 0:
         return x.clone(), torch.ones_like(x, dtype=torch.bool)
     keep = torch.empty_like(x).bernoulli_(1 - p, generator=generator)

@@ -1,4 +1,4 @@
-"""Settings of torch for a whole process or thread, for a while."""
+"""Temporary settings of torch for a process or thread."""
 
 import os
 import threading
@@ -10,21 +10,21 @@ DEVICES_OF_AUTOCAST = ("cpu", "cuda", "mps")
 
 
 class SharedSetting:
-    """A setting that holds for all threads, changed while anybody needs it.
+    """Setting of all threads that is changed while at least one caller needs it.
 
-    It is written only if it has another value than the one that is needed, and
-    who leaves last changes it back, unless somebody else has changed it since.
+    The setting is written only if its value differs from the required one. The last
+    caller restores the previous value, unless other code has changed it since.
 
     Parameters
     ----------
     read : callable
-        Without arguments, returns the value.
+        Function without arguments that returns the value.
 
     write : callable
-        Takes the value.
+        Function that sets the value.
 
     value : object
-        What is needed.
+        Required value.
     """
 
     def __init__(self, read, write, value):
@@ -35,7 +35,7 @@ class SharedSetting:
 
     @contextmanager
     def held(self):
-        """Within this context, the setting has the value that is needed."""
+        """Set the required value within this context."""
         with self._lock:
             now = self._read()
             if now != self._value:
@@ -69,21 +69,21 @@ def _write_kernels(value):
 float32_default = SharedSetting(
     torch.get_default_dtype, torch.set_default_dtype, torch.float32
 )
-# Kernels of a GPU that compute the same each time.
+# Deterministic GPU kernels.
 fixed_kernels = SharedSetting(_read_kernels, _write_kernels, (True, False))
 
 
 class ForkedProcess:
-    """Whether this process is a copy of one whose threads are not there any more."""
+    """Record of a fork, after which the threads of the parent no longer exist."""
 
     is_new = False
 
     def note(self):
-        """Note that this is a copy."""
+        """Note that this process was forked."""
         self.is_new = True
 
     def use_one_thread(self):
-        """Let torch use one thread in a copy, which would wait for others for ever."""
+        """Let torch use one thread in a forked process, which would otherwise hang."""
         if self.is_new:
             torch.set_num_threads(1)
             self.is_new = False
@@ -96,13 +96,12 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def usual_torch():
-    """Within this context, torch computes as it does if nobody says otherwise.
+    """Use the default settings of torch within this context.
 
-    Whoever calls may have switched off gradients, or switched on autocast or another
-    default dtype or device for networks of their own. Other processes do not see
-    that: what an estimator learns and computes must not depend on it. Of these, only
-    the default dtype is one for all threads. In a process that was forked, torch uses
-    one thread from then on.
+    Callers may have disabled gradients, enabled autocast or changed the default dtype
+    or device for their own networks. Worker processes do not inherit these settings,
+    so the results of an estimator must not depend on them. Only the default dtype is
+    shared by all threads. In a forked process, torch uses one thread from then on.
     """
     forked_process.use_one_thread()
     with ExitStack() as stack:

@@ -6,14 +6,14 @@ from threading import Thread
 
 import torch
 
-# Forward operations of a batch below which one thread computes: those of the default
-# network on 128 digits of 8 × 8 pixels, for which two threads took 0.8 of the time.
+# Batches with fewer forward operations use one thread. The default network needs this
+# number on 128 digits of 8 × 8 pixels, for which two threads took 0.8 of the time.
 SMALL_BATCH_FLOPS = 160e6
 
 
 @contextmanager
 def use_threads(n_threads):
-    """Let torch compute with some number of threads within this context.
+    """Set the number of torch's threads within this context.
 
     The context holds for the thread that enters it.
 
@@ -27,7 +27,7 @@ def use_threads(n_threads):
         yield
         return
     torch.set_num_threads(n_threads)
-    # Threads that start later take the number that any thread has set last.
+    # New threads take the number that any thread has set last.
     default = Thread(target=torch.set_num_threads, args=(before,))
     default.start()
     default.join()
@@ -38,10 +38,10 @@ def use_threads(n_threads):
 
 
 def use_threads_for(flops, device):
-    """Let torch compute small batches with one thread, others with all it has.
+    """Let torch use one thread for small batches, all threads for others.
 
-    Small fits and predictions then give the same bits at any number of threads, and
-    waking other threads costs more than they save.
+    Results of small fits and predictions are then identical at any number of threads,
+    and waking other threads would cost more time than they save.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def use_threads_for(flops, device):
         Floating-point operations of the forward pass of a batch.
 
     device : torch.device
-        Where the network computes.
+        Device of the network.
 
     Returns
     -------
@@ -59,12 +59,12 @@ def use_threads_for(flops, device):
 
 
 def is_small_batch(flops, device):
-    """Return whether a batch is computed with one thread, however many there are.
+    """Return whether a batch is small enough for one thread.
 
     Parameters
     ----------
     flops, device
-        As of `use_threads_for`.
+        See `use_threads_for`.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def is_small_batch(flops, device):
 
 
 def map_in_threads(function, items):
-    """Call a function for each item, each call with one thread of torch.
+    """Call a function for each item in parallel, each with one thread of torch.
 
     Parameters
     ----------
@@ -101,4 +101,4 @@ def map_in_threads(function, items):
         with ThreadPoolExecutor(n_workers, **alone) as pool:
             return list(pool.map(function, items))
     finally:
-        torch.set_num_threads(n_threads)  # also of threads that start later
+        torch.set_num_threads(n_threads)  # also for new threads

@@ -1,10 +1,10 @@
-"""Code whose behaviour is known: that of the libraries and of this package."""
+"""Code whose behaviour is known: this package and its libraries."""
 
 LIBRARIES = ("skcnn", "torch", "torchvision", "timm", "skorch", "sklearn", "numpy")
 
 
 def is_of(kind, *packages):
-    """Return whether a class or function is defined in one of some packages.
+    """Return whether a class or function is defined in one of the given packages.
 
     Parameters
     ----------

@@ -7,12 +7,12 @@ from .trusted import LIBRARIES
 
 
 def warn(message, category=UserWarning):
-    """Issue a warning whose line is the last one outside of the libraries.
+    """Issue a warning that points to the innermost line outside of the libraries.
 
     Parameters
     ----------
     message : str
-        What is shown.
+        Text of the warning.
 
     category : type, default=UserWarning
         Class of the warning.

@@ -1,4 +1,4 @@
-"""Averages of the weights over the course of training."""
+"""Averaging of the weights during training."""
 
 from copy import deepcopy
 
@@ -15,23 +15,23 @@ EMA_EPOCHS = 1.0
 
 
 class WeightAveraging(Monitor):
-    """Average the weights, and put the average in their place when it is wanted.
+    """Monitor that averages the weights during training.
 
     Parameters
     ----------
     kind : {"swa", "ema"}
-        "swa" is the mean of the weights at the end of each epoch of the last
-        quarter [1]_; "ema" an exponential moving average over the steps [2]_,
-        whose memory is one epoch.
+        Kind of average: "swa", the mean of the weights at the end of each epoch of
+        the last quarter [1]_, or "ema", an exponential moving average over about one
+        epoch of steps [2]_.
 
     dataset : TrainingSet
-        Where batch-norm statistics are taken from.
+        Training data, from which batch-norm statistics are recomputed.
 
     epochs : int
-        Number of epochs that are planned.
+        Planned number of epochs.
 
     is_watched : bool
-        Whether somebody looks at the network between epochs.
+        Whether a validation or callbacks use the network between epochs.
 
     References
     ----------
@@ -54,7 +54,7 @@ class WeightAveraging(Monitor):
         self.hidden = None
 
     def begin(self, net):
-        """Follow the weights that are trained."""
+        """Set up the average of the trainable weights."""
         self.weights = [p for p in net.module_.parameters() if p.requires_grad]
         if self.kind == "ema":
             n_steps = len(Batches(self.dataset, net.batch_size))
@@ -62,7 +62,7 @@ class WeightAveraging(Monitor):
             self.hook = net.optimizer_.register_step_post_hook(self._after_step)
 
     def _after_step(self, optimizer, args, kwargs):
-        # early on, the memory is as long as training has been
+        # early in training, the average is over fewer steps
         decay = min(self.decay, (1 + self.n_averaged) / (10 + self.n_averaged))
         self._update(get_ema_multi_avg_fn(decay))
 
@@ -76,7 +76,7 @@ class WeightAveraging(Monitor):
         self.n_averaged += 1
 
     def begin_epoch(self, net):
-        """Train on with the weights themselves."""
+        """Restore the weights that are trained."""
         if self.hidden is not None:
             net.module_.load_state_dict(self.hidden)
             self.hidden = None
@@ -84,12 +84,12 @@ class WeightAveraging(Monitor):
         self.is_in_epoch = True
 
     def end_epoch(self, net):
-        """Take the epoch as complete."""
+        """Mark the epoch as complete."""
         self.is_in_epoch = False
         return False
 
     def evaluate(self, net):
-        """Show the average to whoever looks."""
+        """Update the average, and put it in the network if that is watched."""
         self.n_epochs += 1
         if self.kind == "swa" and self.n_epochs > self.first_epoch:
             self._update(get_swa_multi_avg_fn())
@@ -97,7 +97,7 @@ class WeightAveraging(Monitor):
             self._show(net)
 
     def _show(self, net):
-        """Put the average in the place of the weights, its statistics renewed."""
+        """Replace the weights by their average, and recompute batch-norm statistics."""
         if self.average is None or self.hidden is not None:
             return
         self.hidden = deepcopy(net.module_.state_dict())
@@ -107,7 +107,7 @@ class WeightAveraging(Monitor):
         renew_batch_norm(net, self.dataset)
 
     def end(self, net):
-        """Leave the average in the network, without an epoch that was interrupted."""
+        """Leave the average in the network, without an interrupted epoch."""
         if self.is_in_epoch:
             self.average = self.earlier_average
         if self.kind == "ema":
@@ -115,7 +115,8 @@ class WeightAveraging(Monitor):
         self._show(net)
         if self.average is None:
             warn(
-                f"Training ended after {self.n_epochs} epochs. weight_averaging='swa' "
-                f"averages those after the first {self.first_epoch}, so nothing was "
-                "averaged. Raise n_iter_no_change, lower max_epochs, or choose 'ema'."
+                f"Training ended after {self.n_epochs} epochs, but "
+                "weight_averaging='swa' averages only epochs after the first "
+                f"{self.first_epoch}, so nothing was averaged. Raise n_iter_no_change, "
+                "or choose 'ema'."
             )

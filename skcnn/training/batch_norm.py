@@ -1,4 +1,4 @@
-"""Statistics of batch normalisation: taken anew, and checked at the end of training."""
+"""Batch-norm statistics: recomputation, and a check at the end of training."""
 
 from contextlib import contextmanager
 from itertools import islice
@@ -14,19 +14,19 @@ from .monitors import Monitor
 
 N_CHECKED = 128  # samples, at most four batches
 N_RENEWING = 64  # batches
-# A value farther than this from the mean, in standard deviations, spoils statistics.
+# A value farther than this from the mean, in standard deviations, distorts statistics.
 EXTREME = 30
 
 
 def renew_batch_norm(net, dataset):
-    """Set the statistics of batch normalisation to their mean over the batches.
+    """Set batch-norm statistics to their mean over the batches.
 
-    Layers that stay in evaluation mode in training keep theirs.
+    Layers that are in evaluation mode during training keep their statistics.
 
     Parameters
     ----------
     net : Net
-        A net in training.
+        Net in training.
 
     dataset : TrainingSet
         Training data.
@@ -40,14 +40,14 @@ def renew_batch_norm(net, dataset):
 
 
 def take_medians(net, dataset):
-    """Set the statistics of batch normalisation to their median over the batches.
+    """Set batch-norm statistics to their median over the batches.
 
-    A batch with an extreme value does not change them.
+    The median is robust to batches with extreme values.
 
     Parameters
     ----------
     net, dataset
-        As in `renew_batch_norm`.
+        Net in training and its data, as for `renew_batch_norm`.
     """
     layers = find_layers(net)
     taken = []
@@ -62,7 +62,7 @@ def take_medians(net, dataset):
 
 
 def find_layers(net):
-    """Return the layers whose statistics follow the training; all are left in eval."""
+    """Return the batch-norm layers that training updates; leave all in eval mode."""
     net._set_training(True)
     layers = [
         layer
@@ -76,12 +76,12 @@ def find_layers(net):
 
 
 class EvaluationCheck(Monitor):
-    """Check that the network that predicts is as good as the one that was trained.
+    """Monitor that compares the losses in training and evaluation mode.
 
-    The two differ in batch normalisation, which uses running statistics in evaluation.
-    At the end of training, the losses of some batches are compared. If they part by
-    far, the statistics are taken anew, as medians over batches; if a value of X is
-    extreme, or the losses still part, a warning is issued.
+    Batch normalisation uses running statistics in evaluation mode only. At the end of
+    training, the losses of some batches are compared. If they differ by far, the
+    statistics are recomputed as medians over batches; if the losses still differ, or a
+    value of X is extreme, a warning is issued.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class EvaluationCheck(Monitor):
         self.dataset = dataset
 
     def end(self, net):
-        """Compare the losses; renew the statistics and warn if need be."""
+        """Compare the losses; recompute the statistics and warn if necessary."""
         layers = find_layers(net)
         if not layers or len(self.dataset) < 2:
             return
@@ -115,7 +115,7 @@ class EvaluationCheck(Monitor):
 
     @torch.no_grad()
     def _losses(self, net, layers):
-        """Return the losses in training and evaluation, and that of blank outputs."""
+        """Return the losses in training and evaluation mode, and of zero outputs."""
         trained, evaluated, blank = (0.0, 0.0, 0.0)
         n_batches = min(4, ceil(N_CHECKED / net.batch_size))
         for X, y in islice(_plain_batches(net, self.dataset), n_batches):
@@ -127,7 +127,7 @@ class EvaluationCheck(Monitor):
         return trained, evaluated, blank
 
     def _describe_extreme(self):
-        """Return a sentence about the value of X farthest from the rest, if extreme."""
+        """Return a message about the most extreme value of X, or an empty one."""
         row, value, distance = find_farthest_value(self.dataset.images)
         if distance < EXTREME:
             return ""
@@ -139,13 +139,13 @@ class EvaluationCheck(Monitor):
 
 
 def _plain_batches(net, dataset):
-    """Return batches without augmentation, in an order of their own."""
+    """Return batches without augmentation, in a fixed random order."""
     return Batches(dataset.plain(make_generator(0)), net.batch_size, shuffle=True)
 
 
 @torch.no_grad()
 def _compute(net, X):
-    """Return the outputs of the network, in the mode that its layers have."""
+    """Return the outputs of the network, in the current mode of its layers."""
     with net._evaluation, autocast(X.device, net.precision):
         return net.module_(X).to(X.dtype)
 
@@ -156,7 +156,7 @@ def _statistics(layers):
 
 @contextmanager
 def _training(layers, momentum):
-    """Within this context, these layers alone are in training mode."""
+    """Put only these layers in training mode, within the context."""
     momenta = [layer.momentum for layer in layers]
     try:
         for layer in layers:

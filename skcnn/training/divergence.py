@@ -1,4 +1,4 @@
-"""Trainings that diverge are errors."""
+"""Errors about diverging training."""
 
 from math import isfinite
 
@@ -12,31 +12,31 @@ def check_finite(value, name, net):
     Parameters
     ----------
     value : float
-        The number.
+        Number to check.
 
     name : str
-        What it is called in the message.
+        Name of the number in the message.
 
     net : Net
-        What is trained.
+        Net in training.
     """
     if not isfinite(value):
         raise ValueError(
             f"The {name} became {value} in epoch {len(net.history)}. Lower lr (it is "
-            f"{net.lr}) or weight_decay, or choose another optimizer, lr_schedule or "
-            "augmentation."
+            f"{net.lr}) or weight_decay."
         )
 
 
 def check_network(net):
-    """Raise a ValueError if the last step, whose loss nobody sees, diverged.
+    """Raise a ValueError if the network diverged in the last step.
 
-    Weights whose squares overflow are of no use, either.
+    The loss after the last step is not computed, so weights and batch-norm statistics
+    are checked. The squares of the weights must not overflow.
 
     Parameters
     ----------
     net : Net
-        What was trained.
+        Net after training.
     """
     weights = [w.detach() for w in net.module_.parameters() if w.requires_grad]
     check_finite(get_total_norm(weights).item(), "norm of the weights", net)

@@ -12,25 +12,25 @@ ROWS = 4
 
 
 def predict_batches(module, images, batch_size, precision, flops=None):
-    """Compute the outputs of `module`, in evaluation mode.
+    """Compute the outputs of a network in evaluation mode.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network. It is left in evaluation mode.
+        Network, which is left in evaluation mode.
 
     images : Images
         The samples.
 
     batch_size : int
-        Number of samples of one forward pass.
+        Number of samples in a forward pass.
 
     precision : str
-        A key of `skcnn.runtime.DTYPES`.
+        Key of `skcnn.runtime.DTYPES`.
 
     flops : float or None, default=None
-        Floating-point operations of the forward pass of one sample, by which small
-        batches are computed with one thread.
+        Floating-point operations in the forward pass of one sample. If given, small
+        batches are computed on one thread.
 
     Returns
     -------
@@ -48,15 +48,15 @@ def predict_batches(module, images, batch_size, precision, flops=None):
     if not np.isfinite(outputs).all():
         raise ValueError(
             "The network returned NaN or infinity. X holds values far outside the "
-            "range of the images in fit: scale them alike."
+            "range of the images in fit. Scale X as in fit."
         )
     return outputs
 
 
 def compute_outputs(module, images, batch_size, precision):
-    """Compute what `predict_batches` does, whether it is finite or not.
+    """Compute the outputs, without checking that they are finite.
 
-    Samples that are read faster among similar ones have `reading_batches`.
+    Samples with a method `reading_batches` are read in the order of its batches.
     """
     order, n_samples = None, len(images)
     if hasattr(images, "reading_batches"):
@@ -65,7 +65,7 @@ def compute_outputs(module, images, batch_size, precision):
     else:
         starts = range(0, n_samples, batch_size)
         sizes = [min(batch_size, n_samples - start) for start in starts]
-    # a GPU has other kernels for each size
+    # on a GPU, each batch size has other kernels
     is_cut = order is None and images.device.type == "cuda" and len(sizes) > 1
     multiple = batch_size if is_cut else ROWS
     stops = accumulate(sizes)
@@ -78,7 +78,7 @@ def compute_outputs(module, images, batch_size, precision):
     module.eval()
     outputs = []
     with torch.inference_mode(), autocast(images.device, precision):
-        # no comprehension, which would keep what reads ahead if a batch fails
+        # a comprehension would keep the prefetching iterator if a batch fails
         for size, (_, batch) in zip(sizes, images.batches(indices), strict=True):
             outputs.append(module(batch)[:size])
         outputs = torch.cat(outputs).to("cpu", torch.float64).numpy()
@@ -86,10 +86,10 @@ def compute_outputs(module, images, batch_size, precision):
 
 
 def _filled_up(start, stop, multiple):
-    """Return an index of samples, the last one repeated up to a multiple of samples.
+    """Return the index of a batch, its last sample repeated up to a multiple.
 
-    torch's kernels treat a lone small image, and rows beyond a multiple of four,
-    in another way than the rest: so a sample's outputs would depend on the others.
+    torch has other kernels for a single small image, and for rows beyond a multiple of
+    four. Without filling up, the outputs of a sample would depend on its batch.
     """
     missing = (start - stop) % multiple
     if not missing:

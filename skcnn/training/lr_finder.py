@@ -1,4 +1,4 @@
-"""The learning-rate range test (Smith 2017)."""
+"""Learning-rate range test (Smith 2017)."""
 
 from dataclasses import dataclass
 
@@ -12,24 +12,24 @@ DIVERGED = 4.0
 
 @dataclass
 class LearningRateCurve:
-    """Loss of a training whose learning rate rises from step to step.
+    """Training loss at increasing learning rates, from a range test.
 
     Parameters
     ----------
     lrs : ndarray of shape (n_steps,)
-        Learning rates, rising.
+        Learning rates, in increasing order.
 
     losses : ndarray of shape (n_steps,)
-        Training loss at each rate, smoothed over the steps before.
+        Training loss at each learning rate, smoothed over the previous steps.
 
     suggestion : float
-        A tenth of the rate with the lowest loss: large, and clearly below where
-        training becomes unstable.
+        Suggested learning rate: a tenth of the one with the lowest loss, which is
+        large but well below the rates at which training becomes unstable.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and Figure
-        Of the last plot.
+        Axes and figure of the last plot.
 
     Examples
     --------
@@ -46,12 +46,12 @@ class LearningRateCurve:
     suggestion: float
 
     def plot(self, ax=None):
-        """Draw the loss over the learning rate, and the suggestion.
+        """Plot the loss against the learning rate, with the suggestion.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Where to draw; None makes a new figure.
+            Axes to plot on. If None, a new figure is created.
 
         Returns
         -------
@@ -71,26 +71,26 @@ class LearningRateCurve:
 
 
 def range_test(net, dataset, lrs, generator):
-    """Train `net`, one step at each learning rate, until the loss diverges.
+    """Run a learning-rate range test, one step at each rate until the loss diverges.
 
     Parameters
     ----------
     net : Net
-        From `build_net`. It is of no use afterwards.
+        Net from `build_net`, which must not be used afterwards.
 
     dataset : TrainingSet
         Samples and targets.
 
     lrs : ndarray of shape (n_steps,)
-        Learning rates, rising.
+        Learning rates, in increasing order.
 
     generator : torch.Generator
-        For random layers, on the device of the network.
+        Source of random numbers for random layers, on the device of the network.
 
     Returns
     -------
     LearningRateCurve
-        Its rates end where the loss is four times the lowest one.
+        Curve up to the rate at which the loss exceeds four times its minimum.
 
     References
     ----------
@@ -104,14 +104,14 @@ def range_test(net, dataset, lrs, generator):
             net.set_learning_rate(lr)
             average = SMOOTHING * average + (1 - SMOOTHING) * net.step(X, y).item()
             loss = average / (1 - SMOOTHING ** (len(losses) + 1))
-            if not loss <= DIVERGED * min([loss, *losses]):  # NaN is not, either
+            if not loss <= DIVERGED * min([loss, *losses]):  # also stops at NaN
                 break
             losses.append(loss)
     return _curve(np.asarray(lrs)[: len(losses)], np.asarray(losses))
 
 
 def _endless(dataset, batch_size):
-    """Yield batches, pass after pass."""
+    """Yield batches endlessly, pass after pass."""
     while True:
         yield from Batches(dataset, batch_size, shuffle=True)
 

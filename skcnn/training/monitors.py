@@ -1,4 +1,4 @@
-"""Monitors of a training: what may look at it, and act, between its epochs."""
+"""Monitors of training, which are called between epochs."""
 
 import math
 from copy import deepcopy
@@ -9,18 +9,18 @@ from .divergence import check_finite
 
 
 class Monitor:
-    """A part that training tells of each epoch; the base class does nothing.
+    """Base class of monitors, which are called before and after each epoch.
 
-    Training calls its monitors in the order in which they are given.
+    Monitors are called in the given order. The base class does nothing.
     """
 
     def begin(self, net):
-        """Prepare for a training.
+        """Prepare for training.
 
         Parameters
         ----------
         net : Net
-            The net, its optimiser ready.
+            The net, with its optimiser set up.
         """
 
     def begin_epoch(self, net):
@@ -33,7 +33,7 @@ class Monitor:
         """
 
     def evaluate(self, net):
-        """Record what belongs in the epoch's row of the history.
+        """Add entries to the epoch's row of the history.
 
         Parameters
         ----------
@@ -42,7 +42,7 @@ class Monitor:
         """
 
     def end_epoch(self, net):
-        """Look at an epoch whose row of the history is complete.
+        """End an epoch, whose row of the history is complete.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class Monitor:
         Returns
         -------
         bool
-            Whether training shall end.
+            Whether to stop training.
         """
         return False
 
@@ -67,7 +67,7 @@ class Monitor:
 
 
 class Validation(Monitor):
-    """Record ``valid_loss`` and ``valid_score`` of each epoch.
+    """Monitor that records ``valid_loss`` and ``valid_score`` of each epoch.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ class Validation(Monitor):
         Validation data, whose order does not matter.
 
     criterion : torch.nn.Module
-        Gives the loss of each sample, without a reduction.
+        Loss that returns a value for each sample, without a reduction.
 
     score : callable or None
         Function of outputs and targets, arrays of shape (n_samples, n_outputs)
         or (n_samples,), and of weights, an array or None. It returns a float,
-        larger for better outputs. None scores by the negative loss.
+        larger for better outputs. None is the negative loss.
     """
 
     def __init__(self, dataset, criterion, score):
@@ -91,23 +91,23 @@ class Validation(Monitor):
         self.score = score
 
     def evaluate(self, net):
-        """Record loss and score of the network as it is."""
+        """Record the loss and score of the current network."""
         loss, score = self.measure(net)
         net.record("valid_loss", loss, larger_is_better=False)
         net.record("valid_score", score, larger_is_better=True)
 
     def measure(self, net):
-        """Return loss and score of the network as it is.
+        """Return the loss and score of the current network.
 
         Parameters
         ----------
         net : Net
-            A net in training.
+            Net in training.
 
         Returns
         -------
         loss, score : float
-            The mean loss, and the score, of the validation data.
+            Mean loss and score of the validation data.
 
         Raises
         ------
@@ -136,22 +136,22 @@ class Validation(Monitor):
 
 
 class EarlyStopping(Monitor):
-    """Stop when the validation score stagnates, and keep the best network.
+    """Monitor that stops when the validation score stops improving.
 
-    As in :class:`sklearn.neural_network.MLPClassifier`. Of epochs with the same
-    score, the one of the lowest validation loss is the best.
+    The best network is restored, as in :class:`sklearn.neural_network.MLPClassifier`.
+    Among epochs with the same score, the best has the lowest validation loss.
 
     Parameters
     ----------
     n_iter_no_change : int
-        Number of epochs in a row without an improvement that are borne.
+        Maximum number of epochs without an improvement of at least `tol`.
 
     tol : float
-        Smallest rise of the best score that counts as an improvement.
+        Minimum increase of the validation score that counts as an improvement.
 
     start : Validation or None, default=None
-        Scores the network that training starts with, where that has learnt
-        something already and is to be kept unless it is improved.
+        Validation that scores the initial network, which is kept unless training
+        improves it. None ignores the initial network.
     """
 
     def __init__(self, n_iter_no_change, tol, start=None):
@@ -164,13 +164,13 @@ class EarlyStopping(Monitor):
         self.weights = None
 
     def begin(self, net):
-        """Take the network as the best so far if it has learnt something."""
+        """Keep the initial network as the best so far, if `start` is given."""
         if self.start is not None:
             self.lowest_loss, self.best_score = self.start.measure(net)
             self._keep(net)
 
     def end_epoch(self, net):
-        """Return whether the score has stagnated for long enough."""
+        """Keep the best network; return whether the score has stopped improving."""
         score = net.history[-1, "valid_score"]
         if score < self.best_score + self.tol:
             self.n_epochs_no_change += 1
@@ -187,5 +187,5 @@ class EarlyStopping(Monitor):
         self.weights = deepcopy(net.module_.state_dict())
 
     def end(self, net):
-        """Restore the best network, batch-norm statistics included."""
+        """Restore the best network, including batch-norm statistics."""
         net.module_.load_state_dict(self.weights)

@@ -1,46 +1,47 @@
-"""Muon, an optimiser for filters."""
+"""Muon, an optimiser for convolutional filters."""
 
 from math import sqrt
 
 import torch
 from torch.optim.adamw import adamw
 
-# Of the odd polynomial that is iterated, from Jordan (2024).
+# Coefficients of the iterated odd polynomial, from Jordan (2024).
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
 N_ITERATIONS = 5
-RMS = 0.2  # of the values of an update of AdamW
+RMS = 0.2  # of the values of an AdamW update
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum made orthogonal for filters, and AdamW for all other parameters.
+    """Optimiser with orthogonalised momentum for filters, and AdamW for the rest.
 
-    The update of the filters of a convolution, as a matrix with a row for each
-    filter, is replaced by the nearest matrix with orthogonal rows or columns, so
-    that no direction outweighs the others (Jordan 2024). It is scaled to the size
-    of an update of AdamW, so that both take the same learning rates and weight
-    decays (Liu et al. 2025). Often a network needs fewer epochs with it.
+    The update of a convolution, a matrix with one row per filter, is replaced by the
+    nearest matrix with orthogonal rows or columns, so that no direction dominates
+    (Jordan 2024). It is scaled to the size of an AdamW update, so that both work with
+    the same learning rate and weight decay (Liu et al. 2025). Networks often need
+    fewer epochs with Muon.
 
     :class:`torch.optim.Muon` takes matrices only, and computes in bfloat16.
 
     Parameters
     ----------
     params : iterable
-        Parameters, or groups of them. Those of three and more axes are filters.
+        Parameters, or groups of them. Parameters with three or more axes are filters.
 
     lr : float, default=0.003
         Learning rate.
 
     weight_decay : float, default=0.01
-        Share of a parameter that is taken away in each step, times `lr`.
+        Strength of weight decay: each step multiplies parameters by
+        ``1 - lr * weight_decay``.
 
     momentum : float, default=0.9
-        Of filters, between 0 and 1.
+        Momentum of filters, between 0 and 1.
 
     betas : tuple of float, default=(0.9, 0.999)
-        Of AdamW.
+        Coefficients of the running averages in AdamW.
 
     eps : float, default=1e-8
-        Of AdamW.
+        Term added to the denominator in AdamW for numerical stability.
 
     References
     ----------
@@ -85,7 +86,7 @@ class Muon(torch.optim.Optimizer):
         Parameters
         ----------
         closure : callable or None, default=None
-            Computes the loss and its gradients first.
+            Function that computes the loss and its gradients.
 
         Returns
         -------
@@ -147,17 +148,17 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(update):
-    """Return what is near the nearest orthogonal matrix of an update.
+    """Approximate the orthogonal matrix nearest to an update.
 
     Parameters
     ----------
     update : torch.Tensor of shape (n_filters, ...)
-        A matrix with a row for each filter.
+        Update, a matrix with one row per filter.
 
     Returns
     -------
     torch.Tensor of the same shape
-        Its singular values lie between 0.68 and 1.21, but for those that were
+        Matrix with singular values between 0.68 and 1.21, except for those that were
         less than a hundredth of the largest one.
     """
     a, b, c = COEFFICIENTS

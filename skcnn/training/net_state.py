@@ -17,15 +17,15 @@ def net_state(net, keeps_optimizer=True):
     Parameters
     ----------
     net : Net
-        Initialised.
+        Initialised net.
 
     keeps_optimizer : bool, default=True
-        Whether its optimiser is to go on.
+        Whether to include the state of the optimiser.
 
     Returns
     -------
     dict
-        State for `net_from_state`. Callbacks, and classes of others, are as they are.
+        State for `net_from_state`. Callbacks and custom classes are not converted.
     """
     optimizer = net.optimizer_.state_dict() if keeps_optimizer else None
     return {
@@ -41,7 +41,7 @@ def net_state(net, keeps_optimizer=True):
 
 
 def net_from_state(state, criterion):
-    """Return the net that had a state.
+    """Rebuild a net from its state.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def net_from_state(state, criterion):
     Returns
     -------
     Net
-        Net on the device that it had, on the first GPU if that is not there, on the
-        CPU if there is none.
+        Net on its previous device. If that is not available, the net is on the first
+        GPU, or on the CPU if there is none.
     """
     state = dict(state)
     optimizer, callbacks = state.pop("optimizer"), state.pop("callbacks")
@@ -74,7 +74,7 @@ def net_from_state(state, criterion):
 
 
 def _match_memory(optimizer):
-    """Give what is known of a parameter its memory format, as fused steps expect."""
+    """Give the state of a parameter its memory format, as fused steps expect."""
     for parameter, known in optimizer.state.items():
         for name, value in known.items():
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
@@ -83,7 +83,7 @@ def _match_memory(optimizer):
 
 
 def _present(device):
-    """Return a device, or another one if it is not there."""
+    """Return a device, or another one if it is not available."""
     if device.type == "cuda" and (device.index or 0) >= count_gpus():
         return torch.device("cuda:0" if count_gpus() else "cpu")
     is_there = device.type != "mps" or torch.backends.mps.is_available()
@@ -91,12 +91,12 @@ def _present(device):
 
 
 def _with_arrays(value):
-    """Return nested dicts and lists in which tensors are arrays."""
+    """Convert the tensors in nested dicts and lists to arrays."""
     return _mapped(value, torch.Tensor, tensor_to_array)
 
 
 def _with_tensors(value):
-    """Return nested dicts and lists in which arrays are tensors."""
+    """Convert the arrays in nested dicts and lists to tensors."""
     return _mapped(value, np.ndarray, array_to_tensor)
 
 

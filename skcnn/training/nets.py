@@ -1,4 +1,4 @@
-"""Nets: built for a network that was tried out, renewed and trained."""
+"""Nets: built, renewed and trained."""
 
 from contextlib import nullcontext
 
@@ -17,8 +17,8 @@ from .net import Net
 from .optimizers import optimizer_arguments
 from .schedules import SCHEDULES
 
-# Number of steps from which on it pays to keep the memory of one for the next: what
-# was kept is given back, and a step on new memory takes a third longer.
+# Minimum number of steps for which freed memory is kept for the next step: a step on
+# new memory takes a third longer, but the kept memory has to be released at the end.
 MIN_STEPS = 10
 
 
@@ -39,49 +39,49 @@ def build_net(
     precision,
     seed,
 ):
-    """Build a network on its device, and the net that trains it.
+    """Build a network on its device and the net that trains it.
 
     Parameters
     ----------
     make_module : callable
-        Called without arguments, returns the :class:`torch.nn.Module`.
+        Function without arguments that returns a :class:`torch.nn.Module`.
 
     criterion : type
-        Class of the loss, which has a `reduction`.
+        Class of the loss, with an attribute `reduction`.
 
     criterion_arguments : dict
-        Its arguments.
+        Arguments of the loss.
 
     blank : torch.Tensor of shape (1, *sample_shape)
-        A sample to try the network on, as it takes them.
+        Sample on which the network is tried out.
 
     n_outputs : int
-        Number of values that the network must return for a sample.
+        Expected number of outputs for a sample.
 
     optimizer, lr, weight_decay, batch_size, callbacks, verbose
-        As of the estimators.
+        See the estimators.
 
     device : torch.device
-        Where the network computes.
+        Device of the network.
 
     precision : str
-        A key of `skcnn.training.DTYPES`.
+        Key of `skcnn.runtime.DTYPES`.
 
     seed : int
-        Of the initial weights.
+        Seed of the initial weights.
 
     Returns
     -------
     Net
-        Initialised, with ``flops_``, the forward operations of one sample.
+        Initialised net, with ``flops_``, the forward operations of one sample.
 
     Raises
     ------
     ValueError
-        As `probe`, and if the network has no parameters to train.
+        If the network has no trainable parameters, and as `probe`.
 
     NetworkMemoryError
-        If its weights do not fit in memory.
+        If the weights do not fit in memory.
     """
     with PrivateRandomness(make_generator(seed)):
         with explain_large_network():
@@ -89,8 +89,8 @@ def build_net(
         flops = probe(module, blank, n_outputs)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise ValueError(
-            "The architecture has no parameters to train: it has none, or all of them "
-            "are frozen."
+            "The architecture has no trainable parameters: it has none, or all are "
+            "frozen."
         )
     optimization = {
         "criterion_arguments": criterion_arguments,
@@ -115,24 +115,24 @@ def build_net(
 def make_net(
     module, *, n_axes, flops, criterion, optimization, device, precision, **options
 ):
-    """Return the net that trains a network which was tried out.
+    """Build the net that trains a network.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Network, which is moved to the device.
+        Network, tried out by `probe`; it is moved to the device.
 
     n_axes : int
-        Number of axes of its batches.
+        Number of axes of a batch.
 
     flops : float
         Forward operations of one sample.
 
     criterion, device, precision
-        As of `build_net`.
+        See `build_net`.
 
     optimization : dict
-        `criterion_arguments`, `optimizer` and `weight_decay`, as of `build_net`.
+        `criterion_arguments`, `optimizer` and `weight_decay` of `build_net`.
 
     **options : dict
         Other parameters of the net.
@@ -140,7 +140,7 @@ def make_net(
     Returns
     -------
     Net
-        Initialised, with `n_axes_`, `flops_` and `optimization_`.
+        Initialised net, with `n_axes_`, `flops_` and `optimization_`.
     """
     module = module.to(device=device, dtype=DTYPES[precision])
     net = Net(
@@ -156,15 +156,15 @@ def make_net(
 
 
 def renew_net(net, *, criterion_arguments, optimizer, weight_decay, callbacks):
-    """Let a network be trained in another way from now on.
+    """Change the loss, optimiser and callbacks of a net.
 
     Parameters
     ----------
     net : Net
-        From `build_net`. Its optimiser forgets earlier steps.
+        Result of `build_net`. The state of its optimiser is reset.
 
     criterion_arguments, optimizer, weight_decay, callbacks
-        As of `build_net`.
+        See `build_net`.
     """
     net.optimization_ = {
         "criterion_arguments": criterion_arguments,
@@ -178,12 +178,12 @@ def renew_net(net, *, criterion_arguments, optimizer, weight_decay, callbacks):
 def train_net(
     net, dataset, epochs, *, lr_schedule, generator, monitors=(), keeps_epochs=False
 ):
-    """Train `net` for some epochs, with as many threads as pay.
+    """Train a net for some epochs, with a suitable number of threads.
 
     Parameters
     ----------
     net : Net
-        From `build_net`.
+        Result of `build_net`.
 
     dataset : TrainingSet
         Samples and targets.
@@ -192,22 +192,22 @@ def train_net(
         Number of passes over the samples.
 
     lr_schedule : str or callable or None
-        A key of `SCHEDULES`, a function of progress, or None for a constant
+        Key of `SCHEDULES`, a function of progress, or None for a constant
         learning rate.
 
     generator : torch.Generator
-        For random layers, on the device of the network.
+        Random numbers of layers such as dropout, on the device of the network.
 
     monitors : sequence of Monitor, default=()
-        What looks at the network between epochs.
+        Monitors, called between epochs.
 
     keeps_epochs : bool, default=False
-        Whether Ctrl-C after an epoch ends the training with what that epoch left.
+        Whether Ctrl-C keeps the epochs that were completed.
 
     Returns
     -------
     KeyboardInterrupt or None
-        The interrupt that ended the training; it is to be raised.
+        Interrupt that ended the training; the caller raises it.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def train_net(
         frozen all parameters, or the loss is not finite.
 
     TypeError
-        If `lr_schedule` is a class, such as torch's.
+        If `lr_schedule` is a class, such as a scheduler of torch.
     """
     schedule = lr_schedule
     if isinstance(schedule, type):
@@ -229,9 +229,8 @@ def train_net(
         schedule = SCHEDULES[schedule or "constant"]
     if net.has_scheduler() and schedule is not SCHEDULES["constant"]:
         raise ValueError(
-            f"callbacks holds an LRScheduler, and lr_schedule={lr_schedule!r} sets the "
-            "learning rate of each step, too. Pass lr_schedule=None, or leave the "
-            "callback out."
+            f"An LRScheduler in callbacks and lr_schedule={lr_schedule!r} both set the "
+            "learning rate. Pass lr_schedule=None, or remove the callback."
         )
     is_long = epochs * len(Batches(dataset, net.batch_size)) >= MIN_STEPS
     keeps_memory = is_long and net.device == "cpu"
@@ -243,7 +242,7 @@ def train_net(
 
 
 def _optimization(criterion_arguments, optimizer, weight_decay, device):
-    """Return parameters of a net: how the loss is made, and made smaller."""
+    """Return the parameters of a net that set its loss and optimiser."""
     optimizer, arguments = optimizer_arguments(optimizer, weight_decay, device)
     return {
         "optimizer": optimizer,
@@ -253,27 +252,24 @@ def _optimization(criterion_arguments, optimizer, weight_decay, device):
 
 
 class _NoTracker(nullcontext):
-    """Stands in for what tells layers apart, by hooks in all networks of the process.
-
-    Fits in other threads would see them.
-    """
+    """Replacement of the counter's tracker, whose hooks would affect other threads."""
 
     parents = {"Global"}
 
 
 def probe(module, blank, n_outputs):
-    """Try `module` on one sample and count its forward operations.
+    """Try a network on one sample and count its forward operations.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, on the CPU. Lazy layers learn their shapes here.
+        Network, on the CPU. Its lazy layers are initialised here.
 
     blank : torch.Tensor of shape (1, *sample_shape)
-        The sample.
+        Sample.
 
     n_outputs : int
-        Number of values expected for a sample.
+        Expected number of outputs for a sample.
 
     Returns
     -------
@@ -283,7 +279,7 @@ def probe(module, blank, n_outputs):
     Raises
     ------
     ValueError
-        If the network cannot take the shape or returns another one.
+        If the network raises an error for the sample, or returns another shape.
     """
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoTracker()

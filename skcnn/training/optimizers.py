@@ -17,7 +17,7 @@ OPTIMIZERS = {
     "muon": Muon,
 }
 FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD, torch.optim.Adagrad)
-# Those that shrink weights beside the step along the gradient.
+# Optimisers whose weight decay is decoupled from the gradient.
 DECOUPLED = (torch.optim.AdamW, Muon)
 DEFAULTS = {torch.optim.SGD: {"momentum": 0.9, "nesterov": True}}
 
@@ -28,25 +28,25 @@ if hasattr(torch.optim, "Muon"):  # since torch 2.9
 
 
 def choose_weight_decay(optimizer, lr, n_steps):
-    """Return a weight decay for networks of which nothing else is known.
+    """Return the default weight decay.
 
     Parameters
     ----------
     optimizer : str or type
-        As for `optimizer_arguments`.
+        Optimiser, as for `optimizer_arguments`.
 
     lr : float
         Learning rate.
 
     n_steps : int or None
-        Number of steps of an epoch, None if samples come once and no more.
+        Number of steps of an epoch, None if each sample is seen once.
 
     Returns
     -------
     float
-        Where it is decoupled, at most 1, so small that weights remember as many
-        epochs of any number of steps [1]_, and that a step takes no more than a
-        hundredth of them. Otherwise 0.01, and so if there are no epochs.
+        Weight decay. If it is decoupled and there are epochs, weights decay over a
+        fixed number of epochs [1]_, by at most a hundredth in each step, and the value
+        is at most 1. Otherwise it is 0.01.
 
     References
     ----------
@@ -59,34 +59,33 @@ def choose_weight_decay(optimizer, lr, n_steps):
 
 
 def optimizer_arguments(optimizer, weight_decay, device):
-    """Return the class that `optimizer` names or is, and its keyword arguments.
+    """Return the class of an optimiser and its keyword arguments.
 
     Parameters
     ----------
     optimizer : str or type
-        A key of `OPTIMIZERS`, or a :class:`torch.optim.Optimizer` class. By
-        name, "sgd" has a Nesterov momentum of 0.9.
+        Key of `OPTIMIZERS`, or a :class:`torch.optim.Optimizer` class. "sgd" has a
+        Nesterov momentum of 0.9.
 
     weight_decay : float
-        Passed on if the optimiser has it.
+        Weight decay, ignored if the optimiser has none.
 
     device : torch.device
-        Where the parameters are. One fused kernel updates all of them where
-        torch has one for the device.
+        Device of the parameters. If torch has a fused kernel for it, this is used.
 
     Returns
     -------
     type, dict
-        The class, and arguments besides the learning rate.
+        The class, and its arguments besides the learning rate.
 
     Raises
     ------
     TypeError
-        If `optimizer` is a class of something else, or needs other arguments.
+        If `optimizer` is another class, or has other required arguments.
 
     ValueError
-        If the optimiser evaluates the loss by itself, as L-BFGS does, or is not for
-        all weights.
+        If the optimiser evaluates the loss by itself, as L-BFGS does, or does not
+        support all weights.
     """
     arguments = {}
     if isinstance(optimizer, str):
@@ -94,25 +93,25 @@ def optimizer_arguments(optimizer, weight_decay, device):
         arguments.update(DEFAULTS.get(optimizer, {}))
     if not issubclass(optimizer, torch.optim.Optimizer):
         raise TypeError(
-            f"optimizer={optimizer!r} is no torch.optim.Optimizer class. Choose one "
+            f"optimizer={optimizer!r} is not a torch.optim.Optimizer class. Choose one "
             f"of {sorted(OPTIMIZERS)}, or pass such a class."
         )
     if issubclass(optimizer, torch.optim.LBFGS):
         raise ValueError(
-            "optimizer=LBFGS takes steps over all samples at once, which mini-batch "
-            f"training does not. Choose one of {sorted(OPTIMIZERS)}."
+            "optimizer=LBFGS needs all samples in each step, expected an optimiser for "
+            f"mini-batches. Choose one of {sorted(OPTIMIZERS)}."
         )
     parameters = inspect.signature(optimizer).parameters
     if optimizer in UNSUITED:
         raise ValueError(
-            f"optimizer={optimizer.__name__} of torch is for {UNSUITED[optimizer]} "
-            f"alone. Choose one of {sorted(OPTIMIZERS)}."
+            f"optimizer={optimizer.__name__} of torch supports {UNSUITED[optimizer]} "
+            f"only. Choose one of {sorted(OPTIMIZERS)}."
         )
     missing = [p.name for p in list(parameters.values())[1:] if _is_required(p)]
     if missing:
         raise TypeError(
-            f"optimizer={optimizer.__name__} needs {', '.join(missing)}, and gets the "
-            "weights, lr and weight_decay. Bind it in a subclass that sets it."
+            f"optimizer={optimizer.__name__} needs {', '.join(missing)}, but gets only "
+            "weights, lr and weight_decay. Set other arguments in a subclass."
         )
     if "weight_decay" in parameters:
         arguments["weight_decay"] = weight_decay
@@ -122,7 +121,7 @@ def optimizer_arguments(optimizer, weight_decay, device):
 
 
 def _is_required(parameter):
-    """Return whether an argument has to be given, and is not."""
+    """Return whether an argument is required but not passed."""
     is_named = parameter.kind in (
         parameter.POSITIONAL_OR_KEYWORD,
         parameter.KEYWORD_ONLY,

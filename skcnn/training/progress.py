@@ -1,4 +1,4 @@
-"""scikit-learn's own callbacks, if scikit-learn has them (from 1.9)."""
+"""Callbacks of scikit-learn, if it has them (from version 1.9)."""
 
 from sklearn.utils import _safe_indexing
 
@@ -9,11 +9,11 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:
-        """Stand-in for that of scikit-learn 1.9, without `set_callbacks`."""
+        """Stand-in for the mixin of scikit-learn 1.9, without `set_callbacks`."""
 
 
 class FitProgress(Monitor):
-    """Tell the callbacks of an estimator of its fit and of each epoch.
+    """Monitor that notifies scikit-learn's callbacks of the fit and of each epoch.
 
     Parameters
     ----------
@@ -21,15 +21,15 @@ class FitProgress(Monitor):
         The estimator that is fitted.
 
     X, y, sample_weight : array-like
-        As `fit` got them.
+        Data passed to `fit`.
 
     n_epochs : int
-        Largest number of epochs to come.
+        Maximum number of epochs.
 
     Attributes
     ----------
     rows : ndarray or None
-        The rows of X that are trained on, None for all; set once it is known.
+        Rows of X to train on, None for all; set after the data are split.
     """
 
     def __init__(self, estimator, X, y, sample_weight, n_epochs):
@@ -67,7 +67,7 @@ class FitProgress(Monitor):
         return None if weights is None else {"sample_weight": weights}
 
     def begin_epoch(self, net):
-        """Begin the task of an epoch, or begin it again if it failed."""
+        """Begin the task of an epoch, unless a failed attempt has begun it."""
         if self.context is None or self.epoch is not None or not self.n_epochs_left:
             return
         self.n_epochs_left -= 1
@@ -75,7 +75,7 @@ class FitProgress(Monitor):
         self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self._data())
 
     def end_epoch(self, net):
-        """End the task; return whether a callback wants training to stop."""
+        """End the task of the epoch; return whether a callback requests a stop."""
         if self.epoch is None:
             return False
         epoch, self.epoch = self.epoch, None

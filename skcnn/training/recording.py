@@ -1,4 +1,4 @@
-"""Passes on a GPU that are recorded once and replayed."""
+"""Forward and backward passes that are recorded as CUDA graphs and replayed."""
 
 import threading
 from collections import Counter, defaultdict
@@ -10,12 +10,12 @@ from torch.nn.modules.module import _has_any_global_hook
 from ..modules import BinaryCrossEntropy
 from ..runtime import is_of
 
-# Passes that run as they are, until all libraries have chosen their kernels.
+# Number of passes before recording, in which libraries choose their kernels.
 WARM_UP = 3
 MAX_PASSES = 4
 RECORDABLE_LAYERS = ("torch.nn", "skcnn", "torchvision.models", "torchvision.ops")
 LOSSES = {nn.CrossEntropyLoss, nn.MSELoss, BinaryCrossEntropy}
-# What somebody may have added to a layer.
+# Hooks that a user may have added to a layer.
 HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
@@ -33,13 +33,13 @@ def is_recordable(network, criterion):
         The network.
 
     criterion : torch.nn.Module
-        Its loss.
+        Loss of the network.
 
     Returns
     -------
     bool
-        Whether its layers are torch's, torchvision's and this package's, without
-        hooks and gradients by rows. Other layers may do what is not recorded.
+        Whether all layers are from torch, torchvision or this package, without hooks
+        or sparse gradients. Other layers may run code that is not recorded.
     """
     return (
         type(criterion) in LOSSES
@@ -59,22 +59,22 @@ def _is_recordable(layer):
 
 
 def _is_changed(layer):
-    """Return whether somebody has added a hook to a layer, or exchanged a method."""
+    """Return whether a layer has a hook or a replaced method."""
     is_patched = not {"forward", "_conv_forward"}.isdisjoint(vars(layer))
     return is_patched or any(getattr(layer, hooks) for hooks in HOOKS)
 
 
 def _has_hooks(weight):
-    """Return whether something looks at the gradients of a weight."""
+    """Return whether a weight has hooks on its gradient."""
     return bool(weight._backward_hooks or weight._post_accumulate_grad_hooks)
 
 
 class RecordingStreams:
-    """Streams to record on, each for one fit at a time.
+    """Pool of CUDA streams for recording, each for one fit at a time.
 
-    What is recorded on a stream shares memory that torch frees with the first of
-    its graphs. torch has 32 streams of a priority and hands them out in turns, so
-    these have another one than those that batches are sent on.
+    The graphs recorded on a stream share memory, which torch frees with the first of
+    them. torch reuses streams after 32 of the same priority, so these have another
+    priority than the streams that send batches.
     """
 
     def __init__(self):
@@ -99,21 +99,21 @@ recording_streams = RecordingStreams()
 class RecordedPasses:
     """Forward and backward passes on a GPU, recorded and replayed as CUDA graphs.
 
-    Python takes longer to launch the kernels of a small network one by one than
-    the GPU takes to run them; what is recorded is launched at once. The first
-    passes of each shape run as they are, and all do if one cannot be recorded.
+    Python takes longer to launch the kernels of a small network one by one than the
+    GPU takes to run them; a recorded graph is launched at once. The first passes of
+    each shape are not recorded; after a failed recording, none are.
 
     Parameters
     ----------
     compute : callable
-        From ``(X, y)`` to the loss, a tensor without a record of gradients. It
-        gives the weights, which have no gradients before, theirs.
+        Function from ``(X, y)`` to the loss, a detached tensor. It sets the gradients
+        of the weights, which have none before.
 
     weights : iterable of torch.nn.Parameter
-        The weights.
+        Weights of the network.
 
     generator : torch.Generator
-        Of the random numbers in a pass.
+        Source of the random numbers in a pass.
     """
 
     _recording = threading.Lock()  # torch records one at a time
@@ -137,7 +137,7 @@ class RecordedPasses:
             Scaled images.
 
         y : torch.Tensor or tuple or list
-            Targets, or ``(targets, weights)``, or classes that were mixed.
+            Targets, ``(targets, weights)``, or a list of such pairs for mixed classes.
 
         Returns
         -------
@@ -152,7 +152,7 @@ class RecordedPasses:
         return self.compute(X, y)
 
     def _find(self, tensors):
-        """Return the recorded pass for tensors of these shapes, None for none."""
+        """Return the recorded pass for tensors of these shapes, None without one."""
         form = tuple((tuple(t.shape), t.stride(), t.dtype) for t in tensors)
         if form in self._passes:
             return self._passes[form]
@@ -167,14 +167,14 @@ class RecordedPasses:
         try:
             with self._recording:
                 self._passes[form] = RecordedPass(self, tensors)
-        except RuntimeError:  # memory may not suffice for it beside what runs
+        except RuntimeError:  # for example, too little memory
             self._passes.clear()
             self._is_possible = False
             self._release_generator(before)
         return self._passes.get(form)
 
     def _release_generator(self, state):
-        """Let the generator draw again, which a recording that failed still holds."""
+        """Release the generator, which a failed recording still holds."""
         fresh = torch.Generator(self.generator.device)
         fresh.set_state(state)
         self.generator.graphsafe_set_state(fresh.graphsafe_get_state())
@@ -184,26 +184,26 @@ class RecordedPasses:
             weight.grad = None
 
     def close(self):
-        """Give back the memory of what was recorded."""
+        """Release the memory of the recorded passes."""
         self._forget_gradients()
         self._passes.clear()
         recording_streams.give_back(self.stream)
 
     def __reduce__(self):
-        """Be None in a pickle or a copy, which has nothing to replay."""
+        """Pickle and copy as None, as graphs cannot be stored."""
         return type(None), ()
 
 
 class RecordedPass:
-    """A forward and a backward pass of batches of one shape.
+    """Recorded forward and backward pass of batches of one shape.
 
     Parameters
     ----------
     passes : RecordedPasses
-        What is recorded, and where.
+        Computation to record, with its stream and memory pool.
 
     tensors : tuple of torch.Tensor
-        Samples and targets, perhaps weights.
+        Samples, targets and optionally weights.
     """
 
     def __init__(self, passes, tensors):
@@ -215,7 +215,7 @@ class RecordedPass:
         graph = torch.cuda.graph(
             self.graph, passes.pool, passes.stream, capture_error_mode="thread_local"
         )
-        # the outer context leaves the stream also if recording fails
+        # the outer context leaves the stream even if recording fails
         with torch.cuda.stream(passes.stream), graph:
             self.loss = passes.compute(X, tuple(y) if len(y) > 1 else y[0])
         self.gradients = [weight.grad for weight in self.weights]

@@ -1,7 +1,7 @@
-"""Optimiser steps on the rows of a weight that a batch needs.
+"""Optimiser steps on the rows of a weight that occur in a batch.
 
-A batch of sentences has some hundred words of a vocabulary of many thousands, so
-a step on all word vectors takes longer than the network.
+A batch of sentences has a few hundred words of a vocabulary of many thousands, so a
+step on all word vectors would take longer than the network.
 """
 
 from contextlib import contextmanager
@@ -13,18 +13,16 @@ from .optimizers import OPTIMIZERS
 
 @contextmanager
 def row_updates(optimizer):
-    """Within this context, steps change the rows that a sparse gradient has.
+    """Restrict steps to the rows of sparse gradients, within the context.
 
-    The state of the other rows (moments, say) stays as it is, and weight decay
-    does not reach them; the optimiser counts steps for all rows alike. An
-    optimiser that is not known to treat each value by itself gets a dense
-    gradient instead.
+    Other rows keep their values and their state, such as moments, without weight
+    decay; the step count is the same for all rows. An optimiser that is not in
+    `OPTIMIZERS` may not treat each value independently, and gets a dense gradient.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Of `OPTIMIZERS`, or any other one. Rows of a sparse gradient must not occur
-        twice.
+        Optimiser. A row must not occur twice in a sparse gradient.
     """
     updates = _RowUpdates()
     by_rows = type(optimizer) in OPTIMIZERS.values()
@@ -53,13 +51,13 @@ def _with_sparse_gradients(optimizer):
 
 
 class _RowUpdates:
-    """What stands for whole weights and their state during a step."""
+    """Rows that replace whole weights and their state during a step."""
 
     def __init__(self):
         self.narrowed = []
 
     def narrow(self, optimizer, args, kwargs):
-        """Let the optimiser see the rows of weights and state, and nothing else."""
+        """Replace weights and their state by the rows of the gradient."""
         for weight in _with_sparse_gradients(optimizer):
             rows, gradient = weight.grad._indices()[0], weight.grad._values()
             whole, state = weight.data, optimizer.state[weight]

@@ -1,7 +1,7 @@
-"""Learning-rate schedules by name.
+"""Schedules of the learning rate.
 
-A schedule is a function of the progress of training, from 0 to 1, and gives the
-factor by which `lr` is multiplied.
+A schedule is a function from the progress of training, from 0 to 1, to a factor of
+`lr`.
 """
 
 from math import cos, pi
@@ -16,27 +16,27 @@ PLATEAU_PATIENCE = 3
 
 
 def constant(progress):
-    """Keep the learning rate."""
+    """Return a factor of 1."""
     return 1.0
 
 
 def cosine(progress):
-    """Fall from 1 to 0 along half a cosine (Loshchilov & Hutter 2017)."""
+    """Lower the factor from 1 to 0 along half a cosine (Loshchilov & Hutter 2017)."""
     return (1 + cos(pi * progress)) / 2
 
 
 def linear(progress):
-    """Fall from 1 to 0 along a line."""
+    """Lower the factor from 1 to 0 along a line."""
     return 1 - progress
 
 
 def step(progress):
-    """Fall to a tenth at a half and again at three quarters (He et al. 2016)."""
+    """Divide the factor by 10 at a half and at three quarters (He et al. 2016)."""
     return 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
 
 
 def one_cycle(progress):
-    """Rise for a quarter of the time, then fall to 0, by cosines (Smith 2018)."""
+    """Raise the factor for a quarter of the time, then lower it to 0 (Smith 2018)."""
     if progress < WARM_UP:
         return 0.04 + 0.96 * (1 - cos(pi * progress / WARM_UP)) / 2
     return cosine((progress - WARM_UP) / (1 - WARM_UP))
@@ -53,22 +53,22 @@ SCHEDULES = {
 
 
 class Plateau(Monitor):
-    """Divide the learning rate by 5 when progress stagnates for three epochs.
+    """Monitor that divides the learning rate by 5 after three epochs without progress.
 
-    Progress is the validation score if there is one, and the training loss
-    otherwise.
+    Progress is measured by the validation score or, without validation data, by the
+    training loss.
 
     Parameters
     ----------
     tol : float
-        Smallest change of the best value that counts as progress.
+        Minimum change of the best value that counts as progress.
     """
 
     def __init__(self, tol):
         self.tol = tol
 
     def begin(self, net):
-        """Follow the optimiser of `net`."""
+        """Set up the schedule for the optimiser of `net`."""
         self.scheduler = ReduceLROnPlateau(
             net.optimizer_,
             factor=PLATEAU_FACTOR,
@@ -78,7 +78,7 @@ class Plateau(Monitor):
         )
 
     def end_epoch(self, net):
-        """Lower the learning rate if it is time; never stop."""
+        """Lower the learning rate if there is no progress; never stop."""
         row = net.history[-1]
         self.scheduler.step(
             -row["valid_score"] if "valid_score" in row else row["train_loss"]

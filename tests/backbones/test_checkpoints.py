@@ -230,7 +230,7 @@ def conv1(weights):
 FAULTS = {
     "int32": (
         lambda w: {k: v.int() for k, v in w.items()},
-        r"conv1\.weight is a tensor of int32, expected a dense one of float32",
+        r"conv1\.weight is a tensor of int32, expected a dense float32 tensor",
     ),
     "bool": (lambda w: with_first(w, conv1(w) > 0), "is a tensor of bool"),
     "complex": (lambda w: with_first(w, conv1(w) * 1j), "of complex64"),
@@ -246,7 +246,7 @@ FAULTS = {
         r"conv1\.weight has values that are not finite in float32",
     ),
     "not finite": (lambda w: with_first(w, conv1(w) / 0), "not finite"),
-    "numbers as names": (lambda w: dict(enumerate(w.values())), "has 0 as a name"),
+    "numbers as names": (lambda w: dict(enumerate(w.values())), "has the key 0"),
     "another envelope": (
         lambda w: {"net": w, "acc": 0.9},
         r"holds OrderedDict as 'net'.*under one of \['state_dict', 'model_state_dict'",
@@ -312,5 +312,5 @@ def test_a_folder_is_an_error_that_says_so(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
 def test_a_fifo_is_an_error_and_nothing_waits_for_it(tmp_path):
     os.mkfifo(tmp_path / "weights.pth")
-    with pytest.raises(WeightsError, match="is no regular file, expected"):
+    with pytest.raises(WeightsError, match="is not a regular file, expected"):
         load_backbone("resnet20", tmp_path / "weights.pth")

@@ -186,7 +186,7 @@ def test_rows_of_another_length_are_named_as_scikit_learn_does():
 
 def test_images_of_pil_of_unequal_size_are_refused_in_words():
     X = [Image.new("RGB", (9, 8)), Image.new("RGB", (8, 8))]
-    with pytest.raises(ValueError, match=r"\(8, 8, 3\) and \(8, 9, 3\) among them"):
+    with pytest.raises(ValueError, match=r"such as \(8, 8, 3\) and \(8, 9, 3\)"):
         check(X)
 
 
@@ -197,7 +197,7 @@ def test_pil_images_are_refused(mode, make):
     column = np.empty(3, object)
     column[:] = images
     X = column if make == "object array" else make(images if make is list else column)
-    words = r"X holds PIL images, and Estimator takes arrays.*convert\('RGB'\)"
+    words = r"X holds PIL images, but Estimator takes arrays.*convert\('RGB'\)"
     with pytest.raises(TypeError, match=words):
         check(X)
     assert check(np.stack([i.convert("RGB") for i in images])).shape == (3, 8, 9, 3)

@@ -574,7 +574,7 @@ def test_what_does_not_go_together_is_an_error(spec, n_axes, message):
 
 @pytest.mark.parametrize("spec", [Shift, [Shift], 3, [0.5], {"flip": 1}])
 def test_what_is_no_augmentation_is_a_type_error(spec):
-    with pytest.raises(TypeError, match=r"is no name, instance, function or list"):
+    with pytest.raises(TypeError, match=r"is not a name, instance, function or list"):
         make_augmentation(spec, 2)
 
 

@@ -79,7 +79,7 @@ def test_what_leaves_the_image_is_cut_off():
 
 @pytest.mark.parametrize("augmentation", [Mixup(), lambda batch, generator: batch])
 def test_what_does_not_tell_where_boxes_go_is_an_error(augmentation):
-    with pytest.raises(ValueError, match="does not tell where it moves boxes"):
+    with pytest.raises(ValueError, match="does not support boxes"):
         make_box_augmentation(augmentation, 2)
 
 

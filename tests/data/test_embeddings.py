@@ -193,7 +193,7 @@ def test_a_truncated_file_is_an_error_that_says_how_much_there_is(write, rng, as
 def test_a_truncated_last_line_is_named(write, rng):
     content = as_glove(random_vectors(rng, 30, 5)).rsplit(b" ", 1)[0]
     n_lines = content.count(b"\n") + 1
-    with pytest.raises(ValueError, match=rf"line {n_lines}, which has 4 values and"):
+    with pytest.raises(ValueError, match=rf"line {n_lines}, which has 4 values"):
         read_embeddings(write(content), ["unknown"])
 
 
@@ -204,7 +204,7 @@ def test_a_truncated_archive_is_named(write, rng):
 
 
 def test_a_binary_file_that_ends_says_behind_which_byte(write):
-    with pytest.raises(ValueError, match=r"says 2 words .* after 1, behind byte 10"):
+    with pytest.raises(ValueError, match=r"says 2 words, .* after 1, at byte 10"):
         read_embeddings(write(b"2 1\na \x00\x00\x80?b \x00"), ["a", "b"])
 
 
@@ -251,7 +251,7 @@ def test_vectors_of_unequal_lengths_are_named():
 
 
 def test_a_header_that_contradicts_the_lines_is_an_error(write):
-    with pytest.raises(ValueError, match=r"3 values for each of 2 words, but .* 2\."):
+    with pytest.raises(ValueError, match=r"3 values for each of 2 words.* 2 values"):
         read_embeddings(write(b"2 3\nant 1 2\nbee 3 4\n"), ["ant"])
 
 
@@ -267,7 +267,7 @@ def test_a_header_that_contradicts_the_lines_is_an_error(write):
     ],
 )
 def test_a_file_of_another_format_is_an_error_that_names_the_formats(write, content):
-    with pytest.raises(ValueError, match=r"vectors' has a format .* word2vec .* GloVe"):
+    with pytest.raises(ValueError, match=r"vectors' has an unknown .*word2vec.* GloVe"):
         read_embeddings(write(content), ["ant"])
 
 
@@ -285,7 +285,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path):
 
 
 def test_no_known_word_at_all_is_an_error_that_speaks_of_capitals(write):
-    expected = r"none of the 1 words .*'Ant'.*lowercase=True or False"
+    expected = r"none of the 1 words .*'Ant'.*Set lowercase and tokenizer"
     for source in ({"ant": [1]}, write(b"ant 1 2\n"), write(b"1 1\nant 1\n")):
         with pytest.raises(ValueError, match=expected):
             read_embeddings(source, ["Ant"])

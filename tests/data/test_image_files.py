@@ -259,7 +259,7 @@ def test_animations_are_warned_of_once(paths):
     frames = [Image.new("L", (9, 9), grey) for grey in (0, 100, 200)]
     movie = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     files = ImageFiles([paths[0], movie, movie, paths[1], movie], resize)
-    words = r"3 of 5 images have several frames.*row 1, Encoded image of \d+ bytes"
+    words = r"3 of 5 images have several frames.*row 1: Encoded image of \d+ bytes"
     with pytest.warns(UserWarning, match=words) as caught:
         ((_, pixels),) = files.batches([np.arange(5)])
     assert len(caught) == 1
@@ -494,7 +494,7 @@ def test_estimators_that_resize_take_arrays_of_unequal_sizes(rng):
         resizing.fit_transform(arrays), resizing.transform(images)
     )
     other = CNNFeatureTransformer(network, layer="0")
-    with pytest.raises(ValueError, match=r"\(10, 9, 3\) and \(11, 9, 3\) among them"):
+    with pytest.raises(ValueError, match=r"such as \(10, 9, 3\) and \(11, 9, 3\)"):
         other.fit(arrays)
 
 

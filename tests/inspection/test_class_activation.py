@@ -252,7 +252,7 @@ def test_maps_of_a_crop_are_placed_in_the_image():
     [
         ({"classes": 11}, "classes=11 is not known"),
         ({"classes": "true"}, "Pass y"),
-        ({"layer": "blok2"}, "Close ones are .*'block2'"),
+        ({"layer": "blok2"}, "Similar names are .*'block2'"),
         ({"layer": "output"}, "expected feature maps with 2 spatial axes"),
         ({"method": "cam"}, "Use one of"),
     ],

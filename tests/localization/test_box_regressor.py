@@ -126,7 +126,7 @@ def test_the_head_proposes_the_middle_first_and_takes_flat_maps():
         (lambda y: [*y[:-1], []], r"y\[5\] has 0 boxes, expected one"),
         (lambda y: [*y[:-1], [y[0], y[1]]], r"y\[5\] has 2 boxes"),
         (lambda y: y[:-1], "5 images, but X has 6"),
-        (lambda y: [*y[:-1], [5, 5, 100, 20]], "inside of its image"),
+        (lambda y: [*y[:-1], [5, 5, 100, 20]], "inside its image"),
     ],
 )
 def test_wrong_boxes_are_named(change, message):

@@ -44,5 +44,5 @@ def test_weights_of_another_number_of_classes_are_an_error(path):
 
 
 def test_an_unknown_name_is_an_error(path):
-    with pytest.raises(ValueError, match=r"expected one of .*ssdlite"):
+    with pytest.raises(ValueError, match=r"Choose one of .*ssdlite"):
         PretrainedDetector("resnet18", path).fit()

@@ -151,7 +151,7 @@ def test_wrong_parameters_are_named(scenes, params, error, message):
     [
         (lambda y: y[:-1], "19 images, but X has 20"),
         (lambda y: [[] for _ in y], "y has no boxes"),
-        (lambda y: [*y[:-1], [[0, 0, 500, 5]]], r"y\[19\].*inside of its image"),
+        (lambda y: [*y[:-1], [[0, 0, 500, 5]]], r"y\[19\].*inside its image"),
         (lambda y: [*y[:-1], [[9, 9, 5, 5]]], r"y\[19\].*x_min < x_max"),
         (lambda y: [*y[:-1], [[np.nan, 9, 5, 5]]], r"y\[19\].*finite"),
     ],

@@ -66,7 +66,7 @@ def test_an_unknown_name_is_answered_by_those_that_are_known():
 @pytest.mark.parametrize("architecture", [nn.Linear(2, 2), 3, None])
 def test_what_cannot_be_called_for_a_network_is_refused(architecture):
     with pytest.raises(
-        TypeError, match=r"is no name, torch\.nn\.Module class or function"
+        TypeError, match=r"is not a name, torch\.nn\.Module class or function"
     ):
         build_module(architecture, (1, 8, 8), 3)
 

@@ -1,4 +1,4 @@
-"""Boxes that follow the augmentation of their images."""
+"""Augmentation of images with boxes."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from .intensity import ColorJitter, Cutout, Noise, Scaling
 from .presets import Augmentation, make_augmentation
 from .warping import identities, warp
 
-STILL = (ColorJitter, Cutout, Noise, Scaling)  # which move no pixel
+STILL = (ColorJitter, Cutout, Noise, Scaling)  # move no pixels
 
 
 class BoxAugmentation(Augmentation):
-    """Sequence of augmentations that tells where boxes go.
+    """Sequence of augmentations that also maps boxes.
 
     Parameters
     ----------
     steps : sequence of callable
-        Augmentations of the package, or of your own with `_matrices`, see
+        Augmentations of the package, or others with a method `_matrices`, see
         `skcnn.data.augmentation.warping.Affine`.
 
     Raises
     ------
     ValueError
-        If it is not known where an augmentation moves pixels.
+        If an augmentation does not support boxes.
     """
 
     def __init__(self, steps):
@@ -31,9 +31,9 @@ class BoxAugmentation(Augmentation):
         for step in self.steps:
             if not (hasattr(step, "_matrices") or isinstance(step, STILL)):
                 raise ValueError(
-                    f"The augmentation {step!r} does not tell where it moves boxes, "
-                    "expected flips, shifts, rotations, zooms, crops and changes of "
-                    "intensity of skcnn.data.augmentation. Leave it out."
+                    f"The augmentation {step!r} does not support boxes, expected "
+                    "flips, shifts, rotations, zooms, crops and changes of intensity "
+                    "of skcnn.data.augmentation. Remove it."
                 )
 
     def __call__(self, batch, generator):
@@ -53,7 +53,7 @@ class BoxAugmentation(Augmentation):
             Augmented images of the same shape and dtype.
 
         mapping : BoxMapping
-            Function from the boxes before to those after it.
+            Function from boxes before augmentation to boxes after it.
         """
         total = identities(batch)
         for step in self.steps:
@@ -67,13 +67,13 @@ class BoxAugmentation(Augmentation):
 
 @dataclass(frozen=True)
 class BoxMapping:
-    """Where the boxes of augmented images are.
+    """Mapping of boxes from images to their augmented versions.
 
     Parameters
     ----------
     matrices : torch.Tensor of shape (n, 3, 3)
-        Maps from positions after to positions before, see
-        `skcnn.data.augmentation.warping.Affine`.
+        Affine maps from positions in the augmented to positions in the original
+        images, see `skcnn.data.augmentation.warping.Affine`.
 
     image_size : tuple of int
         Width and height of the images.
@@ -88,7 +88,7 @@ class BoxMapping:
         Parameters
         ----------
         y : torch.Tensor of shape (n, 4 + k) or tuple
-            Boxes as fractions of width and height, and k values that stay; or
+            Boxes in fractions of width and height, and k values that do not change; or
             ``(targets, weights)``.
 
         Returns
@@ -104,7 +104,7 @@ class BoxMapping:
 
 
 def map_boxes(boxes, matrices, image_size):
-    """Return the boxes around the mapped corners of boxes, cut at the image's edges.
+    """Map the corners of boxes, and return the boxes around them, clipped to the image.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def map_boxes(boxes, matrices, image_size):
         A box of each image: left, top, right and bottom side in pixels.
 
     matrices : torch.Tensor of shape (n, 3, 3)
-        Maps of the images, see `skcnn.data.augmentation.warping.Affine`: from
-        positions in the result to positions in the sample.
+        Affine maps from positions in the result to positions in the sample, see
+        `skcnn.data.augmentation.warping.Affine`.
 
     image_size : tuple of int
         Width and height.
@@ -149,7 +149,7 @@ def make_box_augmentation(augmentation, n_axes):
     Parameters
     ----------
     augmentation : str, callable, list, tuple or None
-        As of `make_augmentation`.
+        Augmentations, as for `make_augmentation`.
 
     n_axes : int
         Number of spatial axes.
@@ -161,6 +161,7 @@ def make_box_augmentation(augmentation, n_axes):
     Raises
     ------
     ValueError, TypeError
-        As of `make_augmentation`, and if it is not known where one moves pixels.
+        If `augmentation` is not valid for `make_augmentation`, or does not support
+        boxes.
     """
     return BoxAugmentation(make_augmentation(augmentation, n_axes).steps)

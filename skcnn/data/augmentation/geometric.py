@@ -22,10 +22,10 @@ from .warping import Affine, identities
 
 @dataclass(frozen=True)
 class HorizontalFlip:
-    """Mirror images from left to right.
+    """Random horizontal flip of images.
 
-    It suits photographs. It does not suit images whose meaning changes in the
-    mirror, such as digits, letters and road signs.
+    It suits photographs, but not images whose meaning changes if they are mirrored,
+    such as digits, letters and road signs.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class HorizontalFlip:
         return torch.where(mirrored, batch.flip(-1), batch)
 
     def _matrices(self, batch, generator):
-        """Draw mirrors, see `Affine`; as such they are for images with boxes."""
+        """Draw flips as matrices for images with boxes, see `Affine`."""
         matrices = identities(batch)
         matrices[uniform(batch, generator, 0, 1) < self.p, 0, 0] = -1
         return matrices
@@ -62,16 +62,15 @@ class HorizontalFlip:
 
 @dataclass(frozen=True)
 class Shift(Affine):
-    """Shift samples by whole pixels, along each axis by a number of its own.
+    """Random shift of samples by whole pixels, independently along each axis.
 
-    This is the random crop of padded images with which networks for small images
-    are trained [1]_. Pixels at the edge are repeated, so that a dark background
-    stays dark.
+    This is the random crop of padded images that is common in training networks for
+    small images [1]_. Edge pixels are repeated, so that a dark background stays dark.
 
     Parameters
     ----------
     max_shift : float or int, default=0.125
-        Maximum shift: a float is a share of the length of each axis, an int a
+        Maximum shift: a float is a fraction of the length of each axis, an int a
         number of pixels.
 
     References
@@ -130,7 +129,7 @@ class Shift(Affine):
 
 @dataclass(frozen=True)
 class Rotation(Affine):
-    """Rotate images around their centre, volumes in the plane of their last two axes.
+    """Random rotation of images, and of volumes in the plane of their last two axes.
 
     Parameters
     ----------
@@ -166,13 +165,12 @@ class Rotation(Affine):
 
 @dataclass(frozen=True)
 class Scale(Affine):
-    """Zoom into samples, or out of them, at their centre.
+    """Random zoom into or out of the centre of samples.
 
     Parameters
     ----------
     scale : tuple of float, default=(0.9, 1.1)
-        Minimum and maximum factor, from 0.1 to 10. Objects get larger if it is
-        above 1.
+        Minimum and maximum zoom factor, in [0.1, 10]. Factors above 1 enlarge objects.
 
     Examples
     --------
@@ -199,15 +197,15 @@ class Scale(Affine):
 
 @dataclass(frozen=True)
 class RandomResizedCrop(Affine):
-    """Crop a window of each sample and resize it to the whole [1]_.
+    """Random crop of samples, resized to their original size [1]_.
 
     For signals, this is known as window slicing [2]_.
 
     Parameters
     ----------
     scale : tuple of float, default=(0.7, 1.0)
-        Minimum and maximum share of the window in the length, area or volume of the
-        sample, from 0.01 to 1. The window has the proportions of the sample.
+        Minimum and maximum fraction of the length, area or volume of the sample that
+        is cropped, in [0.01, 1]. The crop has the aspect ratio of the sample.
 
     References
     ----------
@@ -233,7 +231,7 @@ class RandomResizedCrop(Affine):
         check_range(self.scale, "scale", 0.01, 1)
 
     def _matrices(self, batch, generator):
-        """Draw windows, see `Affine`."""
+        """Draw crops, see `Affine`."""
         n_axes = batch.ndim - 2
         share = uniform(batch, generator, *self.scale) ** (1 / n_axes)
         matrices = identities(batch)

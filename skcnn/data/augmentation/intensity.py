@@ -24,22 +24,21 @@ from .strengths import (
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Change brightness, contrast and saturation of images.
+    """Random change of the brightness, contrast and saturation of images.
 
     Parameters
     ----------
     brightness : float, default=0.2
-        Maximum value that is added to a sample or subtracted from it, in standard
-        deviations.
+        Maximum value added to or subtracted from a sample, in standard deviations.
 
     contrast : float, default=0.2
         Maximum change of the contrast, in [0, 1]: differences from the mean of the
         sample are multiplied by a factor from ``1 - contrast`` to ``1 + contrast``.
 
     saturation : float, default=0.2
-        Maximum change of the saturation, in [0, 1]: the same for the differences of
-        three channels from their mean, pixel by pixel. It has no effect on images
-        with another number of channels.
+        Maximum change of the saturation, in [0, 1]: differences of the three channels
+        from their mean, pixel by pixel, are multiplied likewise. It has no effect on
+        images without three channels.
 
     Examples
     --------
@@ -78,7 +77,7 @@ class ColorJitter:
 
 @dataclass(frozen=True)
 class Noise:
-    """Add normal noise to every value, for signals known as jittering [1]_.
+    """Additive Gaussian noise, known as jittering for signals [1]_.
 
     Parameters
     ----------
@@ -116,7 +115,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Multiply each channel of a signal by a factor of its own [1]_.
+    """Random scaling of each channel of a signal [1]_.
 
     Parameters
     ----------
@@ -153,15 +152,15 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Cutout:
-    """Set a square of each image to the mean of the training set, 0 [1]_.
+    """Random square of each image that is set to 0, the mean of the training set [1]_.
 
-    For signals it is a stretch of time, for volumes a box. Its centre may be any
-    pixel, so a part of the square may lie outside of the image.
+    For signals it is an interval, for volumes a box. Its centre may be any pixel, so
+    part of the square may lie outside the image.
 
     Parameters
     ----------
     size : float or int, default=0.25
-        Side of the square: a float is a share of the length of each axis, an int
+        Side of the square: a float is a fraction of the length of each axis, an int
         a number of pixels.
 
     References
@@ -198,7 +197,7 @@ class Cutout:
         return to_channels_last(batch.masked_fill(box, 0))
 
     def _interval(self, batch, axis, size, generator):
-        """Draw the positions of an axis that are cut out, to broadcast over a batch."""
+        """Draw a mask of the cut-out positions of an axis, broadcastable to a batch."""
         side = batch.shape[axis]
         start = integers(batch, generator, 0, side - 1) - size // 2
         position = torch.arange(side, device=batch.device) - start[:, None]

@@ -1,4 +1,4 @@
-"""Mixup of samples and of their targets."""
+"""Mixup of samples and their targets."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -11,7 +11,7 @@ from .strengths import for_samples
 
 
 class Mix(NamedTuple):
-    """Pairs of samples of a batch that are mixed, and their shares.
+    """Pairs of mixed samples of a batch, and their shares.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Mix(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixup:
-    """Mix each sample with another one, and their targets likewise [1]_.
+    """Random mixture of pairs of samples and of their targets [1]_.
 
     The share of each sample is drawn from the beta distribution with both parameters
     equal to `alpha`.
@@ -41,7 +41,7 @@ class Mixup:
 
     See Also
     --------
-    mix_targets : The targets of a mixed batch.
+    mix_targets : Targets of a mixed batch.
 
     References
     ----------
@@ -86,10 +86,10 @@ class Mixup:
 
 
 def mix_targets(y, mix):
-    """Return the targets of a batch that was mixed.
+    """Return the targets of a mixed batch.
 
-    The loss of a mixed sample is the loss of its own class times its share, plus the
-    loss of its partner's class times the rest. Values are mixed themselves.
+    For classes, the loss of a mixed sample is the loss of its own class times its share
+    plus the loss of its partner's class times the rest. Values are mixed directly.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def mix_targets(y, mix):
         (n,) or (n, n_outputs); or ``(targets, weights)``.
 
     mix : Mix, BoxMapping or None
-        Pairs and shares; the map of the boxes that y holds; None if the batch was not
+        Pairs and shares; the mapping of the boxes in y; or None if the batch was not
         mixed.
 
     Returns
@@ -117,6 +117,6 @@ def mix_targets(y, mix):
     if not y.is_floating_point():
         return [(y, own), (y[mix.partner], other)]
     total = own + other
-    # both weights are 0 if they are too small for their precision
+    # both weights may underflow to 0
     share = for_samples(torch.where(total > 0, own / total, mix.share), y)
     return torch.lerp(y[mix.partner], y, share), total

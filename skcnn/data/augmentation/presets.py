@@ -54,7 +54,7 @@ AXES = {1: "signals", 2: "images", 3: "volumes or clips"}
 class Augmentation:
     """Sequence of augmentations of training batches.
 
-    Affine augmentations that follow each other are interpolated once.
+    Consecutive affine augmentations are interpolated once.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Augmentation:
 
     @property
     def is_known(self):
-        """Whether all steps are this package's, which use `generator` alone."""
+        """Whether all steps are from this package, which uses only `generator`."""
         return all(is_of(type(step), "skcnn") for step in self.steps)
 
     def __call__(self, batch, generator):
@@ -94,7 +94,7 @@ class Augmentation:
         Raises
         ------
         ValueError
-            If a function of the user does not return such a batch.
+            If a custom step changes the shape, dtype or device of the batch.
         """
         mix = None
         for step in self.steps:
@@ -106,7 +106,7 @@ class Augmentation:
 
 
 def _join_affine(steps):
-    """Return the steps, consecutive affine ones joined to one."""
+    """Return the steps, with consecutive affine ones joined."""
     joined = []
     for is_affine, group in groupby(steps, lambda step: isinstance(step, Affine)):
         group = list(group)
@@ -115,7 +115,7 @@ def _join_affine(steps):
 
 
 def _check_same(step, batch, out):
-    """Return the output of a step, if it is like the batch that came in."""
+    """Return the output of a step, checked to be like its input."""
     expected = batch.shape, batch.dtype, batch.device
     got = tuple(getattr(out, name, None) for name in ("shape", "dtype", "device"))
     if got != expected:
@@ -134,8 +134,8 @@ def make_augmentation(augmentation, n_axes):
     ----------
     augmentation : str, callable, list, tuple or None
         Key of `PRESETS` or `AUGMENTATIONS`; function or instance that maps
-        ``(batch, generator)`` to a batch; list of these, which are applied in their
-        order; or None for no augmentation.
+        ``(batch, generator)`` to a batch; list of these, which are applied in order; or
+        None for no augmentation.
 
     n_axes : int
         Number of spatial axes: 1 (signals), 2 (images) or 3 (volumes, clips).
@@ -179,8 +179,8 @@ def _find_steps(augmentation, n_axes):
         return _find_named(augmentation, n_axes)
     if isinstance(augmentation, type) or not callable(augmentation):
         raise TypeError(
-            f"augmentation={augmentation!r} is no name, instance, function or list of "
-            "these. Pass for example 'shift', or Shift() with its parameters."
+            f"augmentation={augmentation!r} is not a name, instance, function or list "
+            "of these. Pass for example 'shift' or Shift(max_shift=0.1)."
         )
     _check_axes(augmentation, augmentation, n_axes)
     return (augmentation,)
@@ -199,7 +199,7 @@ def _find_named(name, n_axes):
 
 
 def _check_axes(augmentation, step, n_axes):
-    """Raise a ValueError if a step is not for samples of so many axes."""
+    """Raise a ValueError if a step does not support this number of axes."""
     if n_axes not in getattr(step, "n_axes", AXES):
         raise ValueError(
             f"augmentation={augmentation!r} does not exist for {AXES[n_axes]} "
@@ -208,9 +208,9 @@ def _check_axes(augmentation, step, n_axes):
 
 
 def _choices(n_axes):
-    """Return the names for samples of so many axes, in a sentence."""
+    """Return a sentence with the names for this number of axes."""
     names = [name for name, step in AUGMENTATIONS.items() if n_axes in step.n_axes]
     return (
-        f"For {AXES[n_axes]} there are the presets {sorted(PRESETS)} and the "
+        f"For {AXES[n_axes]}, use one of the presets {sorted(PRESETS)} or of the "
         f"augmentations {names}"
     )

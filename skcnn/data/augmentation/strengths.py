@@ -1,4 +1,4 @@
-"""Strengths of augmentations: checks of their limits, and random draws within."""
+"""Strengths of augmentations: validation and random draws."""
 
 from numbers import Integral, Real
 
@@ -7,7 +7,7 @@ from sklearn.utils import check_scalar
 
 
 def check_length(length, name):
-    """Check a length: an int of pixels, or a share of each axis, a float in [0, 1]."""
+    """Check a length: pixels, an int, or a fraction of each axis, a float in [0, 1]."""
     highest = None if isinstance(length, Integral) else 1
     check_scalar(length, name, Real, min_val=0, max_val=highest)
 
@@ -22,7 +22,7 @@ def check_range(limits, name, low, high):
 
 
 def in_pixels(length, spatial_shape):
-    """Return a length in pixels of each axis; floats are shares of the axes."""
+    """Return a length in pixels for each axis; floats are fractions of the axis."""
     if isinstance(length, Integral):
         return [int(length) for _ in spatial_shape]
     return [round(float(length) * side) for side in spatial_shape]
@@ -47,5 +47,5 @@ def integers(batch, generator, low, high):
 
 
 def for_samples(values, batch):
-    """Return one value for each sample, ``(n,)``, to broadcast over the batch."""
+    """Reshape one value per sample, ``(n,)``, to broadcast over the batch."""
     return values.view(-1, *(1 for _ in batch.shape[1:]))

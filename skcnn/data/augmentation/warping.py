@@ -11,10 +11,10 @@ from ..memory_formats import to_channels_last
 class Affine:
     """Base class of augmentations that are affine maps.
 
-    A subclass has ``_matrices(batch, generator)``, which draws a matrix for each
-    sample, from positions in the result to positions in the sample. Matrices are
-    homogeneous, ``(n, n_axes + 1, n_axes + 1)``, in pixels from the centre, the last
-    axis of the batch first.
+    A subclass defines ``_matrices(batch, generator)``, which draws a matrix for each
+    sample that maps positions in the result to positions in the sample. Matrices have
+    shape ``(n, n_axes + 1, n_axes + 1)`` and take homogeneous coordinates in pixels
+    from the centre, the last axis of the batch first.
     """
 
     def __call__(self, batch, generator):
@@ -23,12 +23,12 @@ class Affine:
 
 
 class Sequence(Affine):
-    """Affine augmentations one after the other, interpolated once.
+    """Sequence of affine augmentations, interpolated once.
 
     Parameters
     ----------
     *steps : Affine
-        Augmentations in the order in which they apply.
+        Augmentations, in the order in which they are applied.
     """
 
     def __init__(self, *steps):
@@ -41,15 +41,15 @@ class Sequence(Affine):
 
 
 def identities(batch):
-    """Return the matrices that leave a batch as it is."""
+    """Return an identity matrix for each sample of a batch."""
     eye = torch.eye(batch.ndim - 1, dtype=batch.dtype, device=batch.device)
     return eye.repeat(len(batch), 1, 1)
 
 
 def warp(batch, matrices):
-    """Sample a batch at mapped positions, linearly between pixels.
+    """Sample a batch at mapped positions, with linear interpolation.
 
-    Positions outside of a sample take the value of the nearest pixel.
+    Positions outside a sample take the value of the nearest pixel.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def warp(batch, matrices):
         Samples.
 
     matrices : torch.Tensor of shape (n, n_axes + 1, n_axes + 1)
-        Maps of the samples, see `Affine`.
+        Affine maps of the samples, see `Affine`.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def warp(batch, matrices):
 
 
 def _sampling_grid(matrices, spatial_shape):
-    """Return where to sample, from -1 to 1 along each axis, ``(n, *spatial, n_axes)``.
+    """Return positions in [-1, 1] at which to sample, ``(n, *spatial, n_axes)``.
 
     `torch.nn.functional.affine_grid` takes up to three times as long.
     """
