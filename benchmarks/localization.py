@@ -6,9 +6,9 @@ in training and in the test. The script prints
 
 - the average precision of `SlidingWindowDetector` and of HOG with a linear SVM on the
   same windows, and false boxes in images without an object at a recall of 0.8;
-- the share of boxes with an intersection over union of at least 0.5, for
-  `BoxRegressor`, `ActivationLocalizer`, the best detection, the middle of the image and
-  the mean box;
+- the share of boxes with an intersection over union of at least 0.5, for small and large
+  objects: `BoxRegressor`, `ActivationLocalizer`, the best detection, the middle of the
+  image and the mean box;
 - seconds for an image of 640 × 480 pixels, and the share of the backbone.
 
     python benchmarks/localization.py [--only detection localization speed]
@@ -41,7 +41,8 @@ from skcnn.localization import (
 from skcnn.localization.average_precision import match_detections, paired_iou
 
 SIZE = (320, 240)
-LABELS = ("digit", "object", "insect")
+SIDES = {"digit": (24, 64), "object": (32, 72), "insect": (48, 110)}  # long ones
+LARGE_SIDES = {"object": (110, 220), "insect": (110, 220)}
 MAX_OVERLAP = 0.3
 HOG_CELL = 8
 
@@ -49,7 +50,8 @@ HOG_CELL = 8
 class Pictures:
     """Photographs, and the pictures that are pasted on them, of one part."""
 
-    def __init__(self, is_train):
+    def __init__(self, is_train, sides):
+        self.sides = sides
         folder = data_folder() / "images"
         photographs = sorted((folder / "imagenet200").glob("*.jpg"))
         self.photographs = photographs[0 if is_train else 1 :: 2]
@@ -70,20 +72,20 @@ class Pictures:
         digit = digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         gap = max(0, -(-digit.shape[0] // 2) - digit.shape[1])  # of a one
         digit = np.pad(digit, ((0, 0), (gap // 2, gap - gap // 2)))
-        ink = _resized(digit, rng.uniform(24, 64)) / 255
+        ink = _resized(digit, rng.uniform(*self.sides["digit"])) / 255
         color = rng.integers(0, 256, 3) if rng.random() < 0.5 else np.full(3, 255)
         return np.broadcast_to(color, (*ink.shape, 3)), ink
 
     def object(self, rng):
         """Return a picture of CIFAR-10 and its soft mask."""
         picture = self.objects[rng.integers(len(self.objects))]
-        return _with_mask(_resized(picture, rng.uniform(32, 72)))
+        return _with_mask(_resized(picture, rng.uniform(*self.sides["object"])))
 
     def insect(self, rng):
         """Return a picture of hymenoptera and its soft mask."""
         path = self.insects[rng.integers(len(self.insects))]
         picture = np.asarray(Image.open(path).convert("RGB"))
-        return _with_mask(_resized(picture, rng.uniform(48, 110)))
+        return _with_mask(_resized(picture, rng.uniform(*self.sides["insect"])))
 
     def background(self, rng, size):
         """Return a part of a photograph."""
@@ -100,8 +102,9 @@ class Pictures:
     def scene(self, rng, n_objects, size):
         """Return an image with objects, and their boxes and labels."""
         image, boxes, labels = self.background(rng, size), [], []
+        names = list(self.sides)
         while len(boxes) < n_objects:
-            label = LABELS[rng.integers(len(LABELS))]
+            label = names[rng.integers(len(names))]
             picture, mask = getattr(self, label)(rng)
             height, width = mask.shape
             x, y = rng.integers(size[0] - width + 1), rng.integers(size[1] - height + 1)
@@ -133,9 +136,9 @@ def _with_mask(picture):
     return picture, np.clip((1 - (x**4 + y**4) ** 0.25) / 0.15, 0, 1)
 
 
-def make_scenes(is_train, n_scenes, counts, seed, size=SIZE):
+def make_scenes(is_train, n_scenes, counts, seed, size=SIZE, sides=SIDES):
     """Return images and their targets, with each of `counts` objects in turn."""
-    pictures, rng = Pictures(is_train), np.random.default_rng(seed)
+    pictures, rng = Pictures(is_train, sides), np.random.default_rng(seed)
     scenes = [
         pictures.scene(rng, counts[i % len(counts)], size) for i in range(n_scenes)
     ]
@@ -182,7 +185,7 @@ class HOGNetwork(nn.Module):
 def false_boxes_at_recall(y, found, found_in_empty, recall=0.8):
     """Return the number of false boxes an empty image, at a recall over all classes."""
     is_right, scores = [], []
-    for label in LABELS:
+    for label in SIDES:
         of_class = [one["labels"] == label for one in found]
         true = [t["boxes"][t["labels"] == label] for t in y]
         boxes = [f["boxes"][c] for f, c in zip(found, of_class, strict=True)]
@@ -225,7 +228,7 @@ def compare_detectors(n_train, n_test, memory):
             f"empty image at recall 0.8: {false:.3f}; fit {middle - start:.0f} s, "
             f"{seconds / (len(X_test) + len(empty)):.2f} s an image"
         )
-        for label in LABELS:
+        for label in SIDES:
             value = average_precision(only(y_test, label), only(found, label))
             print(f"{'':20} {label}: {value:.3f}")
 
@@ -235,10 +238,10 @@ def only(targets, label):
     return [{k: v[t["labels"] == label] for k, v in t.items()} for t in targets]
 
 
-def compare_localizers(n_train, n_test, memory):
-    """Print how often one box an image is right."""
-    X, y = make_scenes(True, n_train, [1], seed=3)
-    X_test, y_test = make_scenes(False, n_test, [1], seed=4)
+def compare_localizers(n_train, n_test, memory, sides):
+    """Print the accuracy of one box for each image, of objects of these sizes."""
+    X, y = make_scenes(True, n_train, [1], seed=3, sides=sides)
+    X_test, y_test = make_scenes(False, n_test, [1], seed=4, sides=sides)
     true = np.concatenate([target["boxes"] for target in y_test])
     mean = np.concatenate([target["boxes"] for target in y]).mean(axis=0)
     width, height = SIZE
@@ -255,6 +258,9 @@ def compare_localizers(n_train, n_test, memory):
     regressor = BoxRegressor(
         augmentation=augmentation, max_epochs=20, memory=memory, random_state=0
     )
+    head = BoxRegressor(
+        trainable="head", head_epochs=50, max_epochs=1, memory=memory, random_state=0
+    )
     detector = SlidingWindowDetector(
         threshold=-np.inf, max_detections=1, memory=memory, random_state=0
     ).fit(X, y)
@@ -263,6 +269,7 @@ def compare_localizers(n_train, n_test, memory):
         "mean box": np.tile(mean, (len(true), 1)),
         "ActivationLocalizer": search.fit(X[few], y[few]).predict(X_test),
         "BoxRegressor": regressor.fit(X, y).predict(X_test),
+        "BoxRegressor, head": head.fit(X, y).predict(X_test),
         "best detection": np.concatenate(
             [one["boxes"] for one in detector.predict(X_test)]
         ),
@@ -322,7 +329,9 @@ def main():
     if "detection" in args.only:
         compare_detectors(*sizes)
     if "localization" in args.only:
-        compare_localizers(*sizes)
+        for sides in (SIDES, LARGE_SIDES):
+            print(f"long sides of objects: {sides}")
+            compare_localizers(*sizes, sides)
     if "speed" in args.only:
         time_detection()
 
