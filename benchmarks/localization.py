@@ -6,9 +6,9 @@ in training and in the test. The script prints
 
 - the average precision of `SlidingWindowDetector` and of HOG with a linear SVM on the
   same windows, and false boxes in images without an object at a recall of 0.8;
-- the share of boxes with an intersection over union of at least 0.5, for small and large
-  objects: `BoxRegressor`, `ActivationLocalizer`, the best detection, the middle of the
-  image and the mean box;
+- for small and for large objects, the share of boxes with an intersection over union
+  of at least 0.5: `BoxRegressor`, `ActivationLocalizer`, the best detection, the middle
+  of the image and the mean box;
 - seconds for an image of 640 × 480 pixels, and the share of the backbone.
 
     python benchmarks/localization.py [--only detection localization speed]
