@@ -37,11 +37,12 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     ----------
     architecture : str or callable, default="convnet"
         Network: "convnet", described above; "lenet5" [1]_; "resnet20", "resnet32",
-        "resnet44" or "resnet56", for small images [2]_; "fcn", for time series
-        [3]_; or a :class:`torch.nn.Module` class, or a function that returns a module,
-        which maps ``(n, *input_shape)`` to ``(n, n_outputs)``. It is called with
-        `input_shape`, ``(n_channels, *spatial_shape)``, `n_outputs`, and those of the
-        parameters from `n_layers` to `hidden_layer_sizes` that its signature names.
+        "resnet44" or "resnet56", for small images [2]_; "fcn", for time series [3]_;
+        or a :class:`torch.nn.Module` class, or a function that returns a module. It is
+        called with `input_shape`, a tuple ``(n_channels, *spatial_shape)``, with
+        `n_outputs`, and with the parameters from `n_layers` to `hidden_layer_sizes`
+        that are in its signature. The module maps ``(n, *input_shape)`` to
+        ``(n, n_outputs)``.
     n_layers : int, default=3
         Number of convolution blocks.
     n_filters : int, default=32
@@ -83,32 +84,36 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Learning rate, the maximum of the schedule.
     lr_schedule : str, callable or None, default="one_cycle"
         Schedule of the learning rate over `max_epochs`, even if early stopping ends
-        training earlier: "one_cycle" (rises for a quarter of training, then falls to
-        0 [6]_), "cosine", "linear", "step" (divided by 10 after one half and three
-        quarters of training), "plateau" (divided by 5 after three epochs in which the
-        validation score or, without validation data, the training loss does not
-        improve by `tol`), None or "constant", or a function that maps the progress of
-        training, in [0, 1), to a factor of `lr`.
+        training earlier.
+
+        - "one_cycle" rises for a quarter of training, then falls to 0 [6]_.
+        - "cosine" and "linear" fall from `lr` to 0.
+        - "step" divides the rate by 10 after one half and three quarters of training.
+        - "plateau" divides the rate by 5 after three epochs in which the validation
+          score, or the training loss without validation data, does not improve by
+          `tol`.
+        - "constant" or None is `lr` in all epochs.
+        - A function maps the progress of training, in [0, 1), to a factor of `lr`.
     weight_decay : float or "auto", default="auto"
-        Strength of weight decay. "auto" is 0.01, except for AdamW and Muon in `fit`:
-        1 for epochs of up to 50 steps, 50 divided by the number of steps for longer
-        epochs [7]_, and proportionally less for `lr` above 0.01.
+        Strength of weight decay. "auto" is 0.01, except in `fit` with AdamW or Muon: it
+        is then ``min(1, 50 / n_steps)``, for epochs of `n_steps` steps [7]_, times
+        ``min(1, 0.01 / lr)``.
     weight_averaging : {"swa", "ema"} or None, default=None
         Average that replaces the weights at the end of `fit`: "swa", over the last
         quarter of the epochs [8]_; "ema", an exponential moving average over about
         one epoch [9]_.
     batch_size : int or "auto", default="auto"
         Maximum number of samples in a training step. "auto" is the power of two near
-        ``n_samples / 40``, limited to 8 to 128, and is halved, down to 4, if a batch
+        ``n_samples / 40``, between 8 and 128, and is halved, down to 4, if a batch
         does not fit in memory.
     max_epochs : int or "auto", default="auto"
         Maximum number of epochs. "auto" is the number of epochs in 600 training
         steps, and at least 20.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, by label. "balanced" weights are inversely proportional
-        to the class frequencies, which are sums of sample weights. For an indicator
-        matrix: weights of 0 and 1 as a dict, or a list with a dict for each column;
-        the weights of the columns are multiplied.
+        to the class frequencies, weighted by the sample weights. For an indicator
+        matrix, a dict has the weights of 0 and 1, and a list has one such dict for
+        each column; the weights of the columns are multiplied.
     label_smoothing : float, default=0.0
         Fraction of the target, in [0, 1), that is spread over all classes in the
         training loss.
@@ -118,8 +123,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         data are passed to `fit`, or held out of the training data.
     scoring : str, callable or None, default=None
         Score of the validation data: a scikit-learn scorer or its name, such as
-        "balanced_accuracy"; "loss", the negative loss; None, the accuracy.
-        A callable is passed the outputs of the network as X.
+        "balanced_accuracy"; "loss", the negative loss; None, the accuracy. A callable
+        is called as ``scoring(estimator, X, y)``, with the network's outputs as X.
     validation_fraction : float, default=0.1
         Fraction of the training data, in (0, 1), that early stopping holds out,
         stratified by class if each sample has one class. Ignored if `X_val` is given.
@@ -143,20 +148,20 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Precision of the computation. "bfloat16" is autocast with weights in
         float32, and is slow on CPUs without bfloat16 arithmetic.
     memory : str, path-like, bool or None, default=None
-        Folder of finished fits. `fit` loads a stored fit of the same class, parameters,
-        data and library versions instead of repeating it, if `random_state` is an
-        integer. An interrupted search thus repeats only the fits that were running.
-        True is the cache folder of the user. Fits with `callbacks`, warm starts and
+        Folder of finished fits; True is the cache folder of the user. If `random_state`
+        is an integer, `fit` loads a stored fit of the same class, parameters, data and
+        library versions instead of repeating it. A search that was interrupted repeats
+        only the fits that were running. Fits with `callbacks`, warm starts and
         `partial_fit` are not stored.
     image_shape : tuple of int or None, default=None
         Shape of one image, ``(H, W)``, ``(H, W, C)``, ``(C, H, W)`` and so on, if X
         holds flattened images.
     channel_axis : int, None or "auto", default="auto"
         Axis of X that holds the channels: -1 for channels last, 1 for channels
-        first, None if there is none. "auto" takes the first or last axis of a sample
-        if only one of them has a length of 1 to 4, and reads ``(n, H, W)`` as grey
-        images. It raises an error if these may be signals with channels, that is, if
-        the shorter axis has a length of 2 to 16 and the other at least twice that.
+        first, None if there is none. "auto" is the first or last axis of a sample if
+        only one of them has a length of 1 to 4. Arrays ``(n, H, W)`` are read as grey
+        images; if one axis has a length of 2 to 16 and the other is at least twice as
+        long, they may be signals with channels, and an error is raised.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, the order of samples, held-out data and random
         layers. None takes it from NumPy's global generator.
@@ -175,8 +180,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     loss_curve_ : list of float
         Mean cross-entropy of the training data in each epoch.
     validation_scores_ : list of float or None
-        Score of the validation data after each epoch, weighted also by
-        `class_weight`; None without validation data.
+        Score of the validation data after each epoch, weighted by sample weights and
+        `class_weight`. None without validation data.
     best_validation_score_ : float or None
         Maximum of `validation_scores_`.
     n_iter_ : int
@@ -359,7 +364,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
             fit in memory.
 
         KeyboardInterrupt
-            If Ctrl-C is pressed. Completed epochs of a first fit are kept.
+            If Ctrl-C is pressed. The completed epochs are kept, except in a warm start,
+            which is undone.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()

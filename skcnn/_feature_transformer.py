@@ -56,13 +56,14 @@ CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
 class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
     """Features of images, computed by a convolutional neural network.
 
-    The last layers of a network are removed; the rest turns an image into a row of
-    numbers for any other estimator, such as a support vector machine or a
+    The last layers of a network are removed. The others turn an image into a feature
+    vector for any other estimator, such as a support vector machine or a
     nearest-neighbour index. The network is pretrained, or trained in `fit`.
 
-    X is an array, or a CPU torch tensor, of images; a sequence of image files, which
-    is a list, array, Series or one-column data frame of paths, :class:`os.PathLike`,
-    PIL images or encoded bytes; or a dask array, bag, Series or frame of these.
+    X is an array, or a CPU torch tensor, of images; or a sequence of image files: a
+    list, array, Series or one-column data frame of paths, :class:`os.PathLike`, PIL
+    images or encoded bytes. It may also be a dask array of images, or a dask bag,
+    Series or frame of image files.
 
     ==================================  ========================================
     shape of an array X                 read as
@@ -74,7 +75,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
 
     The package's own networks also take signals, ``(n, L)``, and volumes.
 
-    Pixels of arrays have the range of their dtype: 0–255 for uint8, 0–65535 for
+    Pixels of arrays must be in the range of their dtype: 0–255 for uint8, 0–65535 for
     uint16, 0–1 for floats and booleans, 0–255 for other integers. They may have any
     range if the scale is learnt (see `preprocessing`).
 
@@ -93,17 +94,17 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         downloaded once and checked by their SHA-256.
     layer : str or list of str, default="penultimate"
         Layer whose output is returned: "penultimate", the input of the last layer
-        with weights, or the output of a network without classes; a name of
+        with weights (for a network without classes, its output); a name of
         :meth:`layer_names`; or "fc6" or "fc7" of AlexNet [1]_ and VGG. Features of
         several layers are computed in one pass and concatenated.
     pooling : {"avg", "max", "avgmax", "gem"} or None, default="avg"
         Pooling of feature maps: the mean, the maximum, the mean of both, or the
         generalised mean of power 3 [2]_. None keeps all values, flattened.
     preprocessing : str, default="auto"
-        Preprocessing of images. "auto" is the one published with the weights or, for a
-        :class:`torch.nn.Module` and for networks of the package with random weights, a
-        scale of each channel that is learnt in `fit`. For a :class:`torch.nn.Module`,
-        the name of a backbone selects the preprocessing of that backbone.
+        Preprocessing of images. "auto" is the one published with the weights; for a
+        :class:`torch.nn.Module`, or a network of the package with random weights, it is
+        a scale of each channel, learnt in `fit`. For a :class:`torch.nn.Module`, the
+        name of a backbone selects the preprocessing of that backbone.
     image_size : int, tuple of int or None, default=None
         Height and width, in pixels, that images are resized and centre-cropped to.
         None is the published size.
@@ -127,9 +128,9 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Whether to compile the network with :func:`torch.compile`, which needs a C++
         compiler and up to a minute in each process. On a CPU, it is usually slower.
     memory : str, path-like, bool or None, default=None
-        Folder of the feature cache; True is the cache folder of the user. Features
-        that any process computed before are looked up, image by image. Unlike
-        ``Pipeline(memory=...)``, this includes features of your own networks.
+        Folder of the feature cache; True is the cache folder of the user. Features are
+        cached by image, and shared by all processes that use the folder. Features of
+        your own networks are found again, too, unlike with ``Pipeline(memory=...)``.
     memory_bytes_limit : int, default=10737418240
         Maximum size of the cache, in bytes. The features that were used least
         recently are removed first.
@@ -138,9 +139,10 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         warning and a row of NaN.
     store_weights : bool, default=False
         Whether to store the weights of a named backbone in the fitted transformer,
-        and so in its pickles. If False, only their name and SHA-256 are stored, and a
-        weights file is searched for at its path, in the working folder, in the folders
-        of the environment variable `SKCNN_WEIGHTS` and in the cache of torch.hub.
+        and so in its pickles. If False, only their name and SHA-256 are stored, and
+        `transform` searches for a weights file at its path, in the working folder, in
+        the folders of the environment variable `SKCNN_WEIGHTS` and in the cache of
+        torch.hub.
     random_state : int, RandomState instance or None, default=None
         Seed of random weights. If it is not None, it also replaces the seed of an
         unfitted estimator.
@@ -148,7 +150,8 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     module_ : torch.nn.Module
-        Network. A pretrained one is shared and must not be modified.
+        Network. A pretrained network is shared by all transformers with its weights,
+        and must not be modified.
     estimator_ : CNNClassifier or CNNRegressor
         Estimator that was trained in `fit`, if `backbone` is unfitted.
     image_shape_ : tuple of int
@@ -325,14 +328,14 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or sequence of image files
-            Images. A dask array, or a dask bag, Series or frame of image files, gives a
-            dask array, which is computed lazily.
+            Images, or a dask collection of images or image files.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features)
-            float32, or float64 with ``precision="float64"``. With
-            ``on_error="skip"``, rows of files that cannot be read are NaN.
+        ndarray or dask array of shape (n_samples, n_features)
+            Features, in float32, or float64 with ``precision="float64"``. With
+            ``on_error="skip"``, rows of files that cannot be read are NaN. For a dask
+            collection, they are computed lazily.
 
         Raises
         ------
@@ -391,7 +394,7 @@ class CNNFeatureTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         torch.Tensor of shape (n_samples, n_channels, ...)
-            Scaled images on the CPU.
+            Scaled images in float32, on the CPU.
         """
         check_is_fitted(self)
         X, backbone = self._check_images(X, reset=False), known_backbone(self)

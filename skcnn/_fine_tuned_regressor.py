@@ -36,7 +36,7 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
     Networks without published preprocessing also take signals, ``(n, L)``, and
     volumes, if their layers accept them.
 
-    Pixels of arrays have the range of their dtype: 0–255 for uint8, 0–65535 for
+    Pixels of arrays must be in the range of their dtype: 0–255 for uint8, 0–65535 for
     uint16, 0–1 for floats and booleans, 0–255 for other integers. They may have any
     range if the scale is learnt (see `preprocessing`).
 
@@ -52,10 +52,10 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         a set, such as "IMAGENET1K_V1"; a safetensors or state-dict file, read
         without running code; or None, random weights.
     trainable : str or int, default="head"
-        Layers that are trained: "head", only the new last layer; "all"; the name of a
-        layer in ``module_.backbone``, that layer and all later ones; or a
-        number, that many of the last `blocks_` and the head. Frozen layers are not
-        modified. Batch-norm statistics of a pretrained network are never updated.
+        Trainable layers: "head", the new last layer; "all"; the name of a layer of
+        ``module_.backbone``, for this and all later layers; or the number of the last
+        `blocks_` that are trained with the head. Frozen layers are not modified.
+        Batch-norm statistics of a pretrained network are never updated.
     dropout : float, default=0.0
         Probability, in [0, 1), that an input of the head is dropped in a training
         step. It replaces the last dropout of the backbone.
@@ -80,12 +80,16 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         block, and from each block to the previous one [2]_.
     lr_schedule : str, callable or None, default="one_cycle"
         Schedule of the learning rate over `max_epochs`, even if early stopping ends
-        training earlier: "one_cycle" (rises for a quarter of training, then falls to
-        0 [3]_), "cosine", "linear", "step" (divided by 10 after one half and three
-        quarters of training), "plateau" (divided by 5 after three epochs in which the
-        validation score or, without validation data, the training loss does not
-        improve by `tol`), None or "constant", or a function that maps the progress of
-        training, in [0, 1), to a factor of `lr`.
+        training earlier.
+
+        - "one_cycle" rises for a quarter of training, then falls to 0 [3]_.
+        - "cosine" and "linear" fall from `lr` to 0.
+        - "step" divides the rate by 10 after one half and three quarters of training.
+        - "plateau" divides the rate by 5 after three epochs in which the validation
+          score, or the training loss without validation data, does not improve by
+          `tol`.
+        - "constant" or None is `lr` in all epochs.
+        - A function maps the progress of training, in [0, 1), to a factor of `lr`.
     weight_decay : float, default=0.01
         Strength of weight decay.
     weight_averaging : {"swa", "ema"} or None, default=None
@@ -94,7 +98,7 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         one epoch [5]_.
     batch_size : int or "auto", default="auto"
         Maximum number of samples in a training step. "auto" is the power of two near
-        ``n_samples / 40``, limited to 16 to 128, and is halved, down to 4, if a batch
+        ``n_samples / 40``, between 16 and 128, and is halved, down to 4, if a batch
         does not fit in memory.
     max_epochs : int, default=10
         Maximum number of epochs.
@@ -104,8 +108,8 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         data are passed to `fit`, or held out of the training data.
     scoring : str, callable or None, default=None
         Score of the validation data: a scikit-learn scorer or its name, such as
-        "neg_mean_absolute_error"; "loss", the negative loss; None, R².
-        A callable is passed the outputs of the network as X.
+        "neg_mean_absolute_error"; "loss", the negative loss; None, R². A callable
+        is called as ``scoring(estimator, X, y)``, with the network's outputs as X.
     validation_fraction : float, default=0.1
         Fraction of the training data, in (0, 1), that early stopping holds out.
         Ignored if `X_val` is given.
@@ -135,10 +139,10 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         loaded instead of repeated, see :class:`CNNRegressor`. True is the cache folder
         of the user.
     preprocessing : str, default="auto"
-        Preprocessing of images. "auto" is the one published with the weights or, for a
-        :class:`torch.nn.Module` and for networks of the package with random weights, a
-        scale of each channel that is learnt in `fit`. For a :class:`torch.nn.Module`,
-        the name of a backbone selects the preprocessing of that backbone.
+        Preprocessing of images. "auto" is the one published with the weights; for a
+        :class:`torch.nn.Module`, or a network of the package with random weights, it is
+        a scale of each channel, learnt in `fit`. For a :class:`torch.nn.Module`, the
+        name of a backbone selects the preprocessing of that backbone.
     image_size : int, tuple of int or None, default=None
         Height and width, in pixels, that images are resized and centre-cropped to.
         None is the published size.
@@ -147,10 +151,10 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         holds flattened images.
     channel_axis : int, None or "auto", default="auto"
         Axis of X that holds the channels: -1 for channels last, 1 for channels
-        first, None if there is none. "auto" takes the first or last axis of a sample
-        if only one of them has a length of 1 to 4, and reads ``(n, H, W)`` as grey
-        images. It raises an error if these may be signals with channels, that is, if
-        the shorter axis has a length of 2 to 16 and the other at least twice that.
+        first, None if there is none. "auto" is the first or last axis of a sample if
+        only one of them has a length of 1 to 4. Arrays ``(n, H, W)`` are read as grey
+        images; if one axis has a length of 2 to 16 and the other is at least twice as
+        long, they may be signals with channels, and an error is raised.
     random_state : int, RandomState instance or None, default=None
         Seed of random weights, the order of samples, held-out data and random
         layers. None takes it from NumPy's global generator.
@@ -167,8 +171,8 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         skorch net that trained `module_`.
     blocks_ : tuple of str
         Names of the blocks of the network, in order of execution: its child modules
-        with weights, except the last layer. While there are fewer than four, or one
-        has nine tenths of the layers, the largest is replaced by its own children.
+        with weights, except the last layer. While there are fewer than four blocks, or
+        one has nine tenths of the layers, the largest is replaced by its child modules.
     head_loss_curve_ : list of float
         Mean training loss of each epoch in which only the head is trained.
     history_ : skorch.history.History
@@ -343,8 +347,9 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
             fit in memory.
 
         KeyboardInterrupt
-            If Ctrl-C is pressed. Completed epochs of a first fit are kept. If only
-            the head was being trained, the estimator is not fitted.
+            If Ctrl-C is pressed. The completed epochs are kept, except in a warm start,
+            which is undone. If only the head was being trained, the estimator is not
+            fitted.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()
@@ -393,7 +398,7 @@ class FineTunedRegressor(ScaledTargetMixin, RegressorMixin, BaseFineTunedCNN):
         Parameters
         ----------
         X : array-like or sequence of image files
-            Images; those of an array have the shape seen in `fit`.
+            Images. Those in an array must have the shape seen in `fit`.
 
         Returns
         -------

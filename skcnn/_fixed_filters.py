@@ -47,9 +47,9 @@ class FixedFilterTransformer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     filters : "all", str, array-like, list or dict, default="all"
-        Filters: "all" of the table; a name; an array of shape (height, width); a list
-        of names and arrays; or a dict of arrays by name. A single filter, not in a list
-        or dict, keeps the shape of the images.
+        Filters: "all", those of the table; a name; an array of shape (height, width); a
+        list of names and arrays; or a dict of arrays by name. With one name or array,
+        images keep their shape.
     mode : {"reflect", "constant", "nearest", "mirror", "wrap"}, default="reflect"
         Padding mode, see :func:`scipy.ndimage.correlate`: "reflect" mirrors the image,
         "constant" pads with zeros, as networks do.

@@ -34,8 +34,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         The object is shared by clones, not copied.
     mode : {"rand", "static", "non-static", "multichannel"}, default="rand"
         Word vectors: "rand", random and trained; "static", `embeddings`, not trained;
-        "non-static", `embeddings`, trained; "multichannel", both of the latter, whose
-        filter responses are added.
+        "non-static", `embeddings`, trained; "multichannel", a static and a non-static
+        copy of `embeddings`, whose filter responses are added.
     filter_sizes : tuple of int, default=(3, 4, 5)
         Sizes of the filter windows, in words, all different.
     n_filters : int, default=100
@@ -59,7 +59,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     max_features : int or None, default=None
         Maximum size of the vocabulary, which keeps the most frequent words.
     max_length : int or None, default=None
-        Maximum number of words that are read of a sentence. The longest sentence of a
+        Maximum number of words that are read from a sentence. The longest sentence of a
         batch determines its memory, so set a maximum if some texts are much longer.
     optimizer : str or type, default="adamw"
         Optimiser: "adamw", "adam", "nadam", "radam", "rmsprop", "adagrad", "sgd",
@@ -77,7 +77,7 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
         Average that replaces the weights, see :class:`CNNClassifier`.
     batch_size : int or "auto", default="auto"
         Maximum number of sentences in a training step. "auto" is the power of two near
-        ``n_samples / 40``, limited to 8 to 64, and is halved, down to 4, if a batch
+        ``n_samples / 40``, between 8 and 64, and is halved, down to 4, if a batch
         does not fit in memory.
     max_epochs : int or "auto", default="auto"
         Maximum number of epochs. "auto" is the number of epochs in 600 training
@@ -135,7 +135,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
     loss_curve_ : list of float
         Mean cross-entropy of the training data in each epoch.
     validation_scores_ : list of float or None
-        Score of the validation data after each epoch, None without such data.
+        Score of the validation data after each epoch, weighted by sample weights and
+        `class_weight`. None without validation data.
     best_validation_score_ : float or None
         Maximum of `validation_scores_`.
     n_iter_ : int
@@ -288,7 +289,8 @@ class TextCNNClassifier(NGramsMixin, ClassifierMixin, TransformerMixin, BaseCNN)
             fit in memory.
 
         KeyboardInterrupt
-            If Ctrl-C is pressed. Completed epochs of a first fit are kept.
+            If Ctrl-C is pressed. The completed epochs are kept, except in a warm start,
+            which is undone.
         """
         with fitting(self, X, y, sample_weight, keep=self.warm_start) as task:
             samples = task.check()

@@ -9,17 +9,17 @@ from .runtime import process_index, training_together
 
 
 def parallel_on_dask(client=None, **options):
-    """Let scikit-learn's searches and ensembles run on the workers of a dask cluster.
+    """Run scikit-learn's searches and ensembles on the workers of a dask cluster.
 
-    Like ``joblib.parallel_config("dask")``, which it is made of, except that a worker
-    may be lost: the training data and the folds that it holds are sent again from the
-    scheduler, and its fits are repeated by the other workers. The scheduler keeps one
-    copy of the data during the search. They travel to each worker once.
+    This is ``joblib.parallel_config("dask")``, except that the loss of a worker is
+    tolerated: its fits are repeated by other workers, and the data that it held are
+    sent again by the scheduler. The scheduler keeps one copy of the data during the
+    search, and sends it to each worker once.
 
     Parameters
     ----------
     client : distributed.Client or None, default=None
-        Client of the cluster; None is the one that was created last.
+        Client of the cluster. None is the client that was created last.
 
     **options : dict
         Further options of :class:`joblib.parallel_config`, such as `retries`.
@@ -61,21 +61,21 @@ def data_parallel():
     """Train each network of this context in several processes, such as one per GPU.
 
     torch's launcher starts the processes: ``torchrun --nproc-per-node=2 script.py``.
-    In `fit`, each process computes the gradients of its part of each batch, and the
-    average of the gradients changes the weights of all of them [1]_. At the end, each
-    process has the same fitted estimator. Without the launcher, this context has no
-    effect.
+    In `fit`, each process computes the gradients of its part of each batch, and all
+    processes update their weights by the average of the gradients [1]_. At the end,
+    each process has the same fitted estimator. Without the launcher, this context has
+    no effect.
 
-    `batch_size` is the number of samples of a step of all processes together. The
+    `batch_size` is the number of samples of a step, summed over the processes. The
     gradients equal those of one process up to rounding, with two exceptions: a process
     normalises by the batch statistics of its own part unless ``norm`` is "group" or
     None, and random layers such as dropout draw other numbers.
 
-    Each process must call `fit` with the same data and parameters, and loads them and
-    reads its batches itself. ``random_state=None`` is the seed of the first process.
-    With several GPUs on a machine, ``device="auto"`` is the GPU of the local rank.
-    A fit of this context does not use ``memory``, and a batch that does not fit in
-    memory is not halved. Searches must have ``n_jobs=None``.
+    Each process must load the same data, and call `fit` with the same parameters. With
+    ``random_state=None``, all processes use the seed of the first one. With several
+    GPUs on a machine, ``device="auto"`` is the GPU of the local rank. In this context,
+    ``memory`` is not used, and a batch that does not fit in memory is not halved.
+    Searches must have ``n_jobs=None``.
 
     Yields
     ------

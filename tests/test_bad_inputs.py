@@ -153,7 +153,7 @@ REFUSED = [
         "no-channels",
         fit(np.zeros((N, 2, 2, 2, 2)), channel_axis=None),
         "(2, 2, 2, 2)",
-        "4 axes to convolve over",
+        "4 spatial axes",
         "expected 1 (signals), 2 (images) or 3",
     ),
     *refused(9, "fewer", predict(RGB[..., :2], RGB), "(8, 8, 2)", FITTED_ON_RGB),

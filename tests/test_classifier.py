@@ -507,7 +507,7 @@ def test_a_function_of_any_arguments_gets_them_by_name(images):
 def test_one_image_is_recognised_as_one(images):
     X, y = images
     clf = CNNClassifier(**SMALL, max_epochs=1).fit(X, y)
-    with pytest.raises(ValueError, match=r"that of one image. Pass X\[None\]"):
+    with pytest.raises(ValueError, match=r"single image of shape .* images: X\[None\]"):
         clf.predict(X[0])
 
 

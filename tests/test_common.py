@@ -762,7 +762,7 @@ def test_partial_fit_refuses_labels_not_announced(classifier_case):
         classifier_case.make().partial_fit(X, y)
     estimator = classifier_case.make().partial_fit(X, y, classes=[0, 1, 2])
     before = outputs(estimator, X)
-    with pytest.raises(ValueError, match=r"\[3 4\].*classes are \[0 1 2\]"):
+    with pytest.raises(ValueError, match=r"\[3 4\].*labels in \[0 1 2\]"):
         estimator.partial_fit(X, y + 2)
     with pytest.raises(ValueError, match=r"not the same as on last call"):
         estimator.partial_fit(X, y, classes=[0, 1, 2, 3])
@@ -786,7 +786,7 @@ def test_warm_start_goes_on_and_cold_start_forgets(case):
 
 def test_warm_start_refuses_new_labels(classifier_case):
     estimator = classifier_case.fitted(warm_start=True)
-    with pytest.raises(ValueError, match=r"\[3\].*classes are \[0 1 2\]"):
+    with pytest.raises(ValueError, match=r"\[3\].*labels in \[0 1 2\]"):
         estimator.fit(classifier_case.X, classifier_case.y + 1)
 
 

@@ -176,7 +176,7 @@ def test_what_the_network_cannot_do_is_refused(
     ("backbone", "parameters", "words"),
     [
         (nn.Conv2d(3, 2, 1), {"weights": "a.safetensors"}, "weights='a.safetensors'"),
-        (nn.Conv2d(3, 2, 1), {"image_size": 16}, "image_size=16 is for published"),
+        (nn.Conv2d(3, 2, 1), {"image_size": 16}, "image_size=16 is given"),
         (nn.Conv2d(3, 2, 1), {"preprocessing": "convnet"}, "without published"),
         (nn.Conv2d(3, 2, 1), {"preprocessing": "resnet81"}, "is not known"),
         (CNNClassifier(), {"weights": "V1"}, "weights='V1'"),
@@ -671,7 +671,7 @@ def test_each_fold_trains_its_own_network(digits):
 )
 def test_other_estimators_are_no_networks(digits, backbone):
     name = type(backbone).__name__
-    with pytest.raises(TypeError, match=f"{name}, expected .* estimator of this pack"):
+    with pytest.raises(TypeError, match=f"{name}, expected .* estimator of skcnn"):
         CNNFeatureTransformer(backbone).fit(*digits)
 
 
@@ -703,5 +703,5 @@ def test_axes_that_a_fitted_estimator_read_otherwise_are_an_error(rng):
 def test_files_for_a_network_without_a_published_size_are_an_error_in_fit(rng):
     X, y = rng.random((12, 8, 8)), np.arange(12) % 2
     network = CNNClassifier(n_layers=1, n_filters=2, max_epochs=1).fit(X, y)
-    with pytest.raises(ValueError, match="no preprocessing is published"):
+    with pytest.raises(ValueError, match="has no published preprocessing"):
         CNNFeatureTransformer(network).fit(["a.png"])

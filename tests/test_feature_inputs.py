@@ -366,7 +366,7 @@ def test_files_for_a_network_that_nothing_is_published_of_are_an_error(paths):
         CNNClassifier(max_epochs=1).fit(np.eye(12), y),
     ]
     for network in networks:
-        with pytest.raises(ValueError, match="X holds image files, but no prepro"):
+        with pytest.raises(ValueError, match=r"image files, but .* no published"):
             CNNFeatureTransformer(network).fit(paths, y).transform(paths)
 
 

@@ -403,7 +403,7 @@ def test_images_that_the_network_cannot_take_are_refused(make, weights, tmp_path
     refuse(lambda: squeezenet.fit(X, y), "at least 17 x 17", "8 x 8")  # 13
     refuse(lambda: make(image_shape=(9, 9)).fit(X.reshape(32, -1), y), "needs 81")  # 14
     refuse(lambda: make().fit(X.astype(complex), y), "Complex data")  # 17
-    refuse(lambda: make().fit(X.astype(float), y), "Scale them")
+    refuse(lambda: make().fit(X.astype(float), y), "or scale them")
     paths = as_files(X, tmp_path)
     clf = make().fit(paths, y)
     refuse(lambda: clf.predict(X[..., :2]), "2 channels", "3 (RGB) or 1 (grey)")
@@ -481,7 +481,7 @@ def test_what_is_asked_of_the_backbone_must_be_there(make, tmp_path):
             return super().forward(x).softmax(1)
 
     network = FineTunedClassifier(Softmax(nn.Flatten(), nn.Linear(768, 2)))
-    refuse(lambda: network.fit(X, y), "softmax computes something after its last layer")
+    refuse(lambda: network.fit(X, y), "softmax transforms the output of its last layer")
 
 
 # In scikit-learn
@@ -652,10 +652,10 @@ class WithTwoHeads(nn.Module):
     ("network", "words"),
     [
         (ReturningDict(), "returns dict, expected a tensor"),
-        (WithTwoHeads(), "something after its last layer with weights"),
+        (WithTwoHeads(), "operations after the last layer with weights fail"),
         (
             nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.BatchNorm1d(3)),
-            "something after its last layer with weights",
+            "operations after the last layer with weights fail",
         ),
     ],
 )

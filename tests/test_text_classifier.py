@@ -524,7 +524,7 @@ def test_methods_of_an_unfitted_estimator_say_so(data):
 
 @pytest.mark.parametrize("sizes", [(), (3, 3), (0, 2), (2.0,), ("3",), (True, 2)])
 def test_filter_sizes_are_different_numbers_of_words(data, sizes):
-    with pytest.raises(ValueError, match="expected different numbers of words"):
+    with pytest.raises(ValueError, match="expected distinct positive integers"):
         TextCNNClassifier(filter_sizes=sizes).fit(*data)
 
 
@@ -539,7 +539,7 @@ def test_y_is_needed_and_as_long_as_X(data):
 @pytest.mark.parametrize("cls", [CNNFeatureTransformer, FineTunedClassifier])
 def test_it_is_no_backbone_for_images(fitted, cls):
     for backbone in (fitted, clone(fitted), FrozenEstimator(fitted)):
-        with pytest.raises(TypeError, match="TextCNNClassifier, which reads sentences"):
+        with pytest.raises(TypeError, match="TextCNNClassifier, which takes sentences"):
             cls(backbone).fit(np.ones((4, 8, 8)), [0, 1, 0, 1])
 
 

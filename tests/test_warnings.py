@@ -13,7 +13,7 @@ from torch import nn
 
 from skcnn import CNNClassifier, CNNFeatureTransformer, CNNRegressor, TextCNNClassifier
 
-UNIT = "seem to have another unit than in fit"
+UNIT = "so the unit seems to differ"
 TEXT = {"n_filters": 4, "embedding_dim": 20, "max_epochs": 1, "random_state": 0}
 SMALL = {"n_layers": 1, "n_filters": 2, "max_epochs": 1, "random_state": 0}
 
@@ -110,7 +110,7 @@ def test_signals_without_a_warning(shape, image_shape):
 
 def test_columns_of_unequal_scales():
     X, y = load_wine(return_X_y=True)
-    with pytest.warns(UserWarning, match=r"scales from 0\.124 to 314.*StandardScaler"):
+    with pytest.warns(UserWarning, match=r"from 0\.124 to 314.*StandardScaler"):
         CNNRegressor(**SMALL).fit(X, y)
     make_pipeline(StandardScaler(), small()).fit(X, y)
 

@@ -37,7 +37,7 @@ def make_asked_extractor(transformer, backbone):
             f"layer={layer!r}, expected the name of a layer or a list of names."
         )
     if len(set(layers)) < len(layers):
-        raise ValueError(f"layer={layer!r} names a layer twice. Remove one of them.")
+        raise ValueError(f"layer={layer!r} names a layer twice. Name each layer once.")
     return make_extractor(
         backbone,
         layers,

@@ -75,7 +75,7 @@ def _find_backbone(estimator, X):
     if not isinstance(estimator.backbone, (str, torch.nn.Module)):
         raise TypeError(
             f"backbone is a {type(estimator.backbone).__name__}, expected the name of "
-            "a network, a torch.nn.Module, or a fitted estimator of this package."
+            "a network, a torch.nn.Module, or a fitted estimator of skcnn."
         )
     return backbone_to_learn(estimator, X, draw_seed(estimator))
 

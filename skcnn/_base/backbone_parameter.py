@@ -59,8 +59,8 @@ def check_uses(estimator):
     inner = getattr(backbone, "estimator", backbone)  # of a FrozenEstimator
     if isinstance(inner, BaseCNN) and not get_tags(inner).input_tags.three_d_array:
         raise TypeError(
-            f"backbone is a {type(inner).__name__}, which reads sentences. Use its "
-            "own transform for features of sentences."
+            f"backbone is a {type(inner).__name__}, which takes sentences, expected "
+            "an estimator of images. Use its own method `transform`."
         )
     name, is_named = backbone_name(backbone), isinstance(backbone, str)
     if estimator.weights not in (None, "default") and not is_named:
@@ -80,8 +80,8 @@ def check_uses(estimator):
         and estimator.preprocessing == ("auto")
     ):
         raise ValueError(
-            f"image_size={estimator.image_size} is for published preprocessing, but "
-            f"{name} takes images without resizing. Leave image_size out."
+            f"image_size={estimator.image_size} is given, but {name} does not resize "
+            "images. Leave image_size out."
         )
 
 
@@ -172,7 +172,7 @@ def learn_backbone(transformer, X, y, fit_params):
     if isinstance(backbone, BaseEstimator):
         raise TypeError(
             f"backbone is a {type(backbone).__name__}, expected the name of a network, "
-            "a torch.nn.Module, or an estimator of this package."
+            "a torch.nn.Module, or an estimator of skcnn."
         )
     seed = draw_seed(transformer) if isinstance(backbone, str) else None
     return backbone_to_learn(transformer, X, seed)
@@ -226,8 +226,8 @@ def route_fit_params(transformer, fit_params):
         return routed.backbone.fit if trains else {}
     if fit_params and not trains:
         raise TypeError(
-            f"fit got {', '.join(fit_params)}, which is for an unfitted estimator, but "
-            f"{backbone_name(transformer.backbone)} is not trained. Leave it out."
+            f"fit got {', '.join(fit_params)}, which only an unfitted estimator uses, "
+            f"but {backbone_name(transformer.backbone)} is not trained. Leave it out."
         )
     return fit_params
 
@@ -236,7 +236,7 @@ def no_preprocessing(name, sources):
     """Return an error about image files for a network without preprocessing."""
     check_one_shape(sources)
     return ValueError(
-        f"X holds image files, but no preprocessing is published for {name}. Pass an "
-        "array; or, for a torch.nn.Module, preprocessing='resnet18' or the name of "
-        "another backbone."
+        f"X holds image files, but {name} has no published preprocessing. Pass an "
+        "array. For a torch.nn.Module, you can also set preprocessing, for example to "
+        "'resnet18'."
     )

@@ -105,9 +105,10 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def find_lr(
         self, X, y, sample_weight=None, *, lr_min=1e-6, lr_max=1.0, n_steps=100
     ):
-        """Run a learning-rate range test.
+        """Run a learning-rate range test [1]_.
 
-        A copy of the estimator is trained; the estimator itself does not change.
+        A copy of the estimator is trained at learning rates that increase
+        geometrically. The estimator itself does not change.
 
         Parameters
         ----------
@@ -142,6 +143,11 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
         TypeError
             If `n_steps` is not an integer, or a learning rate not a number.
+
+        References
+        ----------
+        .. [1] L. N. Smith, "Cyclical learning rates for training neural networks",
+           WACV 2017.
         """
         check_scalar(n_steps, "n_steps", Integral, min_val=1)
         check_scalar(lr_min, "lr_min", Real)
@@ -182,7 +188,9 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         torch.Tensor of shape (n_samples, n_channels, ...)
-            Scaled images, or word codes of shape (n_samples, length), on the CPU.
+            Scaled images in float32, or float64 with ``precision="float64"``; for
+            sentences, word codes in int64, of shape (n_samples, length). The tensor is
+            on the CPU.
         """
         check_is_fitted(self)
         parts, cpu = self._input.check_parts(self, X), torch.device("cpu")

@@ -83,7 +83,7 @@ def _weigh_classes(estimator, targets, weights, is_relative):
     if not weights.any():
         raise ValueError(
             f"class_weight={class_weight!r} gives all samples a weight of 0, expected "
-            "a positive weight of at least one class in y."
+            "a positive weight for at least one class in y."
         )
     return _with_mean_of_1(weights) if is_relative else weights
 

@@ -9,8 +9,7 @@ def weights_by_class(class_weight, classes):
     by_class = compute_class_weight(class_weight, classes=classes, y=classes)
     if not np.isfinite(by_class).all() or by_class.min() < 0:
         raise ValueError(
-            f"class_weight={class_weight!r}, expected weights that are finite and not "
-            "negative."
+            f"class_weight={class_weight!r}, expected finite, non-negative weights."
         )
     return by_class
 

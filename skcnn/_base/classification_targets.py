@@ -64,8 +64,8 @@ class ClassTargets:
         unknown = np.setdiff1d(y, self.classes)
         if len(unknown):
             raise ValueError(
-                f"y holds labels that are not among the classes, {unknown}; the "
-                f"classes are {self.classes}."
+                f"y contains previously unseen labels: {unknown}, expected labels in "
+                f"{self.classes}. Remove these samples, or fit a new estimator."
             )
         return np.searchsorted(self.classes, y)
 

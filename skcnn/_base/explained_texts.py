@@ -72,9 +72,9 @@ class NGramsMixin:
         Returns
         -------
         list of dict
-            For each sentence, a dict that maps labels to pairs of n-gram and
-            contribution, in descending order of absolute value. The n-gram "" is the
-            bias of the class.
+            For each sentence, a dict that maps each label to a list of pairs (n-gram,
+            contribution), in descending order of the absolute value. The n-gram "" is
+            the bias of the class.
         """
         check_is_fitted(self)
         return explain_texts(self, as_texts(X))

@@ -100,9 +100,9 @@ class PretrainedFeatures:
             features, expected, rtol=0, atol=FEATURES_ATOL * scale
         ):
             raise ValueError(
-                f"{self.backbone.name} computes something after its last layer with "
-                "weights that a new head cannot replace. Let it return the output of "
-                "that layer, without a softmax."
+                f"{self.backbone.name} transforms the output of its last layer with "
+                "weights, so its head cannot be replaced. Return that output directly, "
+                "for example without a softmax."
             )
 
     def train_head(self, estimator, head, samples):

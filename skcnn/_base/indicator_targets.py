@@ -53,7 +53,7 @@ class IndicatorTargets:
             raise ValueError(
                 f"y has shape {y.shape}, but the classifier was fitted on an indicator "
                 f"matrix of {self.n_outputs} labels, expected (n_samples, "
-                f"{self.n_outputs}). Keep its columns, or fit again."
+                f"{self.n_outputs}). Pass the same columns as in fit, or fit again."
             )
         _check_indicator(y)
         return y.astype(np.float32)
@@ -102,9 +102,8 @@ def _weight_pairs(class_weight, n_labels):
     given = [class_weight] * n_labels if is_dict else class_weight
     if len(given) != n_labels or any(set(pair) - {0, 1} for pair in given):
         raise ValueError(
-            f"class_weight={class_weight!r}, expected the weights of absence and "
-            "presence, {0: ..., 1: ...}, or a list of such dicts, one for each of "
-            f"{n_labels} labels."
+            f"class_weight={class_weight!r}, expected a dict {{0: weight, 1: weight}}, "
+            f"or a list of {n_labels} such dicts, one for each label."
         )
     return [weights_by_class(pair, ABSENT_PRESENT) for pair in given]
 

@@ -25,10 +25,10 @@ def hint_at_rows(X, image_shape):
         )
     elif (scales := _unequal_scales(X)) is not None:
         warn(
-            f"X has rows of {length} values, read as signals of one channel, and its "
-            f"columns have scales from {scales[0]:.3g} to {scales[1]:.3g}. If they are "
-            "a table, put StandardScaler() before the estimator; if they are signals, "
-            f"set image_shape=({length},)."
+            f"X has rows of {length} values, read as signals of one channel, but its "
+            f"columns have standard deviations from {scales[0]:.3g} to {scales[1]:.3g}."
+            " If X is a table, put StandardScaler() before the estimator; if it holds "
+            f"signals, set image_shape=({length},)."
         )
 
 

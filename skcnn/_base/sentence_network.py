@@ -18,8 +18,8 @@ def check_text_parameters(estimator):
     are_numbers = all(is_integer(size) and size > 0 for size in sizes)
     if not (sizes and are_numbers and len(set(sizes)) == len(sizes)):
         raise ValueError(
-            f"filter_sizes={estimator.filter_sizes!r}, expected different numbers of "
-            "words, each at least 1. For more filters of one size, raise n_filters."
+            f"filter_sizes={estimator.filter_sizes!r}, expected distinct positive "
+            "integers. For more filters of one size, increase n_filters."
         )
     if mode == "rand" and estimator.embeddings is not None:
         raise ValueError(

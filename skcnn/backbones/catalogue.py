@@ -23,8 +23,8 @@ def list_backbones(library=None):
     Parameters
     ----------
     library : {"installed", "skcnn", "torchvision", "timm"} or None, default=None
-        Library of the networks. "installed" are those whose weights are installed with
-        this package. None is all except for timm, which has more than a thousand.
+        Library of the networks. "installed" lists those whose weights are installed
+        with this package. None lists all except timm, which has more than a thousand.
 
     Returns
     -------
@@ -37,6 +37,9 @@ def list_backbones(library=None):
     ------
     ValueError
         If there is no such library.
+
+    ImportError
+        If `library` is "timm", and timm is not installed.
 
     Examples
     --------

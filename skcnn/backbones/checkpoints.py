@@ -125,8 +125,8 @@ def find_fit(state_dict, wanted, rename, source):
     equal = [fit.prefix for fit in others if fit.n_lacking == best.n_lacking]
     if equal:
         raise WeightsError(
-            f"{source} holds several networks that fit, whose names begin with "
-            f"{' and '.join(map(repr, [best.prefix, *equal]))}. Save one of them alone."
+            f"{source} holds several matching networks, with parameter names beginning "
+            f"with {' and '.join(map(repr, [best.prefix, *equal]))}. Save only one."
         )
     return best
 

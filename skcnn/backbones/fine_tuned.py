@@ -126,9 +126,9 @@ class FineTunedNetwork(nn.Module):
                 out = self.backbone(torch.zeros(1, *input_shape))
             except RuntimeError as error:  # with its last layer, it took the sample
                 raise ValueError(
-                    "The network computes something after its last layer with weights, "
-                    "which fails without that layer. Remove it, or move it before that "
-                    f"layer: {error}"
+                    "The head cannot be replaced, as operations after the last layer "
+                    "with weights fail without it. Remove these operations, or move "
+                    f"them before that layer: {error}"
                 ) from error
         if not isinstance(out, torch.Tensor):
             raise ValueError(

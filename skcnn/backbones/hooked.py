@@ -54,7 +54,10 @@ class HookedNetwork(nn.Module):
             outputs[PENULTIMATE] = ending.penultimate(out)
         missing = [layer for layer in self.layers if layer not in outputs]
         if missing:
-            raise ValueError(f"The network did not run its layer {missing[0]!r}.")
+            raise ValueError(
+                f"The network did not run its layer {missing[0]!r}. Choose another "
+                "layer."
+            )
         return tuple(check_tensor(outputs[layer], layer) for layer in self.layers)
 
     def _watch(self, layer, outputs):

@@ -92,6 +92,6 @@ def unknown_layer(layer, names):
     """Return the error for an unknown layer, with similar names."""
     names = list(dict.fromkeys(names))
     return ValueError(
-        f"layer={layer!r} is not one of the network's {len(names)} layers. Close "
-        f"names are {close_names(layer, names)}; layer_names() lists all."
+        f"layer={layer!r} is not one of the network's {len(names)} layers. "
+        f"Similar names are {close_names(layer, names)}; layer_names() lists all."
     )

@@ -50,7 +50,7 @@ class SmallImageBackbone(Backbone):
         """Return the network with random weights, see `Backbone.build`."""
         if self.needs_shape:
             raise ValueError(
-                f"{self.name} depends on the shape of X. Use "
+                f"{self.name} cannot be built without the shape of X. Use "
                 f"skcnn.modules.build_module({self.name!r}, input_shape, n_outputs)."
             )
         return build_module(self.name, INPUT_SHAPE, n_outputs or self.n_outputs)

@@ -132,7 +132,8 @@ def make_preprocessing(config):
     if mode not in ("center", "squash") or (mode == "center" and crop[0] != crop[1]):
         raise ValueError(
             f"{PREFIX}{config.architecture} takes images of {crop[0]} x {crop[1]} "
-            f"pixels in timm's crop mode {mode!r}, which is not supported."
+            f"pixels in timm's crop mode {mode!r}, which is not supported. Choose "
+            "another network."
         )
     return Preprocessing(
         crop_size=crop,

@@ -269,8 +269,8 @@ def check_pixel_range(batch):
     if not (low >= 0 and high <= highest):  # also true for NaN
         raise ValueError(
             f"X has pixels from {low:g} to {high:g}, but {kind} must be in 0 to "
-            f"{highest} (uint16: 0 to 65535). Scale them; for 8-bit values, use "
-            "X.astype('uint8')."
+            f"{highest}. Use X.astype('uint8') for 8-bit values, 'uint16' for 16-bit "
+            "values, or scale them."
         )
 
 

@@ -111,7 +111,7 @@ class RunningOrder:
             return self.positions[inside[0]]
         raise ValueError(
             f"trainable={name!r} is not 'all', 'head' or one of the network's "
-            f"{len(names)} named layers. Close names are "
+            f"{len(names)} named layers. Similar names are "
             f"{close_names(name, [*blocks, *names])}."
         )
 

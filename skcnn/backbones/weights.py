@@ -104,8 +104,8 @@ def check_values(state_dict, source, wanted=None):
             kind = f"{tensor.dtype}"
         elif tensor.is_floating_point() and not tensor.float().isfinite().all():
             raise WeightsError(
-                f"{source}: {name} has values that are not finite in float32. The file "
-                "is damaged or the training diverged."
+                f"{source}: {name} contains NaN, infinity or a value too large for "
+                "float32. The file is damaged or the training diverged."
             )
         else:
             continue
@@ -180,7 +180,7 @@ def misfit(state_dict, wanted, source):
         for name, (got, expected) in differing_shapes(state_dict, wanted).items()
     ]
     reasons = {
-        "Shapes that differ": differing,
+        "Different shapes": differing,
         "Missing": required(name for name in wanted if name not in state_dict),
         "Unexpected": [name for name in state_dict if name not in wanted],
     }

@@ -63,7 +63,7 @@ def find_file(path):
     """
     path = Path(path).resolve()
     if not path.exists():
-        raise WeightsError(f"There is no weights file at {path}.")
+        raise WeightsError(f"There is no weights file at {path}. Check the path.")
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "not a regular file"
         raise WeightsError(

@@ -182,8 +182,7 @@ def check_same_shape(estimator, X, sample_shape):
         )
     if X.shape == tuple(sample_shape):
         raise ValueError(
-            f"X has shape {X.shape}, which is that of one image. Pass X[None], an "
-            "array of one image."
+            f"X is a single image of shape {X.shape}. Pass an array of images: X[None]."
         )
     raise ValueError(
         f"X has images of shape {X.shape[1:]}, but {name} was fitted on "
@@ -291,7 +290,7 @@ def _check_axes(X, name):
     if X.ndim > MAX_AXES:
         raise ValueError(
             f"Found array with dim {X.ndim}, while dim <= {MAX_AXES} is required by "
-            f"{name}: samples, at most three axes to convolve over, and channels."
+            f"{name}: samples, at most three spatial axes, and channels."
         )
     if 0 in X.shape[1:]:
         raise ValueError(

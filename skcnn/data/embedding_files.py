@@ -150,8 +150,8 @@ def recognize(head):
     if not _is_text(head):
         return FileFormat(True, n_words, n_values)
     raise ValueError(
-        f"has a header with {n_values} values for each of {n_words} words, but lines "
-        f"with {n_in_lines} values. Correct the header."
+        f"has a header for {n_words} words of {n_values} values, but lines with "
+        f"{n_in_lines} values. Correct the header."
     )
 
 

@@ -145,7 +145,8 @@ def open_source(source):
         file = open(source, "rb", opener=_open_at_once)  # noqa: SIM115
     except ValueError:
         raise ImageFileError(
-            "has a NUL or a lone surrogate in its path. Check the path."
+            "has an invalid character in its path (NUL or an unpaired surrogate). "
+            "Check the path."
         ) from None
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
@@ -178,7 +179,9 @@ def _check_pixel_count(size):
     """Raise an error if an image has no pixels, or more than PIL's limit."""
     limit, n_pixels = Image.MAX_IMAGE_PIXELS, size[0] * size[1]
     if n_pixels == 0:
-        raise ImageFileError(f"has {size[0]} x {size[1]} pixels. Replace or remove it.")
+        raise ImageFileError(
+            f"has no pixels ({size[0]} x {size[1]}). Replace or remove it."
+        )
     if limit is not None and n_pixels > limit:
         raise Image.DecompressionBombError
 
@@ -310,9 +313,9 @@ def _describe(error):
             )
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
             return (
-                "has too many pixels, more than the limit of "
-                f"{Image.MAX_IMAGE_PIXELS:,}. Resize it, or raise "
-                "PIL.Image.MAX_IMAGE_PIXELS if you trust its source."
+                f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels, the limit of PIL. "
+                "Resize it, or increase PIL.Image.MAX_IMAGE_PIXELS if you trust its "
+                "source."
             )
         case OSError(strerror=str(reason)):
             return f"cannot be read: {reason}. Check the file and its permissions."

@@ -227,8 +227,8 @@ class ImageFiles:
             raise ImageFileError(f"{name_of(source)} {error}") from None
         if row in self._hashed and _version(os.stat(source)) != self._hashed[row]:
             raise ImageFileError(
-                f"{name_of(source)} was changed while it was read. Call again when it "
-                "no longer changes."
+                f"{name_of(source)} was changed while it was read. Try again when "
+                "the file is complete."
             )
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 

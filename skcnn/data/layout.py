@@ -122,10 +122,9 @@ def find_layout(
     layout = Layout(sample_shape, shape, axis)
     if not 1 <= len(layout.spatial_shape) <= 3:
         raise ValueError(
-            f"X has samples of shape {shape}, which leaves "
-            f"{len(layout.spatial_shape)} axes to convolve over with "
-            f"channel_axis={channel_axis!r}; expected 1 (signals), 2 (images) or 3 "
-            "(volumes or clips)."
+            f"X has samples of shape {shape}, with {len(layout.spatial_shape)} spatial "
+            f"axes for channel_axis={channel_axis!r}; expected 1 (signals), 2 (images) "
+            "or 3 (volumes or clips)."
         )
     return layout
 
@@ -139,7 +138,7 @@ def _image_shape(sample_shape, image_shape):
     for length in image_shape:
         if not isinstance(length, Integral) or length < 1:
             raise ValueError(
-                f"image_shape={image_shape} is not a tuple of positive integers."
+                f"image_shape={image_shape}, expected a tuple of positive integers."
             )
         size *= int(length)
     if len(sample_shape) == 1 and sample_shape[0] != size:
@@ -149,7 +148,8 @@ def _image_shape(sample_shape, image_shape):
         )
     if len(sample_shape) > 1 and sample_shape != image_shape:
         raise ValueError(
-            f"X has images of shape {sample_shape}, but image_shape={image_shape}."
+            f"X has images of shape {sample_shape}, but image_shape={image_shape}. "
+            "Leave image_shape out."
         )
     return tuple(int(length) for length in image_shape)
 
@@ -159,7 +159,9 @@ def _check_channel_axis(shape, channel_axis):
     n_axes = len(shape) + 1
     if not isinstance(channel_axis, Integral) or not -n_axes <= channel_axis < n_axes:
         raise ValueError(
-            f"channel_axis={channel_axis!r} is no axis of X, which has {n_axes} axes."
+            f"channel_axis={channel_axis!r} is not an axis of X, which has {n_axes} "
+            "axes. Set channel_axis=-1 (channels last) or channel_axis=1 (channels "
+            "first)."
         )
     axis = int(channel_axis) % n_axes
     if axis == 0:
@@ -183,8 +185,8 @@ def _guess_channel_axis(shape, images_only):
     if set(shape) == {1}:
         return len(shape) - 1
     raise ValueError(
-        f"X has samples of shape {shape}, whose channel axis is ambiguous. Set one of "
-        f"{'; '.join(_readings(shape))}."
+        f"X has samples of shape {shape}, whose channel axis is ambiguous. Set "
+        f"{' or '.join(_readings(shape))}."
     )
 
 
@@ -210,6 +212,6 @@ def _readings(shape):
 
 
 def _describe_axes(spatial_shape):
-    """Describe the axes to convolve over."""
+    """Describe the spatial axes."""
     lengths = " x ".join(map(str, spatial_shape))
     return f"{lengths} steps" if len(spatial_shape) == 1 else lengths

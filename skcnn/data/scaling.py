@@ -122,9 +122,9 @@ class ChannelScaler:
         factor = largest / self.largest_
         if largest and not 1 / UNIT_FACTOR < factor < UNIT_FACTOR:
             warn(
-                f"X has values up to {largest:.4g} ({X.dtype}), which seem to have "
-                f"another unit than in fit, up to {self.largest_:.4g} ({self.dtype_}). "
-                "Use the same unit for all data."
+                f"X has values up to {largest:.4g} ({X.dtype}), but in fit values up "
+                f"to {self.largest_:.4g} ({self.dtype_}), so the unit seems to differ. "
+                "Scale X as in fit."
             )
 
     def transform(self, X):

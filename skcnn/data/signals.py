@@ -22,8 +22,8 @@ def pad_signals(X, length=None, *, fill_value=0, truncate=False):
         ``X_train.shape[2]``.
 
     fill_value : float, default=0
-        Padding value, in the units of X. It must lie in the range of the dtype of the
-        signals, or be a float if these are integers.
+        Padding value, in the units of X and in the range of their dtype. Signals of
+        integers may also be padded with a float, such as NaN.
 
     truncate : bool, default=False
         Whether to truncate signals longer than `length`, which otherwise raise an
@@ -32,9 +32,8 @@ def pad_signals(X, length=None, *, fill_value=0, truncate=False):
     Returns
     -------
     ndarray of shape (n_samples, n_channels, length)
-        Padded signals, in the common dtype of X and `fill_value`. Integers become
-        floats if `fill_value` is a float, such as NaN. Pass ``channel_axis=1`` to
-        estimators.
+        Padded signals, in the common dtype of X and `fill_value`: integers become
+        floats if `fill_value` is a float. Pass ``channel_axis=1`` to estimators.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def _as_signal(row, signal):
     if not is_signal or signal.dtype.kind not in "biuf":
         raise ValueError(
             f"Signal {row} of X has shape {signal.shape} and dtype {signal.dtype}, "
-            "expected at least one number, in shape (n_channels, length) or (length,)."
+            "expected numbers of shape (n_channels, length) or (length,), not empty."
         )
     return np.atleast_2d(signal)
 

@@ -80,8 +80,8 @@ def _check_difference(values, expected, name, tolerance):
     if not difference <= tolerance:  # NaN, too
         raise ValueError(
             f"The exported model and the estimator differ in {name} by up to "
-            f"{difference:.2g} (tolerance {tolerance:g}). Pass X, samples like those "
-            "of fit. If the difference remains, please report it."
+            f"{difference:.2g} (tolerance {tolerance:g}). Pass samples of the "
+            "training data as X. If the difference remains, please report it."
         )
 
 

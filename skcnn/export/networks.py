@@ -85,8 +85,8 @@ def _scale(estimator, scaler, preprocessing, dtype, output, resize):
     if preprocessing is None:
         if resize:
             raise ValueError(
-                "resize=True is for networks with published preprocessing, but this "
-                "one takes only images of the size seen in fit. Use resize=False."
+                "resize=True needs a network with published preprocessing, but this "
+                "one only takes images of the size seen in fit. Use resize=False."
             )
         return LearntScale(scaler, dtype, output)
     kind = ResizedScale if resize else PublishedScale

@@ -20,10 +20,10 @@ def to_onnx(estimator_or_pipeline, path=None, *, X=None, resize=False):
     scaling of X and y and the classes. Its inputs and outputs are
 
     - ``X``: images of the shape and dtype of `X`; for a network with published
-      preprocessing, images of the network's input size, unless `resize` is True. For
-      text: ``codes``, int64 of shape (n_samples, length), padded with 0. Unknown words
-      are 1; the entry "vocabulary" of the model's metadata has the codes of all other
-      words, as JSON.
+      preprocessing, images of the network's input size, unless `resize` is True;
+    - ``codes``, instead of ``X`` for sentences: word codes, int64 of shape (n_samples,
+      length), padded with 0. Unknown words are 1. The entry "vocabulary" of the model's
+      metadata has the codes of all other words, as JSON;
     - ``label`` and ``probabilities`` of a classifier, ``variable`` of a regressor,
       ``features`` of a transformer. If a pipeline has further steps, skl2onnx names
       the outputs.
@@ -116,9 +116,9 @@ def _steps(estimator):
     if not (steps and is_ours(steps[0])) or any(map(is_ours, steps[1:])):
         names = [type(step).__name__ for step in steps]
         raise TypeError(
-            f"{' and '.join(names)} cannot be exported, expected an estimator of this "
-            "package, alone or as the first step of a Pipeline. Export other "
-            "estimators with skl2onnx.to_onnx."
+            f"{' and '.join(names)} cannot be exported, expected an estimator of "
+            "skcnn, alone or as the first step of a Pipeline. Export other estimators "
+            "with skl2onnx.to_onnx."
         )
     return steps
 

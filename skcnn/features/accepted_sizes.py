@@ -62,7 +62,10 @@ def _explain(run, input_shape, name, published_side, error):
     given = " x ".join(map(str, sides))
     side = _smallest_side(takes, min(sides), published_side)
     if side is not None and not takes(side + 1):
-        return f"{name} takes {images} of {size(side)} only, got {given}."
+        return (
+            f"{name} takes {images} of {size(side)} only, got {given}. Resize the "
+            f"{images}."
+        )
     if side is not None and side > min(sides):
         return (
             f"{name} takes {images} of at least {size(side)}, got {given}. Use larger "

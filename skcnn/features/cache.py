@@ -311,7 +311,7 @@ def _absolute(folder):
         return path
     except RuntimeError as error:
         raise ValueError(
-            f"The cache folder {str(folder)!r} is in a home folder that is unknown. "
+            f"The home folder of the cache folder {str(folder)!r} is unknown. "
             "Set memory='/path/of/a/folder', or the environment variable SKCNN_CACHE "
             "for memory=True."
         ) from error

@@ -39,7 +39,7 @@ class CacheFolder:
         self.is_usable = False
         warn(
             f"The {self.holds} in {self.folder} cannot be used ({reason}). "
-            f"{self.consequence} Make the folder writable for you alone, or choose "
+            f"{self.consequence} Make the folder writable only by you, or choose "
             "another one.",
         )
 

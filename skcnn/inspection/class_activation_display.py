@@ -99,8 +99,10 @@ class ClassActivationDisplay:
             Images to show: all, or those whose predictions are right or wrong.
         n_images : int, default=4
             Maximum number of images, taken from the start of X.
-        layer, method : str, list of str or None, str
-            See :func:`class_activation_maps`.
+        layer : str, list of str or None, default=None
+            Layer whose feature maps are used, see :func:`class_activation_maps`.
+        method : {"hirescam", "gradcam"}, default="hirescam"
+            Weights of the feature maps, see :func:`class_activation_maps`.
         ax : matplotlib Axes or None, default=None
             Axes that the grid replaces. If None, a new figure is created.
 

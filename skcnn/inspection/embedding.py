@@ -291,7 +291,9 @@ def make_projection(method, n_samples, random_state=None):
     from sklearn.manifold import TSNE, LocallyLinearEmbedding
 
     if n_samples < 3:
-        raise ValueError(f"{n_samples} images have features, expected at least 3.")
+        raise ValueError(
+            f"X has {n_samples} images with features, expected at least 3."
+        )
     if not isinstance(method, str):
         return clone(method)
     if method == "pca":

@@ -55,8 +55,8 @@ def compute_features(estimator, X):
         return CNNFeatureTransformer(estimator).fit(X).transform(X)
     raise TypeError(
         f"{type(estimator).__name__} computes no features, expected a transformer, an "
-        "estimator of this package, or a Pipeline with one. Compute features yourself "
-        "and call from_features."
+        "estimator of skcnn, or a Pipeline with one. Compute features yourself and "
+        "call from_features."
     )
 
 

@@ -68,7 +68,7 @@ class FilterDisplay:
             with one.
         layer : str or None, default=None
             Name of a convolution in ``module_.named_modules()``, or of a part whose
-            first convolution is used. None uses the first one of the network.
+            first convolution is used. None uses the first convolution of the network.
         n_filters : int, default=64
             Maximum number of filters.
         channel : int, default=0
@@ -145,7 +145,7 @@ def _find_convolution(module, layer):
             return ".".join(filter(None, [prefix, name])), inner
     raise ValueError(
         f"layer={layer!r} is a {type(part).__name__} without a convolution, expected "
-        "a convolution or a part with one."
+        "a convolution or a block that contains one."
     )
 
 

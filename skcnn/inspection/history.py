@@ -21,8 +21,8 @@ class HistoryDisplay:
     Parameters
     ----------
     histories : dict of str to dict of str to ndarray of shape (n_epochs,)
-        Columns by name of an estimator: `epoch` and `train_loss`; with validation data
-        also `valid_loss` and `valid_score`.
+        Histories by name of the estimator. A history is a dict of columns: `epoch`,
+        `train_loss` and, with validation data, `valid_loss` and `valid_score`.
 
     Attributes
     ----------

@@ -69,7 +69,7 @@ def cut_at(found, layers):
         if output.ndim != 1 + len(found.input_shape):
             raise ValueError(
                 f"layer={layer!r} returns shape {tuple(output.shape[1:])}, expected "
-                f"feature maps. Choose a layer such as one of {default_layers(found)}."
+                f"feature maps. Choose for example one of {default_layers(found)}."
             )
     return network
 

@@ -79,6 +79,16 @@ class NetworkSummary:
         Seconds for a training epoch or, for a transformer, for `transform`.
     notes : list of str
         Remarks on how the numbers were obtained.
+
+    Examples
+    --------
+    >>> import skcnn
+    >>> network = skcnn.CNNClassifier("lenet5", image_shape=(28, 28))
+    >>> table = skcnn.summary(network)
+    >>> table.n_parameters
+    61026
+    >>> int(table.to_frame().loc["0", "n_parameters"])
+    156
     """
 
     def __init__(
@@ -100,7 +110,7 @@ class NetworkSummary:
         self.notes = notes
 
     def to_frame(self):
-        """Return the layers as a data frame.
+        """Return the layers as a data frame (needs pandas).
 
         Returns
         -------
@@ -198,8 +208,8 @@ def summary(est, X=None, y=None, *, depth="auto"):
     found = find_estimator(est)
     if found is None:
         raise TypeError(
-            f"{type(est).__name__} has no network of this package, expected one of its "
-            "estimators, or a Pipeline or search with one."
+            f"{type(est).__name__} has no network of skcnn, expected an estimator of "
+            "skcnn, or a Pipeline or search with one."
         )
     estimator, seconds, notes = found.estimator, None, []
     is_known = estimator.__sklearn_is_fitted__() or _is_pretrained(found)

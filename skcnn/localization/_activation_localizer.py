@@ -108,7 +108,7 @@ class ActivationLocalizer(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, 4)
-            Boxes, in pixels of each image.
+            Left, top, right and bottom side of each box, in pixels.
         """
         self._validate_params()
         check_is_fitted(self.estimator)

@@ -47,16 +47,16 @@ class BoxRegressor(BaseFineTunedCNN):
         Probability, in [0, 1), that a value of the feature map is dropped in a training
         step.
     head_epochs : int, default=20
-        Number of epochs in which the head alone is trained first, on at most 2,000
-        images. Heads on random weights are not trained alone.
+        Number of epochs in which only the head is trained, before the other layers, on
+        at most 2,000 images. Ignored if a named backbone has random weights.
     augmentation : str, callable, list or None, default=None
         Random transformations of the training images, as for
         :class:`~skcnn.FineTunedRegressor`, without "mixup".
     lr : float, default=3e-4
         Learning rate of the head, the maximum of a one-cycle schedule.
     lr_decay : float, default=0.8
-        Factor, in (0, 1], of the learning rate from the head to the last block and from
-        each block to the one before.
+        Factor, in (0, 1], by which the learning rate falls from the head to the last
+        block, and from each block to the previous one.
     weight_decay : float, default=0.01
         Strength of weight decay of AdamW.
     batch_size : int or "auto", default="auto"
@@ -65,7 +65,7 @@ class BoxRegressor(BaseFineTunedCNN):
         Maximum number of epochs.
     early_stopping : bool, default=False
         Whether to stop when the mean intersection over union of validation data does
-        not improve, and to restore the best epoch.
+        not improve, and to restore the weights of the best epoch.
     validation_fraction : float, default=0.1
         Fraction of the training data, in (0, 1), that early stopping holds out.
     n_iter_no_change : int, default=10
@@ -97,11 +97,28 @@ class BoxRegressor(BaseFineTunedCNN):
     classes_ : ndarray of shape (n_classes,)
         Sorted labels of the boxes; 0 if y has none.
     module_ : torch.nn.Module
-        Trained network.
+        Trained network, which maps the images of `to_input` to boxes, in fractions of
+        width and height, and logits of the classes.
+    net_ : skorch.NeuralNet
+        skorch net that trained `module_`.
+    blocks_ : tuple of str
+        Names of the blocks of the network, in order of execution.
+    head_loss_curve_ : list of float
+        Mean training loss of each epoch in which only the head is trained.
+    history_ : skorch.history.History
+        One row for each epoch, with `epoch`, `train_loss` and `dur` (seconds); with
+        validation data also `valid_loss` and `valid_score`.
     loss_curve_ : list of float
         Mean training loss of each epoch.
-    head_loss_curve_ : list of float
-        Mean training loss of each epoch of the head alone.
+    validation_scores_ : list of float or None
+        Mean intersection over union of the validation data after each epoch. None
+        without validation data.
+    best_validation_score_ : float or None
+        Maximum of `validation_scores_`.
+    n_iter_ : int
+        Number of epochs trained.
+    preprocessing_ : skcnn.backbones.Preprocessing or None
+        Published preprocessing, None if the scale of the pixels was learnt.
 
     See Also
     --------
@@ -261,12 +278,13 @@ class BoxRegressor(BaseFineTunedCNN):
         Parameters
         ----------
         X : array-like or sequence of image files
-            Images; those of an array have the shape seen in `fit`.
+            Images. Those in an array must have the shape seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, 4)
-            Boxes, in pixels and clipped to each image.
+            Left, top, right and bottom side of each box, in pixels, clipped to the
+            image.
         """
         fractions = self._outputs(X)[:, :N_SIDES].clip(0, 1)
         return fractions * np.tile(image_sizes(X, self.channel_axis), 2)

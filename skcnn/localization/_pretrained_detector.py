@@ -29,7 +29,7 @@ class PretrainedDetector(DetectorMixin, BaseEstimator):
     weights : str or path-like
         Safetensors or state-dict file, read without running code.
     labels : array-like of shape (n_classes,) or None, default=None
-        Labels of the outputs, the background first. None uses their numbers.
+        Labels of the outputs, the background first. None uses their indices.
     n_classes : int, default=91
         Number of classes including the background, if `labels` is None. Weights
         trained on COCO have 91.

@@ -66,8 +66,9 @@ class SlidingWindowDetector(DetectorMixin, BaseEstimator):
         Layer whose feature map is used. "auto" is the one with the largest receptive
         field among those with a stride of at most 16 pixels.
     preprocessing : str, default="auto"
-        Name of the backbone whose preprocessing a :class:`torch.nn.Module` has; "auto"
-        for other backbones.
+        Preprocessing of images. "auto" is the one published with the weights. A
+        :class:`torch.nn.Module` needs the name of a backbone, whose preprocessing is
+        used.
     window_side : int, default=64
         Side length, in pixels, to which windows are scaled for the backbone.
     n_windows : int, default=8

@@ -11,7 +11,7 @@ def box_iou(first, second):
     Parameters
     ----------
     first, second : array-like of shape (n, 4) and (m, 4)
-        Boxes.
+        Left, top, right and bottom side of each box, in pixels.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def average_precision(y_true, y_pred, *, iou_threshold=0.5):
     Parameters
     ----------
     y_true : list of array-like or list of dict
-        True boxes of each image; dicts may have `labels`.
+        True boxes of each image, as for :func:`stack_boxes`.
 
     y_pred : list of dict
         Predicted `boxes`, `labels` and `scores` of each image.

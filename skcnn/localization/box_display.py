@@ -68,7 +68,7 @@ class BoxDisplay:
         Returns
         -------
         display : BoxDisplay
-            Display, plotted.
+            The display.
         """
         axis = getattr(estimator, "channel_axis", "auto")
         images = list(ImageSequence(estimator, X, axis))

@@ -207,6 +207,15 @@ def unstack_boxes(frame, images):
     ------
     ValueError
         If a column is missing, or the frame has images that are not in `images`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skcnn.localization import unstack_boxes
+    >>> sides = {"x_min": [0.0], "y_min": [0.0], "x_max": [8.0], "y_max": [9.0]}
+    >>> y = unstack_boxes(pd.DataFrame({"image": ["a"], **sides}), ["a", "b"])
+    >>> [target["boxes"].shape for target in y]
+    [(1, 4), (0, 4)]
     """
     missing = [name for name in ["image", *SIDES] if name not in frame.columns]
     if missing:

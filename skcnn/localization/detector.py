@@ -24,8 +24,9 @@ class DetectorMixin:
         Returns
         -------
         list of dict
-            For each image `boxes`, ndarray of shape (k, 4), in pixels; `labels` and
-            `scores`, ndarrays of shape (k,). The highest score comes first.
+            Dict for each image, with `boxes`, ndarray of shape (k, 4): left, top, right
+            and bottom side, in pixels; and `labels` and `scores`, ndarrays of shape
+            (k,). The highest score comes first.
         """
         return self._detect(X, self.threshold)
 

@@ -232,8 +232,8 @@ def per_axis(name, value, n_axes):
     sizes = (value,) * n_axes if isinstance(value, Integral) else tuple(value)
     if len(sizes) != n_axes or not _are_positive(sizes):
         raise ValueError(
-            f"{name}={value!r} is neither a positive integer nor one for each of the "
-            f"{n_axes} spatial axes."
+            f"{name}={value!r}, expected a positive integer, or {n_axes} of them, one "
+            "for each spatial axis."
         )
     return tuple(map(int, sizes))
 

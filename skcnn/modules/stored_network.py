@@ -155,7 +155,8 @@ class StoredNetwork:
                 f"The stored arrays do not fit the network {self.recipe}: {names[0]!r} "
                 f"has the shape {stored.get(names[0])}, expected "
                 f"{expected.get(names[0])}. The file was altered, or was written with "
-                "another version of the library that builds the network."
+                "another version of the library that builds the network. Install that "
+                "version, or fit again."
             )
 
 

@@ -133,8 +133,9 @@ def halve_until_it_fits(function, batch_size):
             smaller = max(batch_size // 2, MIN_BATCH_SIZE)
         _free_memory()  # the error, which held tensors, is gone by now
         warn(
-            f"Out of memory with batch_size={batch_size}, which batch_size='auto' "
-            f"chose. Going on with batch_size={smaller}; set it to avoid the attempts.",
+            f"Out of memory with batch_size={batch_size}, chosen by batch_size='auto'. "
+            f"Trying batch_size={smaller}. To save time, set batch_size to the last "
+            "one tried.",
             RuntimeWarning,
         )
         batch_size = smaller

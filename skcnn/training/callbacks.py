@@ -65,9 +65,9 @@ def check_callbacks(callbacks):
             )
         if isinstance(callback, SCORING) and not _can_score(callback):
             raise ValueError(
-                f"callbacks holds {entry!r}, whose scores need a validation set and "
-                "predictions of skorch. Set early_stopping=True, or pass X_val and "
-                "y_val to fit, and read validation_scores_."
+                f"callbacks holds {entry!r}, which needs skorch's own validation set "
+                "and predictions. Set early_stopping=True, or pass X_val and y_val to "
+                "fit, and read validation_scores_."
             )
         if isinstance(callback, InputShapeSetter) or callback is InputShapeSetter:
             raise ValueError(
@@ -87,8 +87,8 @@ def explain_missing_validation():
             raise
         raise ValueError(
             "A callback monitors 'valid_loss', but there is no validation set. Set "
-            "early_stopping=True, or pass X_val and y_val to fit; or let it monitor "
-            "'train_loss' ('train_loss_best' for a checkpoint)."
+            "early_stopping=True, or monitor 'train_loss' ('train_loss_best' for a "
+            "checkpoint)."
         ) from error
 
 

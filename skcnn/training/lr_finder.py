@@ -12,7 +12,9 @@ DIVERGED = 4.0
 
 @dataclass
 class LearningRateCurve:
-    """Training loss at increasing learning rates, from a range test.
+    """Training loss at increasing learning rates, from a range test [1]_.
+
+    It is returned by `find_lr` of the estimators.
 
     Parameters
     ----------
@@ -30,6 +32,11 @@ class LearningRateCurve:
     ----------
     ax_, figure_ : matplotlib Axes and Figure
         Axes and figure of the last plot.
+
+    References
+    ----------
+    .. [1] L. N. Smith, "Cyclical learning rates for training neural networks",
+       WACV 2017.
 
     Examples
     --------
@@ -56,7 +63,7 @@ class LearningRateCurve:
         Returns
         -------
         LearningRateCurve
-            The curve itself.
+            The curve.
         """
         from matplotlib import pyplot as plt
 

@@ -16,9 +16,8 @@ class Muon(torch.optim.Optimizer):
 
     The update of a convolution, a matrix with one row per filter, is replaced by the
     nearest matrix with orthogonal rows or columns, so that no direction dominates
-    (Jordan 2024). It is scaled to the size of an AdamW update, so that both work with
-    the same learning rate and weight decay (Liu et al. 2025). Networks often need
-    fewer epochs with Muon.
+    [1]_. It is scaled to the size of an AdamW update, so that both work with the same
+    learning rate and weight decay [2]_. Networks often need fewer epochs with Muon.
 
     :class:`torch.optim.Muon` takes matrices only, and computes in bfloat16.
 
@@ -35,20 +34,19 @@ class Muon(torch.optim.Optimizer):
         ``1 - lr * weight_decay``.
 
     momentum : float, default=0.9
-        Momentum of filters, between 0 and 1.
+        Momentum of the filters, in [0, 1).
 
     betas : tuple of float, default=(0.9, 0.999)
-        Coefficients of the running averages in AdamW.
+        Decay rates, in [0, 1), of the running averages in AdamW.
 
     eps : float, default=1e-8
         Term added to the denominator in AdamW for numerical stability.
 
     References
     ----------
-    K. Jordan, "Muon: an optimizer for hidden layers in neural networks", 2024,
-    kellerjordan.github.io/posts/muon.
-
-    J. Liu et al., "Muon is scalable for LLM training", arXiv 2502.16982, 2025.
+    .. [1] K. Jordan, "Muon: an optimizer for hidden layers in neural networks", 2024,
+       kellerjordan.github.io/posts/muon.
+    .. [2] J. Liu et al., "Muon is scalable for LLM training", arXiv 2502.16982, 2025.
 
     Examples
     --------

@@ -293,7 +293,10 @@ class Net(TrainingSteps, NeuralNet):
                 monitor.evaluate(self)
             return
         if not any(p.requires_grad for p in self.module_.parameters()):
-            raise ValueError("A callback has frozen all parameters of the network.")
+            raise ValueError(
+                "A callback has frozen all parameters of the network. Leave at least "
+                "one trainable."
+            )
         if self._wants_batches():
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             loss = self._mean_of_batches(prefix)
@@ -377,7 +380,7 @@ class Net(TrainingSteps, NeuralNet):
             if not isinstance(factor, Real) or not 0 <= factor < inf:
                 raise ValueError(
                     f"lr_schedule returned {factor!r} at progress {progress:.3g}, "
-                    "expected a number of at least 0, the factor of lr."
+                    "expected a finite, non-negative factor of lr."
                 )
             self.set_learning_rate(self.lr * factor)
         self._step += 1

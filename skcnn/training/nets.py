@@ -89,8 +89,8 @@ def build_net(
         flops = probe(module, blank, n_outputs)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise ValueError(
-            "The architecture has no trainable parameters: it has none, or all are "
-            "frozen."
+            "The architecture has no trainable parameters, expected at least one. Add "
+            "a layer with weights, or unfreeze one with requires_grad_(True)."
         )
     optimization = {
         "criterion_arguments": criterion_arguments,

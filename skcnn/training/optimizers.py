@@ -24,7 +24,7 @@ DEFAULTS = {torch.optim.SGD: {"momentum": 0.9, "nesterov": True}}
 
 UNSUITED = {torch.optim.SparseAdam: "sparse gradients"}
 if hasattr(torch.optim, "Muon"):  # since torch 2.9
-    UNSUITED[torch.optim.Muon] = "matrices of weights"
+    UNSUITED[torch.optim.Muon] = "2-D parameters"
 
 
 def choose_weight_decay(optimizer, lr, n_steps):
@@ -110,8 +110,8 @@ def optimizer_arguments(optimizer, weight_decay, device):
     missing = [p.name for p in list(parameters.values())[1:] if _is_required(p)]
     if missing:
         raise TypeError(
-            f"optimizer={optimizer.__name__} needs {', '.join(missing)}, but gets only "
-            "weights, lr and weight_decay. Set other arguments in a subclass."
+            f"optimizer={optimizer.__name__} requires {', '.join(missing)}, but only "
+            "lr and weight_decay are passed. Set other arguments in a subclass."
         )
     if "weight_decay" in parameters:
         arguments["weight_decay"] = weight_decay

@@ -236,9 +236,9 @@ def explain_lone_sample(batch_size):
         if "more than 1 value per channel" not in str(error):
             raise
         raise ValueError(
-            f"batch_size={batch_size} gives a batch of one sample, whose feature maps "
-            "of one pixel have no variance for batch normalisation. Increase "
-            "batch_size, or set norm='group'."
+            f"batch_size={batch_size} gives a batch of one sample, but batch "
+            "normalisation needs more than one value per channel. Increase batch_size, "
+            "or set norm='group'."
         ) from error
 
 

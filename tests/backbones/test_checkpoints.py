@@ -243,9 +243,9 @@ FAULTS = {
     ),
     "too large for float32": (
         lambda w: with_first(cast(w, torch.float64), conv1(w).double() * 1e300),
-        r"conv1\.weight has values that are not finite in float32",
+        r"conv1\.weight contains NaN, infinity or a value too large",
     ),
-    "not finite": (lambda w: with_first(w, conv1(w) / 0), "not finite"),
+    "not finite": (lambda w: with_first(w, conv1(w) / 0), "contains NaN"),
     "numbers as names": (lambda w: dict(enumerate(w.values())), "has the key 0"),
     "another envelope": (
         lambda w: {"net": w, "acc": 0.9},
@@ -276,11 +276,11 @@ FAULTS = {
     ),
     "two networks": (
         lambda w: prefixed("encoder_q.", w) | prefixed("encoder_k.", w),
-        "several networks that fit.*'encoder_q.' and 'encoder_k.'",
+        "several matching networks.*'encoder_q.' and 'encoder_k.'",
     ),
     "an average beside": (
         lambda w: w | prefixed("ema.", w),
-        "several networks that fit.*'' and 'ema.'",
+        "several matching networks.*'' and 'ema.'",
     ),
 }
 

@@ -229,7 +229,7 @@ def test_networks_that_run_as_they_are_have_no_other_names():
 )
 def test_an_unknown_layer_is_an_error_that_lists_close_ones(layer, close):
     network = torchvision_models.resnet18(weights=None)
-    with pytest.raises(ValueError, match=f"'{layer}'.*Close names are {close}"):
+    with pytest.raises(ValueError, match=f"'{layer}'.*Similar names are {close}"):
         cut_network(network, [layer])
     with pytest.raises(ValueError, match=r"'convv'.*'conv'"):
         cut_network(Branching(), ["convv"])

@@ -216,7 +216,7 @@ def test_a_file_that_is_missing_is_an_error(weights):
 
 
 def test_the_plain_network_cannot_be_loaded_by_name():
-    with pytest.raises(ValueError, match="depends on the shape of X"):
+    with pytest.raises(ValueError, match="built without the shape of X"):
         load_backbone("convnet", None)
 
 

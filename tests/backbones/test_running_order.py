@@ -84,7 +84,7 @@ def test_order_is_that_of_running():
     ("trainable", "words"),
     [
         ("layr3", "'layer3'"),
-        ("", "Close names"),
+        ("", "Similar names"),
         (6, "5 blocks: conv1, bn1, layer1, layer2, layer3"),
     ],
 )

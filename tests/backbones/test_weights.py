@@ -64,7 +64,7 @@ def test_shapes_that_differ_are_an_error_that_names_both():
 def test_values_that_are_not_finite_are_an_error_that_names_the_tensor(value, dtype):
     given = small_net().state_dict()
     given["1.running_var"] = torch.tensor([1, 1, value, 1], dtype=dtype)
-    with pytest.raises(WeightsError, match=r"1\.running_var has values.*not finite"):
+    with pytest.raises(WeightsError, match=r"1\.running_var contains NaN, infinity"):
         load_weights(small_net(), given, "a.pth")
 
 

@@ -251,7 +251,7 @@ def test_vectors_of_unequal_lengths_are_named():
 
 
 def test_a_header_that_contradicts_the_lines_is_an_error(write):
-    with pytest.raises(ValueError, match=r"3 values for each of 2 words.* 2 values"):
+    with pytest.raises(ValueError, match=r"2 words of 3 values.* 2 values"):
         read_embeddings(write(b"2 3\nant 1 2\nbee 3 4\n"), ["ant"])
 
 

@@ -21,9 +21,9 @@ from skcnn.data.image_decoding import (
 DAMAGED = {
     "broken.png": "not an image",
     "broken_data_stream.png": "damaged",
-    "decompression_bomb.gif": "too many pixels",
-    "decompression_bomb.ico": "too many pixels",
-    "made_bomb_30000x30000_1bit.png": "too many pixels, more than the limit",
+    "decompression_bomb.gif": "pixels, the limit of PIL",
+    "decompression_bomb.ico": "pixels, the limit of PIL",
+    "made_bomb_30000x30000_1bit.png": "pixels, the limit of PIL",
     "made_empty.jpg": "empty",
     "made_text_named.jpg": "not an image",
     "made_truncated_hopper.jpg": "truncated",
@@ -362,7 +362,7 @@ def test_what_cannot_be_read_is_an_error_that_says_why(tmp_path):
         with pytest.raises(ImageFileError, match="cannot be read"):
             decode_image(path)
     for path in ("a\0b.jpg", Path("a\ud800.jpg")):
-        with pytest.raises(ImageFileError, match="a NUL or a lone surrogate"):
+        with pytest.raises(ImageFileError, match="NUL or an unpaired surrogate"):
             decode_image(path)
     if Path("/proc/self/mem").exists():  # opens, and its first byte cannot be read
         with pytest.raises(ImageFileError, match="cannot be read: Input/output"):
@@ -395,9 +395,7 @@ def test_the_pixel_limit_is_an_error_before_pixels_are_read(gradient, monkeypatc
     whole = encode(gradient)
     header_only = whole[: whole.index(b"IDAT") + 4]
     for source in (whole, header_only, gradient):
-        with pytest.raises(
-            ImageFileError, match="too many pixels, more than the limit of 383"
-        ):
+        with pytest.raises(ImageFileError, match="more than 383 pixels, the limit"):
             decode_image(source)
 
 

@@ -319,7 +319,7 @@ def test_a_pil_image_that_was_closed_says_so(paths):
 
 @pytest.mark.parametrize("size", [(0, 0), (0, 10), (10, 0)])
 def test_a_pil_image_without_pixels_is_an_error(size):
-    with pytest.raises(ImageFileError, match=f"has {size[0]} x {size[1]} pixels"):
+    with pytest.raises(ImageFileError, match=rf"no pixels \({size[0]} x {size[1]}\)"):
         list(ImageFiles([Image.new("RGB", size)], resize).batches([[0]]))
 
 

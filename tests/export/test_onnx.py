@@ -167,7 +167,7 @@ def test_an_estimator_of_others_is_refused(rng):
 
 def test_only_published_preprocessing_resizes(rng):
     X, y = data("classifier", rng)
-    with pytest.raises(ValueError, match="resize=True is for networks with published"):
+    with pytest.raises(ValueError, match="resize=True needs a network with published"):
         to_onnx(CNNClassifier(**QUICK).fit(X, y), resize=True)
 
 

@@ -774,7 +774,7 @@ def test_what_names_no_folder_is_not_cleared(memory, filled, monkeypatch):
 
 @pytest.mark.parametrize("memory", ["", "a\0b", "~no_such_user_here/cache"])
 def test_what_is_the_path_of_no_folder_is_an_error(memory):
-    with pytest.raises(ValueError, match=r"not a valid path|home folder that is"):
+    with pytest.raises(ValueError, match=r"not a valid path|home folder of the"):
         FeatureCache(memory)
 
 

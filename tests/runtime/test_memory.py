@@ -93,7 +93,7 @@ def data(rng):
 
 @pytest.mark.slow
 def test_auto_is_halved_until_it_fits(data):
-    with pytest.warns(RuntimeWarning, match="Going on with batch_size=") as caught:
+    with pytest.warns(RuntimeWarning, match="Trying batch_size=") as caught:
         estimator = make(10).fit(*data)
     tried = [str(warning.message) for warning in caught]
     assert ["=32," in tried[0], "=16," in tried[1], len(tried)] == [True, True, 2]
@@ -113,7 +113,7 @@ def test_a_size_that_is_given_stands(data):
 def test_four_samples_are_the_last_attempt(data):
     estimator = make(3)
     with (
-        pytest.warns(RuntimeWarning, match="Going on with"),
+        pytest.warns(RuntimeWarning, match="Trying batch_size="),
         pytest.raises(MemoryError, match="batch_size=4"),
     ):
         estimator.fit(*data)

@@ -137,6 +137,6 @@ def test_optimisers_that_are_not_for_all_weights_or_need_more_are_errors():
         if hasattr(torch.optim, name):
             with pytest.raises(ValueError, match=f"optimizer={name} of torch supports"):
                 optimizer_arguments(getattr(torch.optim, name), 0.0, cpu)
-    with pytest.raises(TypeError, match="optimizer=NeedsMore needs rho"):
+    with pytest.raises(TypeError, match="optimizer=NeedsMore requires rho"):
         optimizer_arguments(NeedsMore, 0.0, cpu)
     assert optimizer_arguments(TakesAll, 0.0, cpu) == (TakesAll, {})

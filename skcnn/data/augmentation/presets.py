@@ -165,7 +165,10 @@ def make_augmentation(augmentation, n_axes):
     """
     steps = tuple(_find_steps(augmentation, n_axes))
     if sum(isinstance(step, Mixup) for step in steps) > 1:
-        raise ValueError(f"augmentation={augmentation!r} has more than one Mixup.")
+        raise ValueError(
+            f"augmentation={augmentation!r} has more than one Mixup, expected at most "
+            "one."
+        )
     return Augmentation(steps)
 
 

@@ -17,7 +17,8 @@ def check_range(limits, name, low, high):
     is_pair = isinstance(limits, (tuple, list)) and len(limits) == 2
     if not (is_pair and low <= limits[0] <= limits[1] <= high):
         raise ValueError(
-            f"{name}={limits!r}, expected (lowest, highest) from {low} to {high}."
+            f"{name}={limits!r}, expected (lowest, highest) with {low} <= lowest <= "
+            f"highest <= {high}."
         )
 
 
