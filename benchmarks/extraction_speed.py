@@ -120,7 +120,11 @@ def make_transformers(module, folder, X):
     weights = Path(folder, "weights.pt")
     torch.save(module.state_dict(), weights)
     make = partial(
-        CNNFeatureTransformer, weights=weights, image_size=SIDE, device="cpu"
+        CNNFeatureTransformer,
+        "resnet18",
+        weights=weights,
+        image_size=SIDE,
+        device="cpu",
     )
     transformers = {
         "skcnn float32": make(),

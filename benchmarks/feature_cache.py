@@ -89,7 +89,7 @@ def make_transformer(folder, **params):
     if not weights.exists():
         torch.manual_seed(0)
         torch.save(resnet18().state_dict(), weights)
-    return CNNFeatureTransformer(weights=weights, image_size=224, **params)
+    return CNNFeatureTransformer("resnet18", weights=weights, image_size=224, **params)
 
 
 def make_steps(folder, X):

@@ -68,8 +68,9 @@ def compare_with_forward(paths, folder, repeats):
     torch.manual_seed(0)
     torch.save(resnet18().state_dict(), weights)
     images = np.stack([np.asarray(decode_ours(path)) for path in paths])
-    from_files = CNNFeatureTransformer(weights=weights).fit(paths)
-    from_array = CNNFeatureTransformer(weights=weights, image_size=224).fit(images)
+    from_files = CNNFeatureTransformer("resnet18", weights=weights).fit(paths)
+    from_array = CNNFeatureTransformer("resnet18", weights=weights, image_size=224)
+    from_array.fit(images)
     if not np.array_equal(from_files.transform(paths), from_array.transform(images)):
         raise AssertionError("files and arrays have other features")
     seconds = interleave(
