@@ -150,13 +150,13 @@ class StoredNetwork:
         expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         stored = {name: tuple(array.shape) for name, array in self.arrays.items()}
         if stored != expected:
-            names = sorted({name for name, _ in stored.items() ^ expected.items()})
+            name = min(name for name, _ in stored.items() ^ expected.items())
+            shape, wanted = (d.get(name, "missing") for d in (stored, expected))
             raise ValueError(
-                f"The stored arrays do not fit the network {self.recipe}: {names[0]!r} "
-                f"has the shape {stored.get(names[0])}, expected "
-                f"{expected.get(names[0])}. The file was altered, or was written with "
-                "another version of the library that builds the network. Install that "
-                "version, or fit again."
+                f"Shapes of the stored arrays do not fit the network {self.recipe}: "
+                f"{name!r} is {shape}, expected {wanted}. The file was altered, or was "
+                "written with another version of the library of the network. "
+                "Install that version, or fit again."
             )
 
 
