@@ -3,14 +3,14 @@
 How does augmentation change images and the accuracy?
 =======================================================
 
-Augmentation changes each training image at random each time it is used. The pictures
-show the presets; the curves show the accuracy with few training digits.
+Augmentation changes each training image at random in every epoch. The pictures show
+the presets; the curves show the accuracy with few training digits.
 """
 
 # %%
 # The presets on a photograph
 # ---------------------------
-# Presets work on batches of torch tensors, as they do in training.
+# Presets are applied to a batch of torch tensors, as in training.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -66,7 +66,7 @@ for augmentation, values in scores.items():
 # %%
 # Pictures and scores
 # -------------------
-# ``"standard"`` shifts images further than ``"light"``, which helps most here. It also
+# ``"standard"`` helps most here, as it shifts images further than ``"light"``. It also
 # flips them, which suits photographs better than digits.
 
 figure = plt.figure(figsize=(10, 3.8), layout="constrained")

@@ -36,8 +36,8 @@ print(CNNFeatureTransformer(network).fit(X).layer_names())
 # Layer and classifier, searched together
 # ---------------------------------------
 # 50 digits have labels, the others are test data. All candidates and splits need the
-# same features; with `memory`, an image goes through the network once for each layer,
-# for any size of the search.
+# same features; with `memory`, each image passes through the network once per layer,
+# however large the search is.
 
 layers = ["block1", "block2", "block3", "penultimate"]
 classifiers = {

@@ -12,7 +12,7 @@ CNN as for any other classifier.
 # %%
 # Noisy digits
 # ------------
-# Noise makes the digits hard enough for errors.
+# With noise, some digits are misclassified.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,9 +40,9 @@ models = {
 # %%
 # Calibration curves
 # ------------------
-# The curve compares the probability of the predicted class with the accuracy. Above
-# the diagonal, the network is underconfident. Label smoothing makes it even less
-# confident; temperature scaling, fitted by cross-validation, corrects it.
+# The curve compares the probability of the predicted class with the accuracy. A curve
+# above the diagonal means underconfidence. Label smoothing increases it; temperature
+# scaling, fitted by cross-validation, corrects it.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 left.plot([0, 1], [0, 1], color="grey", lw=1, label="calibrated")

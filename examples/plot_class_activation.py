@@ -4,9 +4,9 @@ Which regions of an image are evidence for a class?
 ======================================================
 
 A pipeline of pretrained features and a logistic regression is trained on patches of the
-left halves of six photographs. Class activation maps then show which regions of a
-collage of the right halves are evidence for each photograph. The maps are exact,
-because the features are means over positions and the rest of the pipeline is linear.
+left halves of six photographs. In a collage of the right halves, class activation maps
+then show which regions are evidence for each photograph. They decompose the class
+scores exactly: features are means over positions and other steps are linear.
 """
 
 # %%
@@ -64,8 +64,8 @@ collage = (255 * collage).astype(np.uint8)
 # A map for each class
 # --------------------
 # Orange regions are evidence for the class. The right half of the temple photograph
-# shows only a lake, trees and the sky, so there is no evidence for the temple, except
-# on a small part of the space shuttle.
+# shows only a lake, trees and the sky. The only evidence for the temple is a small part
+# of the astronaut's space shuttle.
 
 from skcnn.inspection import class_activation_maps
 

@@ -11,7 +11,7 @@ not in a single frame.
 # %%
 # Clips of moving digits
 # ----------------------
-# Each digit of scikit-learn starts at a random place of 16 × 16 pixels and moves two
+# Each digit of scikit-learn starts anywhere in a 16 × 16 frame and moves two
 # pixels per frame, to the left, right, top or bottom. A digit that leaves the frame on
 # one side enters it on the other, so single frames look alike for all directions.
 

@@ -4,8 +4,8 @@ What does a convolution do to an image?
 ==========================================
 
 A filter is a small grid of weights. A convolution moves it over the image, multiplies
-the weights with the pixels below and adds the products up. These filters are given;
-those of a network are learnt.
+the weights by the pixels under it and adds the products. Here the filters are fixed;
+a network learns its own.
 """
 
 # %%

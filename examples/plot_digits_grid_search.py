@@ -89,7 +89,7 @@ searches = {
 # %%
 # Fitting, with a progress bar
 # ----------------------------
-# From version 1.9, scikit-learn shows the progress of a search by a callback.
+# From scikit-learn 1.9 on, a callback shows the progress of a search.
 
 if tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9):
     from sklearn.callback import ProgressBar
@@ -113,7 +113,7 @@ for name, (search, X) in searches.items():
 # %%
 # Accuracies and errors
 # ---------------------
-# Left: the cross-validated accuracy of each candidate. Right: the test errors.
+# Left: cross-validated accuracy of each CNN candidate. Right: the test errors.
 
 cnn = searches["CNNClassifier"][0]
 grid = cnn.cv_results_["mean_test_score"].reshape(2, 3)

@@ -4,8 +4,8 @@ Is a face recognised in other light and from another angle?
 ==============================================================
 
 A program draws twelve synthetic faces with chosen angles of light and view. Models are
-trained on faces that are lit and seen nearly from the front. They are tested with
-growing angles of the light and of the face.
+trained on faces that are lit and seen nearly from the front. Test sets have growing
+angles of the light or of the face.
 """
 
 # %%

@@ -5,14 +5,14 @@ What do the feature maps of a photograph look like?
 
 Each filter of a layer computes a feature map: an image that is bright where the filter
 responds. Early layers respond to edges and colours in small parts of the image. Late
-layers respond to parts of objects; each of their few pixels depends on nearly the whole
+layers respond to object parts; each pixel of their feature maps depends on most of the
 image.
 """
 
 # %%
 # Feature maps of five layers
 # ---------------------------
-# The figure shows the six feature maps of each layer that vary most.
+# The figure shows each layer's six feature maps of highest variance.
 
 import matplotlib.pyplot as plt
 from skimage import data

@@ -3,17 +3,17 @@
 Which features need the fewest labels? Pixels, PCA, LLE or a CNN's
 ====================================================================
 
-A logistic regression classifies the digits 5 to 9 by seven kinds of features: pixels,
-PCA, kernel PCA and LLE of the pixels, and feature maps of networks with random weights,
-trained on other digits, and trained on photographs. The number of labels varies.
+A logistic regression classifies the digits 5 to 9 by seven kinds of features. Four are
+pixels and their PCA, kernel PCA and LLE. Three are feature maps of networks: untrained,
+trained on other digits, or trained on photographs. The number of labels varies.
 """
 
 # %%
 # Seven feature spaces
 # --------------------
-# No features depend on labels of the digits 5 to 9: a network is trained on the digits
-# 0 to 4. Feature maps are from a middle layer, because the last layers are specialised
-# in the training classes. ``pooling=None`` keeps all positions.
+# No features depend on labels of the digits 5 to 9: the other digits are 0 to 4.
+# Feature maps are from a middle layer, because the last layers are specialised in the
+# training classes. ``pooling=None`` keeps all positions.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,7 +32,7 @@ is_known = digits.target < 5
 network = CNNClassifier(random_state=0)
 network.fit(digits.images[is_known], digits.target[is_known])
 images, pixels, y = (digits[key][~is_known] for key in ("images", "data", "target"))
-scaled = images / 16  # 0 to 1, the range that a pretrained network expects of floats
+scaled = images / 16  # a pretrained network expects floats from 0 to 1
 
 features = {
     "pixels": pixels,

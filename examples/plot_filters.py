@@ -3,9 +3,9 @@
 What do the filters of the first layers respond to?
 =========================================================
 
-The weights of a deep filter are hard to interpret. The image patches with its largest
-responses are more informative, as in Zeiler and Fergus (2014): colours and edges in the
-first layer, textures and corners in the next ones.
+The weights of a deep filter are hard to interpret. The image patches to which it
+responds most are more informative (Zeiler and Fergus, 2014): they show colours and
+edges in the first layer, then textures and corners.
 """
 
 # %%
@@ -46,8 +46,8 @@ images = np.array([as_square(photograph) for photograph in photographs])
 # Filters and their top patches
 # -----------------------------
 # The filters of the first layer have three channels, so they are drawn in colour. For
-# filters of three layers, the figure shows the patches with the largest response, from
-# four photographs.
+# filters of three layers, the figure shows the four top patches, each from a different
+# photograph.
 
 from skcnn import CNNFeatureTransformer
 from skcnn.inspection import FilterDisplay, TopPatchesDisplay

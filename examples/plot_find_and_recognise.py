@@ -4,14 +4,14 @@ Where are the digits in a photograph, and which ones are they?
 ==============================================================
 
 A detector finds the digits in a photograph, and a classifier recognises them. Both are
-trained here, in seconds, on scenes with several digits, one, and none.
+trained here, in seconds, on scenes with several digits, one or none.
 """
 
 # %%
 # Scenes
 # ------
-# Digits of scikit-learn are pasted on its two photographs. Test scenes
-# have another photograph and other digits than training scenes.
+# Digits of scikit-learn are pasted on its sample photographs. Training and test scenes
+# share no photograph and no digits.
 
 import numpy as np
 from PIL import Image
@@ -40,7 +40,7 @@ def make_scene(photograph, digits, target, n_digits, rng):
 
 
 def make_scenes(name, rows, counts, seed):
-    """Return scenes on one photograph, with digits of some rows."""
+    """Return scenes on one photograph, with some of the digits."""
     rng = np.random.default_rng(seed)
     digits, photograph = load_digits(), load_sample_image(name)
     images, target = digits.images[rows], digits.target[rows]
@@ -96,7 +96,7 @@ recogniser.fit(np.stack(crops), labels)
 # %%
 # Both together
 # -------------
-# Scenes without detections need no classifier.
+# Scenes without detections are skipped.
 
 import matplotlib.pyplot as plt
 

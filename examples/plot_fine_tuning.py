@@ -30,7 +30,7 @@ N_TRAIN, N_TEST = 15, 20
 
 rng = np.random.default_rng(0)
 X, y = [], []
-for _ in range(N_TRAIN + N_TEST):  # one patch of each photograph after the other
+for _ in range(N_TRAIN + N_TEST):  # one patch of each photograph in turn
     for name, photograph in photographs.items():
         half = len(photograph) // 2
         area = photograph[:half] if len(X) < 5 * N_TRAIN else photograph[half:]

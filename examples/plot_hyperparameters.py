@@ -12,7 +12,7 @@ scikit-learn.
 # %%
 # One search over a list of grids
 # -------------------------------
-# A search over a list of grids tries the candidates of each grid, not of their product.
+# A search over a list of grids tries each grid by itself; it does not combine them.
 
 import matplotlib.pyplot as plt
 import numpy as np

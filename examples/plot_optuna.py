@@ -28,8 +28,8 @@ X_fit, X_val, y_fit, y_val = train_test_split(
 # A trial
 # -------
 # With ``X_val``, the history of the network has a ``valid_score`` for each epoch. A
-# skorch callback reports this score and ends ``fit`` by raising Optuna's exception.
-# ``max_epochs`` is not searched, because schedules of different lengths cannot be
+# skorch callback reports this score, and raises an exception to stop a bad trial.
+# ``max_epochs`` is fixed: learning-rate schedules of different lengths cannot be
 # compared at the same epoch.
 
 import optuna
@@ -69,8 +69,8 @@ def accuracy(trial):
 # %%
 # The study
 # ---------
-# From the sixth trial and its second epoch on, a trial is stopped if it is below the
-# median of the others at the same epoch.
+# After five trials, a trial is stopped at epoch 2 or later if it is below the median of
+# complete trials at the same epoch.
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 study = optuna.create_study(

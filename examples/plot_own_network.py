@@ -3,9 +3,9 @@
 How do I use a network of my own?
 ============================================
 
-Any torch module can be the ``architecture``, as a class or a function that returns a
-module. Network parameters in its signature can be searched. This example compares
-networks with and without skip connections, for several depths.
+The ``architecture`` can be any torch module class, or a function that returns a module.
+Network parameters in its signature can be searched. This example compares networks with
+and without skip connections, for several depths.
 """
 
 # %%

@@ -4,14 +4,14 @@ Is a pretrained network worth it for a few photographs? Five materials
 ======================================================================
 
 A support vector machine classifies patches of five photographs: brick, fur, grass,
-gravel and the ground of the moon. It is trained on four patches of each, on pixels or
-on features of a network that was trained on ImageNet.
+gravel and the surface of the moon. It is trained on four patches of each, given as
+pixels or as features of a network trained on ImageNet.
 """
 
 # %%
 # Patches of photographs
 # ----------------------
-# The photographs come with scikit-image. They are grey, turned and of varying contrast,
+# The photographs come with scikit-image. The grey patches vary in angle and contrast,
 # so neither colour nor direction gives the material away. Training patches are from the
 # upper half of a photograph, test patches from the lower half.
 

@@ -32,8 +32,8 @@ shifted = [np.roll(X_test, shift, axis=2) for shift in shifts]
 # %%
 # Three networks
 # --------------
-# Without pooling, the fully connected layer has weights for each position, so a shifted
-# digit meets weights that were not trained on it.
+# Without pooling, the fully connected layer has weights for each position, and those at
+# a new position were not trained on the digit.
 
 scores = {}
 for pooling in ["max", "avg", None]:

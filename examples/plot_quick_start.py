@@ -27,8 +27,8 @@ print(f"accuracy on {len(X_test)} test digits: {clf.score(X_test, y_test):.4f}")
 # %%
 # The network
 # -----------
-# The network has three convolutions and a fully connected layer. The last column is the
-# number of weights of a fully connected layer with the same inputs and outputs.
+# The network has three convolutions and a fully connected layer. The last column of
+# the summary counts the weights that fully connected layers would need instead.
 
 from skcnn import summary
 

@@ -4,9 +4,9 @@ Which words does a network for sentences look for?
 ==================================================
 
 :class:`~skcnn.TextCNNClassifier` learns filters that respond to groups of three to
-five words. Here it predicts from which module of scikit-learn a sentence of the
-documentation is, compared with a linear model on tf-idf, and shows the words to which
-its filters respond.
+five words. Here it predicts which scikit-learn module a docstring sentence is from. The
+example compares it with a linear model on tf-idf and shows the words to which its
+filters respond.
 """
 
 # %%
@@ -43,7 +43,7 @@ MODULES = {
 }
 
 
-# Headings and lines like "name : type" are no sentences.
+# Not sentences: headings, and lines like "name : type".
 NO_SENTENCE = re.compile(r"^.*\n-+$|^ *[\w, *]+ : .*$", re.MULTILINE)
 
 
@@ -80,8 +80,8 @@ for sample in test.sample(3, random_state=1).itertuples():
 # Three models
 # ------------
 # The regularisation of the linear model is searched. The network is trained once, as a
-# transformer in front of a support vector machine, which gets the largest response
-# of each filter. The fitted network is also a classifier by itself.
+# transformer: a support vector machine gets the largest response of each filter. The
+# fitted network is also a classifier by itself.
 
 linear = GridSearchCV(
     make_pipeline(
@@ -109,8 +109,8 @@ print(pd.Series(accuracy).round(3).to_string())
 
 # %%
 # Try a linear model on tf-idf first: it trains in seconds and is nearly as accurate.
-# The network is worth its time if groups of words matter, if you have word vectors from
-# much more text, or for its features.
+# The network is worth its time if groups of words matter, if you have pretrained word
+# vectors, or if you need its features.
 
 # %%
 # Why this module?
@@ -128,9 +128,9 @@ for ngram, contribution in explained[predicted][:4]:
 # %%
 # The words to which filters respond
 # ----------------------------------
-# For each module, the figure shows the filter with the largest product of its weight
-# for the module and the difference of its mean responses to sentences of the module
-# and to others.
+# The figure shows one filter for each module, with the largest product of weight and
+# excess. The excess is the mean response to sentences of the module minus that to
+# others.
 
 features = network.transform(train["sentence"])
 weights = network.module_.output.weight.detach().numpy()

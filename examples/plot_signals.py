@@ -5,14 +5,14 @@ Which part of a signal determines its class?
 
 A pulse of one of three shapes begins at a random step of a noisy signal. A
 convolution finds a shape at any position. A linear model has a separate weight for each
-step, and nearest neighbours need pulses that coincide.
+step, and nearest neighbours need aligned pulses.
 """
 
 # %%
 # Signals of unequal lengths
 # --------------------------
-# The recordings last 160 to 240 steps. :func:`~skcnn.data.pad_signals` stacks them,
-# ``(n, channels, length)``, and pads or cuts test signals to the length of the training
+# The signals last 160 to 240 steps. :func:`~skcnn.data.pad_signals` stacks them as
+# ``(n, channels, length)`` and pads or cuts test signals to the length of the training
 # signals.
 
 import matplotlib.pyplot as plt
@@ -51,10 +51,10 @@ print(X_train.shape, X_test.shape)
 # Accuracy by number of signals
 # -----------------------------
 # Signals of one channel need no ``channel_axis``; for several channels in this layout,
-# set ``channel_axis=1``. Three blocks with pooling by 4 reduce 240 steps to four, so
-# the network hardly depends on the position of a pulse. Random shifts of the training
-# signals by up to a quarter have the same purpose. Small sets get more epochs, for the
-# same number of training steps.
+# set ``channel_axis=1``. Three blocks with pooling by 4 reduce 240 steps to three, so
+# the network hardly depends on the position of a pulse. Random shifts by up to a
+# quarter of the signal have the same purpose. Small sets get more epochs, for the same
+# number of weight updates.
 
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -84,12 +84,12 @@ for name, values in scores.items():
 # %%
 # The part that matters
 # ---------------------
-# A window of 24 steps is set to zero at each position. If the probability of the true
+# A window of 25 steps is set to zero at each position. If the probability of the true
 # class decreases, the window is evidence for the class.
 
 
 def importance(model, signal, name):
-    """Return the decrease of a probability if each step and its neighbours are 0."""
+    """Return the decrease of the class probability with each window set to 0."""
     steps = np.arange(len(signal))
     is_covered = np.abs(steps - steps[:, None]) <= 12
     covered = np.where(is_covered, 0, signal)

@@ -12,8 +12,8 @@ measures the gradient of each layer and the accuracy after training.
 # The gradient of each layer
 # --------------------------
 # ``module_`` is a torch module, so one backward pass gives the gradient of all weights.
-# The networks have six blocks without normalisation, as was usual before batch
-# normalisation. A fit with a learning rate near 0 keeps the initial weights.
+# The networks have six blocks without batch normalisation, as was once usual. A
+# learning rate near 0 keeps the initial weights, whose gradient is measured.
 
 import matplotlib.pyplot as plt
 import torch
@@ -51,7 +51,7 @@ def gradient_by_layer(clf):
 # %%
 # Three networks: gradient and accuracy
 # -------------------------------------
-# Batch normalisation helps the sigmoid, too: it keeps its inputs in the steep range.
+# Batch normalisation helps the sigmoid by keeping its inputs in the steep range.
 
 from sklearn.base import clone
 

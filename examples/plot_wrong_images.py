@@ -27,7 +27,7 @@ print(f"accuracy on {len(X_test)} test digits: {clf.score(X_test, y_test):.3f}")
 # %%
 # The most confident errors first
 # -------------------------------
-# Any classifier will do, with or without probabilities.
+# Any classifier works, even without ``predict_proba``.
 
 from skcnn.inspection import ConfusionImagesDisplay
 

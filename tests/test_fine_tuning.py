@@ -474,7 +474,7 @@ def test_what_is_asked_of_the_backbone_must_be_there(make, tmp_path):
     random = FineTunedClassifier("resnet20", weights=None)
     refuse(lambda: random.fit(as_files(X, tmp_path), y), "Pass an array")
     module = FineTunedClassifier(nn.Sequential(nn.Flatten(), nn.Linear(768, 2)))
-    refuse(lambda: module.fit(as_files(X, tmp_path), y), "preprocessing='resnet18'")
+    refuse(lambda: module.fit(as_files(X, tmp_path), y), "set preprocessing")
 
     class Softmax(nn.Sequential):
         def forward(self, x):
