@@ -51,7 +51,7 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["fit"]:
         fit()
     else:
-        print(describe_machine())
+        describe_machine()
         times = [[seconds(n) for n in (1, 2)] for _ in range(N_REPEATS)]
         one, two = np.median(times, axis=0)
         print(f"one process {one:.1f} s, two {two:.1f} s, ratio {two / one:.2f}")

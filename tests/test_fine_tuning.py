@@ -474,7 +474,10 @@ def test_what_is_asked_of_the_backbone_must_be_there(make, tmp_path):
     random = FineTunedClassifier("resnet20", weights=None)
     refuse(lambda: random.fit(as_files(X, tmp_path), y), "Pass an array")
     module = FineTunedClassifier(nn.Sequential(nn.Flatten(), nn.Linear(768, 2)))
-    refuse(lambda: module.fit(as_files(X, tmp_path), y), "set preprocessing")
+    refuse(
+        lambda: module.fit(as_files(X, tmp_path), y),
+        "set preprocessing, for example to 'resnet18'",
+    )
 
     class Softmax(nn.Sequential):
         def forward(self, x):

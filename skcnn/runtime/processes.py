@@ -68,8 +68,6 @@ def check_same_in_processes(name, value):
     ValueError
         If the values differ.
     """
-    if count_processes() == 1:
-        return
     values = [None] * count_processes()
     distributed.all_gather_object(values, value)
     if any(other != value for other in values):

@@ -23,7 +23,7 @@ from skorch.callbacks import (
 from skorch.history import History
 
 from ..data import Batches
-from ..runtime import check_same_in_processes, is_of
+from ..runtime import check_same_in_processes, count_processes, is_of
 from .callbacks import EpochLog, explain_missing_validation
 from .divergence import check_finite, check_network
 from .inference import compute_outputs
@@ -118,9 +118,7 @@ class Net(TrainingSteps, NeuralNet):
             New values of parameters of the net.
         """
         vars(self).update(parameters)
-        self.initialized_ = (
-            False  # otherwise skorch prints each part that is set up again
-        )
+        self.initialized_ = False  # else skorch prints what is set up again
         self._initialize_callbacks()
         self._initialize_criterion()
         self._initialize_optimizer()
@@ -195,8 +193,9 @@ class Net(TrainingSteps, NeuralNet):
         if not self._resumes_schedule():
             # set_params may have set the learning rate of all groups
             self.set_learning_rate(self.lr)
-        task = self._task(dataset, epochs)
-        check_same_in_processes("training data and parameters", task)
+        if count_processes() > 1:
+            task = self._task(dataset, epochs)
+            check_same_in_processes("training data and parameters", task)
         with self.ready(dataset, generator):
             with self._new_beginning():
                 self.notify("on_train_begin", X=dataset, y=None)

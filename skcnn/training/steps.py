@@ -179,11 +179,13 @@ class TrainingSteps:
 
     def _backward(self, X, y):
         """Add the gradients of a batch; return the loss and the outputs."""
-        factor = 1.0
+        factor = None
         if self._parallel is not None:
             X, y, factor = self._parallel.part(X, y)
         outputs = self.infer(X)
-        loss = factor * self.get_loss(outputs, y)
+        loss = self.get_loss(outputs, y)
+        if factor is not None:
+            loss = factor * loss
         loss.backward()
         return loss, outputs
 

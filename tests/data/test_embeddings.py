@@ -193,7 +193,7 @@ def test_a_truncated_file_is_an_error_that_says_how_much_there_is(write, rng, as
 def test_a_truncated_last_line_is_named(write, rng):
     content = as_glove(random_vectors(rng, 30, 5)).rsplit(b" ", 1)[0]
     n_lines = content.count(b"\n") + 1
-    with pytest.raises(ValueError, match=rf"line {n_lines}, which has 4 values"):
+    with pytest.raises(ValueError, match=f"line {n_lines}, which has 4 values instead"):
         read_embeddings(write(content), ["unknown"])
 
 
@@ -251,7 +251,7 @@ def test_vectors_of_unequal_lengths_are_named():
 
 
 def test_a_header_that_contradicts_the_lines_is_an_error(write):
-    with pytest.raises(ValueError, match=r"2 words of 3 values.* 2 values"):
+    with pytest.raises(ValueError, match=r"2 words of 3 values, but .* 2 values\."):
         read_embeddings(write(b"2 3\nant 1 2\nbee 3 4\n"), ["ant"])
 
 

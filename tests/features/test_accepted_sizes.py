@@ -69,7 +69,9 @@ def test_the_only_size_is_said_to_be_it():
     extractor = make(module)
     for side in (2, 9):
         message = refuse(extractor, (1, side, side), published_side=4)
-        assert f"net takes images of 4 x 4 only, got {side} x {side}." in message
+        assert message == (
+            f"net takes images of 4 x 4 only, got {side} x {side}. Resize the images."
+        )
 
 
 def test_what_has_nothing_to_do_with_the_size_is_quoted():
